@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The slice of kernel types that our programs read. Offsets are relocated at load time (CO-RE)
+ * from the running kernel's BTF; only names and kinds matter here. Kernel 5.15 and newer.
+ * A name with ___ is a flavour: the same type as another kernel has it.
+ */
+#ifndef BPFTUNE_BPF_KERNEL_H
+#define BPFTUNE_BPF_KERNEL_H
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#define SOL_SOCKET_USERLOCK_SNDBUF 1 /* include/net/sock.h: SOCK_SNDBUF_LOCK */
+#define SOL_SOCKET_USERLOCK_RCVBUF 2 /* SOCK_RCVBUF_LOCK */
+
+/* include/linux/tcp.h: enum tcp_chrono; chrono_stat[] has no slot for UNSPEC */
+enum { TCP_CHRONO_UNSPEC, TCP_CHRONO_BUSY, TCP_CHRONO_RWND_LIMITED, TCP_CHRONO_SNDBUF_LIMITED };
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} refcount_t;
+
+struct ns_common___6_17 { /* up to 6.17 */
+	refcount_t count;
+};
+
+struct ns_common___6_18 { /* from 6.18 */
+	refcount_t __ns_ref;
+};
+
+struct ns_common {
+	unsigned int inum;
+};
+
+struct netns_ipv4 {
+	int sysctl_tcp_wmem[3];
+	int sysctl_tcp_rmem[3];
+};
+
+struct net {
+	struct ns_common ns;
+	struct netns_ipv4 ipv4;
+	__u64 net_cookie;
+};
+
+struct nsproxy {
+	struct net *net_ns;
+};
+
+struct task_struct {
+	int tgid;
+	struct nsproxy *nsproxy;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct proto {
+	long *sysctl_mem; /* pages: low, pressure, high; global for TCP */
+};
+
+struct sock_common {
+	unsigned short skc_family;
+	possible_net_t skc_net;
+	struct proto *skc_prot;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_rcvbuf;
+	int sk_sndbuf;
+	unsigned char sk_userlocks;
+};
+
+struct inet_sock {
+	struct sock sk;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 srtt_us; /* eight times the smoothed round trip */
+	__u32 rcv_nxt;
+	__u32 copied_seq;
+	__u32 rcv_wnd;
+	__u8 chrono_type;
+	__u32 chrono_start;   /* jiffies */
+	__u32 chrono_stat[3]; /* jiffies */
+	struct {
+		__u32 rtt_us; /* eight times */
+		__u32 seq;
+		__u64 time;
+	} rcv_rtt_est;
+	struct {
+		__u32 space;
+		__u32 seq;
+		__u64 time; /* microseconds, CLOCK_MONOTONIC */
+	} rcvq_space;
+};
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which network namespaces are in use: sighted when a task or socket of one turns up, left when a
+ * task of one exits, unused when a sweep finds no reference but our worker's.
+ */
+#include "bpf/tuner.bpf.h"
+#include "bpf/watch.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64); /* netns cookie */
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64); /* netns cookie */
+	__type(value, struct watch_netns);
+} netns SEC(".maps");
+
+const volatile __u64 host_cookie;
+
+static __always_inline void tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
+{
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
+
+	if (!event)
+		return;
+	event->pid = pid;
+	((struct bpftune_sighting *)event->payload)->inode = inode;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline struct watch_netns *sight(struct task_struct *task, __u64 *ret_cookie)
+{
+	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	__u64 cookie = net ? BPF_CORE_READ(net, net_cookie) : 0;
+	struct watch_netns fresh = {}, *known;
+
+	*ret_cookie = cookie;
+	if (!cookie || cookie == host_cookie)
+		return NULL;
+	fresh.pid = BPF_CORE_READ(task, tgid);
+	known = bpf_map_lookup_elem(&netns, &cookie);
+	if (known) {
+		known->pid = fresh.pid;
+		return known;
+	}
+	fresh.net = (__u64)net;
+	fresh.inode = BPF_CORE_READ(net, ns.inum);
+	if (!bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST))
+		tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode);
+	return NULL;
+}
+
+SEC("raw_tp/task_newtask")
+int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 cookie;
+
+	sight((struct task_struct *)ctx->args[0], &cookie);
+	return 0;
+}
+
+SEC("raw_tp/sched_process_exec")
+int watch_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 cookie;
+
+	sight((struct task_struct *)ctx->args[0], &cookie);
+	return 0;
+}
+
+SEC("cgroup/sock_create")
+int watch_sock_create(struct bpf_sock *ctx)
+{
+	__u64 cookie;
+
+	sight((struct task_struct *)bpf_get_current_task(), &cookie);
+	return 1;
+}
+
+/*
+ * kernel/exit.c: do_exit() fires this before exit_task_namespaces(), so the task's references are
+ * still held: the supervisor sweeps a little later. Also the first sighting of what `ip netns add`
+ * unshares, since that neither forks nor executes in there.
+ */
+SEC("raw_tp/sched_process_exit")
+int watch_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 cookie;
+	struct watch_netns *known = sight((struct task_struct *)ctx->args[0], &cookie);
+
+	if (known && !known->left) {
+		known->left = 1;
+		tell(cookie, BPFTUNE_NETNS_LEFT, 0, known->inode);
+	}
+	return 0;
+}
+
+static __always_inline __u32 netns_references(struct net *net)
+{
+	struct ns_common *ns = (void *)net + bpf_core_field_offset(struct net, ns);
+	__u32 count = 0;
+
+	/* refcount_t and atomic_t are one int inside */
+	if (bpf_core_field_exists(struct ns_common___6_18, __ns_ref))
+		bpf_core_read(&count, sizeof(count), &((struct ns_common___6_18 *)ns)->__ns_ref);
+	else
+		bpf_core_read(&count, sizeof(count), &((struct ns_common___6_17 *)ns)->count);
+	return count;
+}
+
+struct bpf_map;
+
+static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_netns *known, void *unused)
+{
+	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, cookie);
+	__u32 own_users = gate ? gate->own_users : 0;
+	struct net *net = (struct net *)known->net;
+
+	known->left = 0;
+	/* A freed struct net may be another's by now: cookies are never used twice. */
+	if (BPF_CORE_READ(net, net_cookie) != *cookie || netns_references(net) <= own_users)
+		tell(*cookie, BPFTUNE_NETNS_UNUSED, 0, known->inode);
+	return 0;
+}
+
+/* Never attached: the supervisor test-runs it when it wants to know. */
+SEC("raw_tp")
+int watch_sweep(struct bpf_raw_tracepoint_args *ctx)
+{
+	bpf_for_each_map_elem(&netns, sweep_one, NULL, 0);
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The watch map's value, by netns cookie: written by watch.bpf.c, read by the supervisor. */
+#ifndef BPFTUNE_BPF_WATCH_H
+#define BPFTUNE_BPF_WATCH_H
+
+#include <linux/types.h>
+
+struct watch_netns {
+	__u64 net;   /* struct net *; may be stale: believed only while its cookie still matches */
+	__u32 inode; /* of /proc/PID/ns/net */
+	__u32 pid;   /* the last task seen in it */
+	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
+	__u32 reserved;
+};
+
+#endif
