@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The event: the one fixed-size record that travels BPF -> supervisor -> worker.
+ * Included by BPF programs and by userspace, so only fixed-width kernel types.
+ */
+#ifndef BPFTUNE_IPC_EVENT_H
+#define BPFTUNE_IPC_EVENT_H
+
+#include <linux/types.h>
+
+#define BPFTUNE_EVENT_PAYLOAD_BYTES 88
+#define BPFTUNE_TUNERS_MAX 64 /* one bit each in struct bpftune_gate */
+
+struct bpftune_event {
+	__u64 netns_cookie; /* the namespace it is about (SO_NETNS_COOKIE) */
+	__u64 time_ns;      /* CLOCK_MONOTONIC when it was noticed */
+	__u64 instance;     /* instance id, from a program attached to its cgroup; 0: by cookie */
+	__u32 pid;          /* thread group id of the task concerned; 0: none */
+	__u16 tuner;        /* the tuner's number, or one of bpftune_event_source */
+	__u16 scenario;     /* the tuner's scenario, or that source's enum */
+	__u64 asker;        /* instance id of who requests a host-scoped change; 0: nobody */
+	__u8 payload[BPFTUNE_EVENT_PAYLOAD_BYTES] __attribute__((aligned(8)));
+};
+
+_Static_assert(sizeof(struct bpftune_event) == 128, "the pipes carry 128-byte events");
+_Static_assert(__builtin_offsetof(struct bpftune_event, payload) == 40, "header is 40 bytes");
+
+/* Events that are not a tuner's. */
+enum bpftune_event_source {
+	BPFTUNE_FROM_WATCH = 0xfffe,      /* watch.bpf.c -> supervisor; scenario: bpftune_watch */
+	BPFTUNE_FROM_SUPERVISOR = 0xffff, /* supervisor -> worker; scenario: bpftune_order */
+};
+
+enum bpftune_watch {
+	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_sighting */
+	BPFTUNE_NETNS_LEFT,     /* a task of a known namespace exits: time to look at its users */
+	BPFTUNE_NETNS_UNUSED,   /* nobody but we (or not even we) use it any more */
+};
+
+struct bpftune_sighting {
+	__u32 inode; /* of /proc/PID/ns/net */
+};
+
+enum bpftune_order {
+	BPFTUNE_GRANT,  /* the intent is in the ledger: write it; payload: bpftune_verdict */
+	BPFTUNE_REFUSE, /* do not; payload: bpftune_verdict */
+};
+
+struct bpftune_verdict {
+	__u16 tuner;
+	__u16 tunable;
+};
+
+/*
+ * What supervisor and BPF programs share of each instance, by cookie: the supervisor writes,
+ * the programs read. `tuners_off` drops a tuner's events at the source.
+ */
+struct bpftune_gate {
+	__u64 tuners_off; /* bit n: the tuner of number n wants no events */
+	__u32 own_users;  /* references to the namespace that are our worker's: 0 or 1 */
+	__u32 reserved;
+};
+
+#endif

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ipc/log.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ipc/cleanup.h"
+
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+#define SYSLOG_SOCKET "/dev/log"
+#define LINE_BYTES 2048
+
+static struct {
+	enum log_sink kind;
+	int fd;
+	unsigned int missed; /* records that the sink would not take */
+} sink = { LOG_SINK_STDERR, STDERR_FILENO, 0 };
+
+/* Bytes of the UTF-8 character at p, or 0 when there is none (RFC 3629, table 3-7 of Unicode). */
+static size_t utf8_bytes(const unsigned char *p)
+{
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		return (p[1] & 0xc0) == 0x80 ? 2 : 0;
+	if ((p[0] & 0xf0) == 0xe0) {
+		if ((p[1] & 0xc0) != 0x80 || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
+			return 0;
+		return (p[2] & 0xc0) == 0x80 ? 3 : 0;
+	}
+	if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		if ((p[1] & 0xc0) != 0x80 || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
+			return 0;
+		return (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
+	}
+	return 0;
+}
+
+static bool is_control(const unsigned char *p, size_t bytes)
+{
+	return p[0] < 0x20 || p[0] == 0x7f || (bytes == 2 && p[0] == 0xc2 && p[1] < 0xa0); /* C0, DEL, C1 */
+}
+
+void log_escape(const char *text, char *ret_text, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)text;
+	size_t at = 0;
+
+	while (*p) {
+		size_t bytes = utf8_bytes(p);
+		bool raw = bytes && !is_control(p, bytes);
+		size_t needed = raw ? bytes : 4;
+
+		if (at + needed >= size)
+			break;
+		if (raw)
+			memcpy(ret_text + at, p, bytes);
+		else
+			snprintf(ret_text + at, 5, "\\x%02x", *p);
+		at += needed;
+		p += raw ? bytes : 1;
+	}
+	ret_text[at] = '\0';
+}
+
+#define RECORD_STRINGS(r) { &(r)->container, &(r)->tuner, &(r)->scenario, &(r)->text, \
+			    &(r)->tunable, &(r)->from, &(r)->to }
+
+struct log_record *log_record_new(const struct log_record *fields)
+{
+	struct log_record copy = *fields, *record;
+	const char **strings[] = RECORD_STRINGS(&copy);
+	char escaped[LINE_BYTES];
+	size_t size = sizeof(*record);
+	char *at;
+
+	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+		if (*strings[i]) {
+			log_escape(*strings[i], escaped, sizeof(escaped));
+			size += strlen(escaped) + 1;
+		}
+	record = malloc(size);
+	if (!record)
+		return NULL;
+	at = (char *)(record + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+		if (*strings[i]) {
+			log_escape(*strings[i], escaped, sizeof(escaped));
+			*strings[i] = strcpy(at, escaped);
+			at += strlen(escaped) + 1;
+		}
+	*record = copy;
+	return record;
+}
+
+/* What the record says, without time and container. */
+static void log_sentence(const struct log_record *record, char *ret_line, size_t size)
+{
+	const char *text = record->text ? record->text : "";
+	const char *colon = record->tuner ? ": " : "", *tuner = record->tuner ? record->tuner : "";
+
+	if (record->tunable && record->from && record->to)
+		snprintf(ret_line, size, "%s%s%s %s -> %s (%s): %s", tuner, colon, record->tunable, record->from,
+			 record->to, record->scenario ? record->scenario : "", text);
+	else
+		snprintf(ret_line, size, "%s%s%s", tuner, colon, text);
+}
+
+static void log_time(const struct log_record *record, char ret_text[48])
+{
+	time_t seconds = record->time_us / 1000000;
+	char clock[32], zone[8];
+	struct tm tm;
+
+	localtime_r(&seconds, &tm);
+	strftime(clock, sizeof(clock), "%Y-%m-%dT%H:%M:%S", &tm);
+	strftime(zone, sizeof(zone), "%z", &tm); /* +0000; RFC 3339 wants +00:00 */
+	snprintf(ret_text, 48, "%s.%03u%.3s:%s", clock, (unsigned int)(record->time_us / 1000 % 1000), zone, zone + 3);
+}
+
+void log_human(const struct log_record *record, char *ret_line, size_t size)
+{
+	char sentence[LINE_BYTES], time[48];
+
+	log_sentence(record, sentence, sizeof(sentence));
+	log_time(record, time);
+	snprintf(ret_line, size, "%s %s %s", time, record->container ? record->container : "-", sentence);
+}
+
+static json_t *optional(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+json_t *log_json(const struct log_record *record)
+{
+	char time[48];
+
+	log_time(record, time);
+	return json_pack("{s:I s:s s:I s:o s:o s:o s:i s:o s:o s:o s:o}", "seq", (json_int_t)record->seq,
+			 "time", time, "instance", (json_int_t)record->instance,
+			 "container", optional(record->container), "tuner", optional(record->tuner),
+			 "scenario", optional(record->scenario), "severity", record->severity,
+			 "text", optional(record->text), "tunable", optional(record->tunable),
+			 "from", optional(record->from), "to", optional(record->to));
+}
+
+static int connect_datagram(const char *path)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -1;
+	return take_fd(&fd);
+}
+
+void log_open(enum log_sink wanted)
+{
+	sink.kind = LOG_SINK_STDERR;
+	sink.fd = STDERR_FILENO;
+	if (wanted == LOG_SINK_AUTO || wanted == LOG_SINK_JOURNAL) {
+		int fd = connect_datagram(JOURNAL_SOCKET);
+
+		if (fd >= 0) {
+			sink.kind = LOG_SINK_JOURNAL;
+			sink.fd = fd;
+			return;
+		}
+	}
+	if (wanted == LOG_SINK_AUTO || wanted == LOG_SINK_SYSLOG) {
+		int fd = connect_datagram(SYSLOG_SOCKET);
+
+		if (fd >= 0) {
+			sink.kind = LOG_SINK_SYSLOG;
+			sink.fd = fd;
+		}
+	}
+}
+
+static bool to_stderr(const struct log_record *record)
+{
+	struct pollfd poll_fd = { .fd = sink.fd, .events = POLLOUT };
+	char line[LINE_BYTES + 256];
+	size_t n;
+
+	/* A pipe is writable when PIPE_BUF bytes fit: this write does not block. */
+	if (poll(&poll_fd, 1, 0) != 1 || !(poll_fd.revents & POLLOUT))
+		return false;
+	log_human(record, line, sizeof(line) - 1);
+	n = strlen(line);
+	line[n++] = '\n';
+	return write(sink.fd, line, n) == (ssize_t)n;
+}
+
+static bool to_syslog(const struct log_record *record)
+{
+	char sentence[LINE_BYTES], line[LINE_BYTES + 256];
+
+	log_sentence(record, sentence, sizeof(sentence));
+	snprintf(line, sizeof(line), "<%d>bpftune[%d]: %s %s", LOG_DAEMON | record->severity, getpid(),
+		 record->container ? record->container : "-", sentence);
+	return send(sink.fd, line, strlen(line), MSG_NOSIGNAL) >= 0;
+}
+
+/* https://systemd.io/JOURNAL_NATIVE_PROTOCOL/; our strings hold no newline, so KEY=value is enough. */
+static bool to_journal(const struct log_record *record)
+{
+	const struct {
+		const char *key, *value;
+	} fields[] = {
+		{ "BPFTUNE_CONTAINER", record->container }, { "BPFTUNE_TUNER", record->tuner },
+		{ "BPFTUNE_SCENARIO", record->scenario },   { "BPFTUNE_TUNABLE", record->tunable },
+		{ "BPFTUNE_FROM", record->from },           { "BPFTUNE_TO", record->to },
+	};
+	char sentence[LINE_BYTES], datagram[3 * LINE_BYTES];
+	size_t at;
+
+	log_sentence(record, sentence, sizeof(sentence));
+	at = snprintf(datagram, sizeof(datagram),
+		      "MESSAGE=%s %s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=bpftune\nBPFTUNE_INSTANCE=%llu\n",
+		      record->container ? record->container : "-", sentence, record->severity,
+		      (unsigned long long)record->instance);
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (fields[i].value && at < sizeof(datagram))
+			at += snprintf(datagram + at, sizeof(datagram) - at, "%s=%s\n", fields[i].key, fields[i].value);
+	return at < sizeof(datagram) && send(sink.fd, datagram, at, MSG_NOSIGNAL) >= 0;
+}
+
+static bool to_sink(const struct log_record *record)
+{
+	switch (sink.kind) {
+	case LOG_SINK_JOURNAL:
+		return to_journal(record);
+	case LOG_SINK_SYSLOG:
+		return to_syslog(record);
+	default:
+		return to_stderr(record);
+	}
+}
+
+void log_write(const struct log_record *record)
+{
+	if (sink.missed) {
+		struct log_record note = { .time_us = record->time_us, .severity = LOG_WARNING };
+		char text[64];
+
+		snprintf(text, sizeof(text), "%u records were not taken by the log", sink.missed);
+		note.text = text;
+		if (!to_sink(&note)) {
+			sink.missed++;
+			return;
+		}
+		sink.missed = 0;
+	}
+	if (!to_sink(record))
+		sink.missed++;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One log record type, several sinks. */
+#ifndef BPFTUNE_IPC_LOG_H
+#define BPFTUNE_IPC_LOG_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* NULL strings are fields that the record does not have. */
+struct log_record {
+	uint64_t seq;      /* counts up over all streams; 0 until a stream takes it */
+	uint64_t time_us;  /* CLOCK_REALTIME */
+	uint64_t instance; /* id */
+	int severity;      /* syslog(3) priority */
+	const char *container, *tuner, *scenario, *text;
+	const char *tunable, *from, *to; /* of a change */
+};
+
+enum log_sink {
+	LOG_SINK_AUTO,    /* the journal if it is there, else syslog, else standard error */
+	LOG_SINK_STDERR,
+	LOG_SINK_SYSLOG,  /* datagrams to /dev/log */
+	LOG_SINK_JOURNAL, /* systemd's native protocol, with BPFTUNE_* fields */
+};
+
+/* A copy in one allocation, to be free()d; its strings are escaped. NULL: no memory. */
+struct log_record *log_record_new(const struct log_record *fields);
+
+/* "2026-11-22T20:15:01.123+00:00 c1 tcp_buffer: net.ipv4.tcp_wmem ... -> ... (scenario): text", no newline. */
+void log_human(const struct log_record *record, char *ret_line, size_t size);
+
+/* A new reference, or NULL without memory. */
+json_t *log_json(const struct log_record *record);
+
+/* Opens the process's one sink. Never fails: what is not there falls back to standard error. */
+void log_open(enum log_sink sink);
+
+/* Never blocks: a sink that takes nothing now loses the record, and is told how many later. */
+void log_write(const struct log_record *record);
+
+/*
+ * Copies text with each control character and each byte that isn't UTF-8 as \xNN, cut at the end of a
+ * character when `size` is short. Log lines and terminals are then safe from names.
+ */
+void log_escape(const char *text, char *ret_text, size_t size);
+
+#endif

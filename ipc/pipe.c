@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "ipc/pipe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_BYTES 16384
+
+int record_read(struct record_reader *reader, int fd, void (*got)(void *arg, const void *record), void *arg)
+{
+	unsigned char buffer[READ_BYTES] __attribute__((aligned(8)));
+	size_t have = reader->have, at;
+	ssize_t n;
+	int records = 0;
+
+	memcpy(buffer, reader->partial, have);
+	do
+		n = read(fd, buffer + have, sizeof(buffer) - have);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n == 0)
+		return have ? -EBADMSG : -EPIPE;
+	have += n;
+	reader->have = have % reader->size;
+	memcpy(reader->partial, buffer + have - reader->have, reader->have);
+	for (at = 0; at + reader->size <= have; at += reader->size, records++)
+		got(arg, buffer + at);
+	return records;
+}
+
+int record_write(int fd, const void *record, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = write(fd, record, size);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == size ? 0 : -EIO; /* not a pipe, or more than PIPE_BUF */
+}
+
+static bool replaces(const struct bpftune_event *newer, const struct bpftune_event *older)
+{
+	return newer->tuner != BPFTUNE_FROM_SUPERVISOR && newer->tuner == older->tuner &&
+	       newer->scenario == older->scenario && newer->instance == older->instance &&
+	       newer->asker == older->asker;
+}
+
+static bool grow(struct event_queue *queue)
+{
+	size_t capacity = queue->capacity ? 2 * queue->capacity : 8;
+	struct bpftune_event *events = realloc(queue->events, capacity * sizeof(*events));
+
+	if (!events)
+		return false;
+	queue->events = events;
+	queue->capacity = capacity;
+	return true;
+}
+
+enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event)
+{
+	for (size_t i = 0; i < queue->n; i++)
+		if (replaces(event, &queue->events[i])) {
+			queue->events[i] = *event;
+			return EVENT_COALESCED;
+		}
+	if (queue->n >= EVENT_QUEUE_MAX && event->tuner != BPFTUNE_FROM_SUPERVISOR)
+		return EVENT_LOST;
+	if (queue->n == queue->capacity && !grow(queue))
+		return EVENT_LOST;
+	queue->events[queue->n++] = *event;
+	return EVENT_QUEUED;
+}
+
+int event_queue_flush(struct event_queue *queue, int fd)
+{
+	size_t sent = 0;
+	int err = 0;
+
+	while (sent < queue->n && !err) {
+		err = record_write(fd, &queue->events[sent], sizeof(*queue->events));
+		if (!err)
+			sent++;
+	}
+	queue->n -= sent;
+	if (queue->n)
+		memmove(queue->events, queue->events + sent, queue->n * sizeof(*queue->events));
+	else
+		event_queue_clear(queue);
+	return err;
+}
+
+void event_queue_clear(struct event_queue *queue)
+{
+	free(queue->events);
+	*queue = (struct event_queue){ 0 };
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fixed-size records over pipes. Every write is at most PIPE_BUF, so a record arrives whole or not at
+ * all (pipe(7)); every read takes a batch.
+ */
+#ifndef BPFTUNE_IPC_PIPE_H
+#define BPFTUNE_IPC_PIPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ipc/event.h"
+
+#define RECORD_BYTES_MAX 512
+
+struct record_reader {
+	size_t size; /* of one record, at most RECORD_BYTES_MAX */
+	size_t have; /* bytes of an unfinished record in `partial` */
+	unsigned char partial[RECORD_BYTES_MAX];
+};
+
+/*
+ * Reads once and hands each whole record to `got`; a rest waits for the next call. `got` must not free
+ * the reader. Returns the number of records; -EAGAIN: nothing there now; -EPIPE: end of file;
+ * -EBADMSG: end of file inside a record; or another -errno of read(2).
+ */
+int record_read(struct record_reader *reader, int fd, void (*got)(void *arg, const void *record), void *arg);
+
+/* 0 when all of it went; -EAGAIN: the pipe is full; -EPIPE: nobody reads; or another -errno. */
+int record_write(int fd, const void *record, size_t size);
+
+/*
+ * What a full pipe, or a worker that isn't ready yet, holds up. The newest event of the same instance,
+ * tuner and scenario replaces the queued one. The supervisor's orders are neither merged nor lost.
+ */
+#define EVENT_QUEUE_MAX 64
+
+struct event_queue {
+	struct bpftune_event *events; /* the queue's own */
+	size_t n, capacity;
+};
+
+enum event_fate { EVENT_SENT, EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST };
+
+/* Never blocks; -ENOMEM counts as EVENT_LOST. */
+enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event);
+
+/* Writes what the pipe takes, oldest first. 0: empty now; -EAGAIN: some are left; or -errno of write(2). */
+int event_queue_flush(struct event_queue *queue, int fd);
+
+void event_queue_clear(struct event_queue *queue);
+
+#endif

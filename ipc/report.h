@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The report: the one fixed-size record that travels worker -> supervisor.
+ * Values are text, byte for byte what the kernel's file shows.
+ */
+#ifndef BPFTUNE_IPC_REPORT_H
+#define BPFTUNE_IPC_REPORT_H
+
+#include <stdint.h>
+#include <limits.h>
+
+#define BPFTUNE_VALUE_BYTES 64 /* three ints of ten digits fit; so does an algorithm's name */
+#define BPFTUNE_TEXT_BYTES 352
+
+enum bpftune_report_kind {
+	BPFTUNE_READY = 1, /* the worker is in its namespace and serves events */
+	BPFTUNE_VALUE,     /* a tunable's value as read (`to`) */
+	BPFTUNE_INTENT,    /* wants to change `from` -> `to`; waits for a GRANT or REFUSE */
+	BPFTUNE_CHANGE,    /* the outcome of a granted intent: `to` as read back, or `error` */
+	BPFTUNE_LOG,       /* something to tell: `text` */
+};
+
+struct bpftune_report {
+	uint16_t kind;     /* bpftune_report_kind; unknown ones are counted */
+	uint16_t tuner;    /* number, or BPFTUNE_FROM_SUPERVISOR for the worker itself */
+	uint16_t tunable;  /* index in the tuner's table */
+	uint16_t scenario; /* index in the tuner's table */
+	int32_t error;     /* 0 or -errno */
+	int32_t severity;  /* LOG: syslog(3) priority */
+	uint64_t event_ns; /* time_ns of the event that caused it; 0: none */
+	uint64_t asker;    /* instance that asked for a host-scoped change; 0: nobody */
+	char from[BPFTUNE_VALUE_BYTES];
+	char to[BPFTUNE_VALUE_BYTES];
+	char text[BPFTUNE_TEXT_BYTES]; /* the reason, or the message; NUL-terminated */
+};
+
+_Static_assert(sizeof(struct bpftune_report) == 512, "the pipes carry 512-byte reports");
+_Static_assert(sizeof(struct bpftune_report) <= PIPE_BUF, "a write must be atomic");
+
+#endif
