@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a tuner is: a shared object in $(pkglibdir)/tuners that exports one symbol,
+ * `const struct bpftune_tuner bpftune_tuner`. The supervisor attaches its BPF programs once;
+ * every worker runs its handlers. A handler never writes by itself: it proposes.
+ */
+#ifndef BPFTUNE_TUNERS_TUNER_H
+#define BPFTUNE_TUNERS_TUNER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ipc/event.h"
+#include "ipc/report.h"
+
+#define BPFTUNE_ABI 1
+#define BPFTUNE_API __attribute__((visibility("default")))
+#define BPFTUNE_INTS_MAX 3
+
+struct bpf_object;
+
+/* One network namespace being tuned. Instance 1 is the supervisor's own: the host. */
+struct bpftune {
+	uint64_t id;           /* never reused while the supervisor lives */
+	uint64_t netns_cookie; /* SO_NETNS_COOKIE */
+	uint32_t netns_inode;  /* of /proc/PID/ns/net */
+	uint64_t cgroup_id;    /* inode of the cgroup directory; 0: not known */
+	char *cgroup_path;     /* from the cgroup2 root, "/..."; never NULL */
+	char *name;            /* what an operator calls it; never NULL */
+	int ring_fd;           /* supervisor: the events ring buffer; -1 in a worker */
+	int event_fd;          /* worker: its event pipe; -1 in the supervisor */
+};
+
+enum bpftune_scope {
+	BPFTUNE_SCOPE_NETNS, /* each namespace has its own: the worker writes it */
+	BPFTUNE_SCOPE_HOST,  /* one for the machine: only the host's worker writes it */
+};
+
+struct bpftune_tunable {
+	const char *name; /* as sysctl(8) writes it: net.ipv4.tcp_wmem */
+	enum bpftune_scope scope;
+	unsigned int n_ints; /* 1 to 3 integers; 0: a string */
+	const char *summary;
+};
+
+struct bpftune_scenario {
+	const char *name;    /* one word: send_buffer_limited */
+	const char *because; /* a sentence that explains it to an operator */
+};
+
+/* The supervisor's side of attaching; opaque. */
+struct bpftune_host;
+
+struct bpftune_tuner {
+	uint32_t abi; /* BPFTUNE_ABI */
+	const char *name, *summary;
+	const struct bpftune_tunable *tunables;
+	size_t n_tunables;
+	const struct bpftune_scenario *scenarios;
+	size_t n_scenarios;
+
+	/*
+	 * Supervisor: open the skeleton, put `number` in its read-only data, hand its object to
+	 * bpftune_host_load(). Called again when programs were refused. 0 or -errno. NULL: a tuner without programs.
+	 */
+	int (*attach)(struct bpftune_host *host, uint16_t number);
+
+	/* Worker, once an instance. 0 or -errno: then this tuner is off here. Optional. */
+	int (*init)(struct bpftune *b, void **state);
+	/* Worker: one of this tuner's events. */
+	void (*event)(struct bpftune *b, void *state, const struct bpftune_event *event);
+	/* Worker: about once a second, only while events come in. Optional. */
+	void (*tick)(struct bpftune *b, void *state);
+	/* Worker, at its end. Optional. */
+	void (*fini)(struct bpftune *b, void *state);
+};
+
+/*
+ * Loads an opened object with the shared maps (`events`, `gates`, `lost`) in place, then attaches each
+ * program by its section: raw_tp/..., cgroup/..., sockops. Takes `object`, also on error. A program
+ * that the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
+ * 0, or -errno when nothing could be loaded.
+ */
+BPFTUNE_API int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object);
+
+/* The value of a tunable of the running tuner as last read or written; "" when unreadable. */
+BPFTUNE_API const char *bpftune_value(const struct bpftune *b, unsigned int tunable);
+
+/* The same as integers. 0, or -EINVAL when it is not n_ints integers. */
+BPFTUNE_API int bpftune_value_ints(const struct bpftune *b, unsigned int tunable,
+				   long long ret_ints[BPFTUNE_INTS_MAX]);
+
+/*
+ * The one way to a change: propose integers for a tunable of the running tuner. The reason is one
+ * sentence with the figures that led to it. It is in the supervisor's ledger before it is written.
+ * 0: on its way. -EALREADY: that is the value. -EBUSY: an earlier proposal for it is on its way.
+ * -ERANGE: outside what the kernel takes. -EPERM: not this instance's to write.
+ */
+BPFTUNE_API int bpftune_propose(struct bpftune *b, unsigned int tunable, const long long *ints,
+				unsigned int scenario, const struct bpftune_event *cause,
+				const char *reason, ...) __attribute__((format(printf, 6, 7)));
+
+/* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
+BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

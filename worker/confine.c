@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/confine.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "ipc/cleanup.h"
+
+enum { EVENT_FD = 3, REPORT_FD, NETNS_FD, FIRST_FREE_FD };
+
+/* Moves a descriptor out of the way of the fixed numbers. */
+static int lift(int *fd)
+{
+	int high;
+
+	if (*fd < 0)
+		return 0;
+	high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
+	if (high < 0)
+		return -errno;
+	*fd = high;
+	return 0;
+}
+
+static int place(int *fd, int number)
+{
+	if (*fd < 0) {
+		close(number);
+		return 0;
+	}
+	if (dup3(*fd, number, O_CLOEXEC) < 0)
+		return -errno;
+	*fd = number;
+	return 0;
+}
+
+int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
+{
+	int *fds[] = { event_fd, report_fd, netns_fd };
+	int null_fd, err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
+		err = lift(fds[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
+		err = place(fds[i], EVENT_FD + i);
+	if (err)
+		return err;
+	if (close_range(FIRST_FREE_FD, ~0U, 0) < 0)
+		return -errno;
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0)
+		return -errno;
+	for (int fd = 0; fd <= 2; fd++)
+		if (dup2(null_fd, fd) < 0)
+			err = -errno;
+	if (null_fd > 2)
+		close(null_fd);
+	return err;
+}
+
+int confine_capabilities(void)
+{
+	capng_clear(CAPNG_SELECT_BOTH);
+	if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) < 0)
+		return -EINVAL;
+	/* A bounding set that cannot be shrunk any more is no failure: no_new_privs closes that way too. */
+	if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
+		errno = 0;
+	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return -EPERM;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one write path: propose -> check -> intent to the supervisor's ledger -> its verdict -> write ->
+ * read back -> report.
+ */
+#ifndef BPFTUNE_WORKER_TUNABLE_H
+#define BPFTUNE_WORKER_TUNABLE_H
+
+#include <stdbool.h>
+
+#include "tuners/tuner.h"
+
+struct tunable {
+	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
+	struct bpftune_report intent;    /* while `pending` */
+	bool pending;                    /* an intent waits for its verdict */
+};
+
+/* A tuner at work in this worker. */
+struct engine {
+	const struct bpftune_tuner *tuner;
+	uint16_t number;
+	bool off;    /* init failed */
+	void *state; /* the tuner's */
+	struct tunable *tunables;
+};
+
+/* What bpftune_...() calls of handlers work on. */
+struct worker {
+	struct bpftune *instance;
+	int report_fd, sysctl_fd;
+	struct engine *engines; /* by tuner number */
+	size_t n_engines;
+	struct engine *running; /* the tuner whose handler runs */
+};
+
+/* The one worker that this process is, for the API functions that tuners call. */
+void tunable_set_worker(struct worker *worker);
+
+/* Reads all tunables of the engine that this instance has, and reports each value. */
+void tunable_read_all(struct worker *worker, struct engine *engine);
+
+/* The supervisor's verdict on an intent: carries it out, or forgets it. */
+void tunable_verdict(struct worker *worker, const struct bpftune_verdict *verdict, bool granted);
+
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/worker.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "ipc/cleanup.h"
+#include "ipc/pipe.h"
+#include "worker/confine.h"
+#include "worker/sysctl.h"
+#include "worker/tunable.h"
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+#define TICK_MS 1000
+
+struct serving {
+	struct worker worker;
+	struct record_reader events;
+	uv_poll_t poll;
+	uv_timer_t tick;
+	bool active; /* an event since the last tick */
+};
+
+uint64_t worker_netns_cookie(void)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie;
+	socklen_t size = sizeof(cookie);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+		return 0;
+	return cookie;
+}
+
+/* The worker's last words; errno in `error`. Nothing more to do: the supervisor decides what follows. */
+static _Noreturn void give_up(const struct worker *worker, const char *what, int error)
+{
+	bpftune_log(worker->instance, LOG_ERR, "worker cannot %s: %s", what, strerror(-error));
+	_exit(EXIT_FAILURE);
+}
+
+static void forget_parents_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	/* A terminal's ^C, or a service manager's TERM to the whole group, is for the supervisor: its end of
+	 * file is what ends a worker, in order. */
+	signal(SIGINT, SIG_IGN);
+	signal(SIGTERM, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void enter_namespace(struct worker *worker, int *netns_fd)
+{
+	if (*netns_fd >= 0 && setns(*netns_fd, CLONE_NEWNET) < 0)
+		give_up(worker, "enter the network namespace", -errno);
+	close_fdp(netns_fd);
+	if (worker_netns_cookie() != worker->instance->netns_cookie)
+		give_up(worker, "be sure of its network namespace: another cookie", -EXDEV);
+}
+
+static struct engine *engine_of(struct worker *worker, uint16_t tuner)
+{
+	return tuner < worker->n_engines && !worker->engines[tuner].off ? &worker->engines[tuner] : NULL;
+}
+
+static void take_order(struct worker *worker, const struct bpftune_event *event)
+{
+	const struct bpftune_verdict *verdict = (const struct bpftune_verdict *)event->payload;
+
+	if (event->scenario == BPFTUNE_GRANT || event->scenario == BPFTUNE_REFUSE)
+		tunable_verdict(worker, verdict, event->scenario == BPFTUNE_GRANT);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	struct serving *serving = timer->data;
+	struct worker *worker = &serving->worker;
+
+	if (!serving->active) {
+		uv_timer_stop(timer); /* idle: never wake up */
+		return;
+	}
+	serving->active = false;
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+
+		if (!engine->off && engine->tuner->tick)
+			engine->tuner->tick(worker->instance, engine->state);
+	}
+	worker->running = NULL;
+}
+
+static void on_event(void *arg, const void *record)
+{
+	struct serving *serving = arg;
+	struct worker *worker = &serving->worker;
+	const struct bpftune_event *event = record;
+	struct engine *engine = engine_of(worker, event->tuner);
+
+	if (event->tuner == BPFTUNE_FROM_SUPERVISOR) {
+		take_order(worker, event);
+		return;
+	}
+	if (!engine || event->scenario >= engine->tuner->n_scenarios)
+		return;
+	worker->running = engine;
+	engine->tuner->event(worker->instance, engine->state, event);
+	worker->running = NULL;
+	serving->active = true;
+	if (!uv_is_active((uv_handle_t *)&serving->tick))
+		uv_timer_start(&serving->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct serving *serving = poll->data;
+	int n = status < 0 ? status : record_read(&serving->events, serving->worker.instance->event_fd, on_event, serving);
+
+	(void)events;
+	if (n < 0 && n != -EAGAIN)
+		uv_stop(poll->loop);
+}
+
+static void start_tuners(struct worker *worker, const struct worker_start *start)
+{
+	worker->engines = calloc(start->n_tuners ? start->n_tuners : 1, sizeof(*worker->engines));
+	if (!worker->engines)
+		give_up(worker, "start its tuners", -ENOMEM);
+	worker->n_engines = start->n_tuners;
+	for (size_t i = 0; i < start->n_tuners; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+		int err;
+
+		engine->tuner = start->tuners[i];
+		engine->number = i;
+		engine->tunables = calloc(engine->tuner->n_tunables + 1, sizeof(*engine->tunables));
+		if (!engine->tunables)
+			give_up(worker, "start its tuners", -ENOMEM);
+		tunable_read_all(worker, engine);
+		err = engine->tuner->init ? engine->tuner->init(worker->instance, &engine->state) : 0;
+		engine->off = err < 0;
+		if (err < 0)
+			bpftune_log(worker->instance, LOG_WARNING, "tuner %s cannot start here: %s",
+				    engine->tuner->name, strerror(-err));
+	}
+	worker->running = NULL;
+}
+
+static void serve(struct serving *serving)
+{
+	struct worker *worker = &serving->worker;
+	const struct bpftune_report ready = { .kind = BPFTUNE_READY, .tuner = BPFTUNE_FROM_SUPERVISOR };
+	uv_loop_t loop;
+	int err;
+
+	err = uv_loop_init(&loop);
+	if (!err)
+		err = uv_poll_init(&loop, &serving->poll, worker->instance->event_fd);
+	if (!err)
+		err = uv_timer_init(&loop, &serving->tick);
+	serving->poll.data = serving->tick.data = serving;
+	if (!err)
+		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
+	if (err)
+		give_up(worker, "start its loop", err);
+	uv_unref((uv_handle_t *)&serving->tick);
+	record_write(worker->report_fd, &ready, sizeof(ready));
+	uv_run(&loop, UV_RUN_DEFAULT);
+}
+
+_Noreturn void worker_main(const struct worker_start *start)
+{
+	int netns_fd = start->netns_fd;
+	struct serving serving = {
+		.worker = { .instance = start->instance, .report_fd = start->report_fd },
+		.events = { .size = sizeof(struct bpftune_event) },
+	};
+	struct worker *worker = &serving.worker;
+	int err;
+
+	forget_parents_signals();
+	tunable_set_worker(worker);
+	start->instance->ring_fd = -1;
+	start->instance->event_fd = start->event_fd;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != start->supervisor)
+		_exit(EXIT_FAILURE);
+	err = confine_descriptors(&start->instance->event_fd, &worker->report_fd, &netns_fd);
+	if (err)
+		_exit(EXIT_FAILURE); /* which descriptor is which is not sure any more */
+	enter_namespace(worker, &netns_fd);
+	worker->sysctl_fd = sysctl_open_root();
+	if (worker->sysctl_fd < 0)
+		give_up(worker, "open /proc/sys", worker->sysctl_fd);
+	start_tuners(worker, start);
+	err = confine_capabilities();
+	if (err)
+		give_up(worker, "drop its capabilities", err);
+	serve(&serving);
+	for (size_t i = 0; i < worker->n_engines; i++)
+		if (!worker->engines[i].off && worker->engines[i].tuner->fini)
+			worker->engines[i].tuner->fini(worker->instance, worker->engines[i].state);
+	_exit(EXIT_SUCCESS);
+}
