@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/bpf.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <mntent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bpf/watch.h"
+#include "bpf/watch.skel.h"
+#include "ipc/cleanup.h"
+
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+
+static const char *const shared_names[N_SHARED] = {
+	[SHARED_EVENTS] = "events",
+	[SHARED_GATES] = "gates",
+	[SHARED_LOST] = "lost",
+};
+
+static int quiet(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level, (void)format, (void)args;
+	return 0;
+}
+
+static int loud(enum libbpf_print_level level, const char *format, va_list args)
+{
+	(void)level;
+	return vfprintf(stderr, format, args);
+}
+
+void bpf_set_debug(bool on)
+{
+	libbpf_set_print(on ? loud : quiet);
+}
+
+const char *bpf_hook_error(const struct hook *hook)
+{
+	switch (hook->error) {
+	case 0:
+		return NULL;
+	case -EPERM:
+	case -EACCES:
+		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
+	case -ENOENT:
+		return "this kernel has no such tracepoint";
+	default:
+		return strerror(-hook->error);
+	}
+}
+
+/* --- cgroup2 ------------------------------------------------------------------------------------ */
+
+/* A mount of our own that appears in no directory tree and goes with its descriptor. */
+static int mount_cgroup2_privately(void)
+{
+	_cleanup_close_ int context = syscall(SYS_fsopen, "cgroup2", 1 /* FSOPEN_CLOEXEC */);
+	_cleanup_close_ int mount = -1;
+	int fd;
+
+	if (context < 0 || syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) < 0)
+		return -errno;
+	mount = syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
+	if (mount < 0)
+		return -errno;
+	fd = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+static int open_cgroup2(struct bpftune_host *host)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *mount;
+
+	while (mounts && (mount = getmntent(mounts)))
+		if (!strcmp(mount->mnt_type, "cgroup2")) {
+			host->cgroup_fd = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			if (host->cgroup_fd >= 0) {
+				host->cgroup_path = strdup(mount->mnt_dir);
+				break;
+			}
+		}
+	if (mounts)
+		endmntent(mounts);
+	if (host->cgroup_fd >= 0)
+		return 0;
+	host->cgroup_fd = mount_cgroup2_privately();
+	host->cgroup_path = strdup("(private mount)");
+	return host->cgroup_fd < 0 ? host->cgroup_fd : 0;
+}
+
+/* --- load and attach ---------------------------------------------------------------------------- */
+
+static struct hook *hook_get(struct bpftune_host *host, const char *program, const char *section)
+{
+	struct hook *hook;
+
+	for (size_t i = 0; i < host->n_hooks; i++)
+		if (host->hooks[i].tuner == host->loading && !strcmp(host->hooks[i].program, program))
+			return &host->hooks[i];
+	hook = realloc(host->hooks, (host->n_hooks + 1) * sizeof(*hook));
+	if (!hook)
+		return NULL;
+	host->hooks = hook;
+	hook += host->n_hooks++;
+	*hook = (struct hook){ .program = strdup(program), .attach = strdup(section), .tuner = host->loading };
+	return hook;
+}
+
+/* The sweep is run, not attached: it is no hook. */
+static bool is_hook(const struct bpf_program *program)
+{
+	return strcmp(bpf_program__section_name(program), "raw_tp") != 0;
+}
+
+static int prepare(struct bpftune_host *host, struct bpf_object *object)
+{
+	struct bpf_program *program;
+	int err = 0;
+
+	for (int i = 0; i < N_SHARED && !err; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, shared_names[i]);
+
+		if (map && host->shared_fds[i] >= 0)
+			err = bpf_map__reuse_fd(map, host->shared_fds[i]);
+	}
+	bpf_object__for_each_program(program, object) {
+		const char *name = bpf_program__name(program);
+		struct hook *hook = is_hook(program) ? hook_get(host, name, bpf_program__section_name(program)) : NULL;
+
+		if (host->trial)
+			bpf_program__set_autoload(program, !strcmp(name, host->trial));
+		else if (hook && hook->error)
+			bpf_program__set_autoload(program, false);
+	}
+	return err;
+}
+
+static void attach(struct bpftune_host *host, struct bpf_program *program)
+{
+	const char *section = bpf_program__section_name(program);
+	struct hook *hook = hook_get(host, bpf_program__name(program), section);
+	bool on_cgroup = !strncmp(section, "cgroup/", 7) || !strcmp(section, "sockops");
+
+	if (!hook || hook->error)
+		return;
+	hook->link = on_cgroup ? bpf_program__attach_cgroup(program, host->cgroup_fd) : bpf_program__attach(program);
+	if (!hook->link)
+		hook->error = -errno;
+}
+
+int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
+{
+	struct bpf_object **objects;
+	struct bpf_program *program;
+	int err;
+
+	err = prepare(host, object);
+	if (!err)
+		err = bpf_object__load(object);
+	if (err || host->trial) {
+		bpf_object__close(object);
+		return err;
+	}
+	objects = realloc(host->objects, (host->n_objects + 1) * sizeof(*objects));
+	if (!objects) {
+		bpf_object__close(object);
+		return -ENOMEM;
+	}
+	host->objects = objects;
+	host->objects[host->n_objects++] = object;
+	bpf_object__for_each_program(program, object)
+		if (is_hook(program))
+			attach(host, program);
+	return 0;
+}
+
+/*
+ * Loads through `open_and_load`; when the kernel takes not all of it, finds the programs that it
+ * refuses, one by one, and loads the rest.
+ */
+static int load_what_works(struct bpftune_host *host, uint16_t number,
+			   int (*open_and_load)(struct bpftune_host *host, const void *arg), const void *arg)
+{
+	size_t refused = 0, programs = 0;
+	int err, whole;
+
+	host->loading = number;
+	whole = open_and_load(host, arg);
+	if (!whole)
+		return 0;
+	for (size_t i = 0; i < host->n_hooks; i++) {
+		if (host->hooks[i].tuner != number)
+			continue;
+		host->trial = host->hooks[i].program;
+		err = open_and_load(host, arg);
+		host->hooks[i].error = err;
+		refused += err < 0;
+		programs++;
+	}
+	host->trial = NULL;
+	return refused && refused < programs ? open_and_load(host, arg) : whole;
+}
+
+static int load_tuner(struct bpftune_host *host, const void *arg)
+{
+	const struct bpftune_tuner *tuner = arg;
+
+	return tuner->attach(host, host->loading);
+}
+
+int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number)
+{
+	return tuner->attach ? load_what_works(host, number, load_tuner, tuner) : 0;
+}
+
+static int load_watch(struct bpftune_host *host, const void *arg)
+{
+	struct watch_bpf *skel = watch_bpf__open();
+	struct bpf_object *object;
+	int err;
+
+	if (!skel)
+		return -errno;
+	skel->rodata->host_cookie = *(const uint64_t *)arg;
+	object = take_ptr(skel->obj);
+	err = bpftune_host_load(host, object);
+	watch_bpf__destroy(skel);
+	if (err || host->trial)
+		return err;
+	for (int i = 0; i < N_SHARED; i++)
+		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
+	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
+	host->sweep_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "watch_sweep"));
+	return 0;
+}
+
+static int refuse(struct bpf_refusal *refusal, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int refuse(struct bpf_refusal *refusal, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(refusal->text, sizeof(refusal->text), format, args);
+	va_end(args);
+	return error;
+}
+
+/* Which of the watch hooks, if any, the kernel refused. */
+static const struct hook *refused_hook(const struct bpftune_host *host)
+{
+	for (size_t i = 0; i < host->n_hooks; i++)
+		if (host->hooks[i].error)
+			return &host->hooks[i];
+	return NULL;
+}
+
+int bpf_open(struct bpftune_host *host, uint64_t host_cookie, struct bpf_refusal *ret_refusal)
+{
+	const struct hook *hook;
+	int err;
+
+	*host = (struct bpftune_host){ .cgroup_fd = -1, .sweep_fd = -1, .netns_fd = -1 };
+	for (int i = 0; i < N_SHARED; i++)
+		host->shared_fds[i] = -1;
+	if (access(KERNEL_BTF, R_OK) < 0)
+		return refuse(ret_refusal, -EOPNOTSUPP,
+			      "cannot read %s: %s (the kernel must be built with CONFIG_DEBUG_INFO_BTF)",
+			      KERNEL_BTF, strerror(errno));
+	err = open_cgroup2(host);
+	if (err)
+		return refuse(ret_refusal, err == -EPERM ? -EPERM : -EOPNOTSUPP,
+			      "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "
+			      "mounting needs CAP_SYS_ADMIN)", strerror(-err));
+	err = load_what_works(host, BPFTUNE_FROM_WATCH, load_watch, &host_cookie);
+	if (!err)
+		return 0;
+	hook = refused_hook(host);
+	if (hook)
+		return refuse(ret_refusal, err == -EPERM ? -EPERM : -EOPNOTSUPP, "cannot load %s (%s): %s", hook->attach,
+			      hook->program, bpf_hook_error(hook));
+	return refuse(ret_refusal, err == -EPERM ? -EPERM : -EOPNOTSUPP, "cannot load BPF programs: %s (try --debug)",
+		      strerror(-err));
+}
+
+void bpf_close(struct bpftune_host *host)
+{
+	for (size_t i = 0; i < host->n_hooks; i++) {
+		bpf_link__destroy(host->hooks[i].link);
+		free(host->hooks[i].program);
+		free(host->hooks[i].attach);
+	}
+	for (size_t i = host->n_objects; i > 0; i--)
+		bpf_object__close(host->objects[i - 1]);
+	free(host->hooks);
+	free(host->objects);
+	free(host->cgroup_path);
+	close_fdp(&host->cgroup_fd);
+	*host = (struct bpftune_host){ .cgroup_fd = -1 };
+}
+
+/* --- the maps ----------------------------------------------------------------------------------- */
+
+int bpf_sweep(struct bpftune_host *host)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, opts);
+
+	return bpf_prog_test_run_opts(host->sweep_fd, &opts);
+}
+
+int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate)
+{
+	return bpf_map_update_elem(host->shared_fds[SHARED_GATES], &netns_cookie, gate, BPF_ANY);
+}
+
+void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie)
+{
+	bpf_map_delete_elem(host->shared_fds[SHARED_GATES], &netns_cookie);
+	bpf_map_delete_elem(host->netns_fd, &netns_cookie);
+}
+
+uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
+{
+	struct watch_netns known;
+
+	if (bpf_map_lookup_elem(host->netns_fd, &netns_cookie, &known) < 0)
+		return 0;
+	return known.pid;
+}
+
+uint64_t bpf_lost(const struct bpftune_host *host)
+{
+	uint32_t zero = 0;
+	uint64_t lost = 0;
+
+	bpf_map_lookup_elem(host->shared_fds[SHARED_LOST], &zero, &lost);
+	return lost;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* BPF objects: loaded with shared maps, attached by links, with each hook's fate on record. */
+#ifndef BPFTUNE_SUPERVISOR_BPF_H
+#define BPFTUNE_SUPERVISOR_BPF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tuners/tuner.h"
+
+struct bpf_link;
+struct bpf_map;
+struct bpf_program;
+
+struct hook {
+	char *program; /* the BPF program's name */
+	char *attach;  /* its section: raw_tp/task_newtask, cgroup/sock_create, sockops */
+	uint16_t tuner; /* number, or BPFTUNE_FROM_WATCH */
+	int error;     /* 0: attached; else -errno of load or attach */
+	struct bpf_link *link;
+};
+
+/* The maps that all programs share, by name in each object. */
+enum shared_map { SHARED_EVENTS, SHARED_GATES, SHARED_LOST, N_SHARED };
+
+struct bpftune_host {
+	int cgroup_fd;                 /* the root of cgroup2 */
+	char *cgroup_path;             /* where it is mounted, or "(private mount)" */
+	int shared_fds[N_SHARED];      /* the watch object's; -1 until it is loaded */
+	struct bpf_object **objects;
+	size_t n_objects;
+	struct hook *hooks;
+	size_t n_hooks;
+	uint16_t loading;              /* whose object bpftune_host_load() is given */
+	const char *trial;             /* only this program, and only to see whether it loads */
+	int sweep_fd;                  /* program to test-run */
+	int netns_fd;                  /* map: every namespace sighted */
+};
+
+struct bpf_refusal {
+	char text[256]; /* what was being done, to what, and the remedy */
+};
+
+/*
+ * Finds cgroup2 and loads and attaches watch.bpf.c. 0; -EPERM, -EOPNOTSUPP (the kernel lacks something)
+ * or another -errno, with the refusal in words.
+ */
+int bpf_open(struct bpftune_host *host, uint64_t host_cookie, struct bpf_refusal *ret_refusal);
+
+/* Loads and attaches a tuner's programs; refused ones are left out. -errno when none could be loaded. */
+int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number);
+
+/* Lets everything go: programs, links and maps. */
+void bpf_close(struct bpftune_host *host);
+
+/* Asks for NETNS_UNUSED events of the namespaces that nobody but us uses: 0 or -errno. */
+int bpf_sweep(struct bpftune_host *host);
+
+/* The instance's gate for the programs: written on every change of it. */
+int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate);
+
+/* Forgets a namespace: a later task in it is a sighting again. */
+void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* The task last seen in a namespace, or 0. */
+uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* Events that found the ring buffer full. */
+uint64_t bpf_lost(const struct bpftune_host *host);
+
+/* What a hook's error means to an operator. */
+const char *bpf_hook_error(const struct hook *hook);
+
+/* libbpf's own words go to standard error. For --debug. */
+void bpf_set_debug(bool on);
+
+#endif

@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <utlist.h>
+
+#include "config.h"
+#include "ipc/cleanup.h"
+#include "ipc/varlink.h"
+#include "supervisor/io.bpftune.varlink.h"
+#include "supervisor/status.h"
+#include "supervisor/supervisor.h"
+
+#define BACKLOG 64
+#define LOG_LINES 100
+#define FOLLOW_BYTES_MAX (256 * 1024) /* what one slow follower may make us keep */
+
+struct connection {
+	uv_pipe_t pipe;
+	struct supervisor *s;
+	struct varlink_reader reader;
+	bool following, closing;
+	uint64_t follow_instance; /* 0: all */
+	unsigned int missed;
+	struct connection *prev, *next;
+};
+
+struct call {
+	struct connection *connection;
+	const char *method;
+	json_t *parameters; /* an object; borrowed */
+	bool more, oneway;
+};
+
+/* --- the lock ----------------------------------------------------------------------------------- */
+
+static pid_t read_pid(int fd)
+{
+	char text[32] = "";
+
+	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+}
+
+int control_lock(struct control *control, const char *run_dir, pid_t *ret_pid)
+{
+	_cleanup_close_ int fd = -1;
+	char path[4096], pid[32];
+
+	if (mkdir(run_dir, 0755) < 0 && errno != EEXIST)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/lock", run_dir);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		*ret_pid = read_pid(fd);
+		return -EALREADY;
+	}
+	snprintf(pid, sizeof(pid), "%d\n", getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
+		return -errno;
+	control->lock_fd = take_fd(&fd);
+	return 0;
+}
+
+/* --- replies ------------------------------------------------------------------------------------ */
+
+struct reply {
+	uv_write_t write;
+	char *text;
+};
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct connection *connection = handle->data;
+
+	varlink_reader_clear(&connection->reader);
+	free(connection);
+}
+
+static void connection_close(struct connection *connection)
+{
+	struct control *control = &connection->s->control;
+
+	if (connection->closing)
+		return;
+	connection->closing = true;
+	DL_DELETE(control->connections, connection);
+	control->n_connections--;
+	uv_close((uv_handle_t *)&connection->pipe, on_closed);
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+	struct reply *reply = container_of(write, struct reply, write);
+
+	(void)status; /* a client that left is noticed by its end of file */
+	free(reply->text);
+	free(reply);
+}
+
+static void send_message(struct connection *connection, json_t *message)
+{
+	struct reply *reply = calloc(1, sizeof(*reply));
+	uv_buf_t buf;
+	size_t size;
+
+	if (!reply) {
+		json_decref(message);
+		return;
+	}
+	reply->text = varlink_encode(message, &size);
+	if (reply->text) {
+		buf = uv_buf_init(reply->text, size);
+		if (!uv_write(&reply->write, (uv_stream_t *)&connection->pipe, &buf, 1, on_written))
+			return;
+	}
+	free(reply->text);
+	free(reply);
+	connection_close(connection);
+}
+
+static void send_reply(const struct call *call, json_t *parameters, bool continues)
+{
+	if (call->oneway)
+		json_decref(parameters);
+	else if (continues)
+		send_message(call->connection, json_pack("{s:o s:b}", "parameters", parameters, "continues", true));
+	else
+		send_message(call->connection, json_pack("{s:o}", "parameters", parameters));
+}
+
+static void send_error(const struct call *call, const char *error, json_t *parameters)
+{
+	if (call->oneway)
+		json_decref(parameters);
+	else
+		send_message(call->connection, json_pack("{s:s s:o}", "error", error, "parameters", parameters));
+}
+
+/* --- methods ------------------------------------------------------------------------------------ */
+
+static void get_info(const struct call *call)
+{
+	send_reply(call, json_pack("{s:s s:s s:s s:s s:[s s]}", "vendor", "bpftune", "product", "bpftune", "version",
+				   PACKAGE_VERSION, "url", PACKAGE_URL, "interfaces", "org.varlink.service",
+				   "io.bpftune"), false);
+}
+
+static void get_interface(const struct call *call)
+{
+	static const char service[] =
+		"interface org.varlink.service\n"
+		"method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)\n"
+		"method GetInterfaceDescription(interface: string) -> (description: string)\n"
+		"error InterfaceNotFound (interface: string)\n"
+		"error MethodNotFound (method: string)\n"
+		"error MethodNotImplemented (method: string)\n"
+		"error InvalidParameter (parameter: string)\n";
+	const char *interface = json_string_value(json_object_get(call->parameters, "interface"));
+
+	if (!interface)
+		send_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "interface"));
+	else if (!strcmp(interface, "io.bpftune"))
+		send_reply(call, json_pack("{s:s}", "description", io_bpftune_varlink), false);
+	else if (!strcmp(interface, "org.varlink.service"))
+		send_reply(call, json_pack("{s:s}", "description", service), false);
+	else
+		send_error(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s}", "interface", interface));
+}
+
+/* The `container` parameter: its instance's id, 0 when absent. False: an error was sent. */
+static bool container_of_call(const struct call *call, bool ended_too, uint64_t *ret_id)
+{
+	const struct supervisor *s = call->connection->s;
+	json_t *parameter = json_object_get(call->parameters, "container");
+	const char *container = json_string_value(parameter);
+	const struct instance *instance;
+
+	*ret_id = 0;
+	if (!parameter || json_is_null(parameter))
+		return true;
+	if (!container) {
+		send_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
+		return false;
+	}
+	instance = instance_find(&s->registry, container);
+	if (instance)
+		*ret_id = instance->pub.id;
+	else if (errno == ENOENT && ended_too)
+		*ret_id = streams_find_ended(&s->streams, container);
+	if (!*ret_id)
+		send_error(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" : "io.bpftune.NoSuchContainer",
+			   json_pack("{s:s}", "container", container));
+	return *ret_id != 0;
+}
+
+static void get_status(const struct call *call)
+{
+	const struct supervisor *s = call->connection->s;
+	uint64_t id;
+
+	if (container_of_call(call, false, &id))
+		send_reply(call, status_json(s, id ? instance_by_id(&s->registry, id) : NULL), false);
+}
+
+static void append_record(void *arg, const struct log_record *record)
+{
+	json_array_append_new(arg, log_json(record));
+}
+
+static void get_log(const struct call *call)
+{
+	struct connection *connection = call->connection;
+	struct supervisor *s = connection->s;
+	json_t *lines = json_object_get(call->parameters, "lines"), *records;
+	json_int_t n = json_is_integer(lines) ? json_integer_value(lines) : LOG_LINES;
+	uint64_t id;
+
+	if ((lines && !json_is_integer(lines) && !json_is_null(lines)) || n < 0) {
+		send_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "lines"));
+		return;
+	}
+	if (!container_of_call(call, true, &id))
+		return;
+	records = json_array();
+	streams_read(&s->streams, id, n, append_record, records);
+	connection->follow_instance = id;
+	connection->following = call->more && !(id && !instance_by_id(&s->registry, id));
+	send_reply(call, json_pack("{s:o s:i}", "records", records, "missed", 0), connection->following);
+}
+
+static const struct {
+	const char *name;
+	void (*handle)(const struct call *call);
+} methods[] = {
+	{ "org.varlink.service.GetInfo", get_info },
+	{ "org.varlink.service.GetInterfaceDescription", get_interface },
+	{ "io.bpftune.GetStatus", get_status },
+	{ "io.bpftune.GetLog", get_log },
+};
+
+static void on_call(void *arg, json_t *message)
+{
+	struct call call = {
+		.connection = arg,
+		.method = json_string_value(json_object_get(message, "method")),
+		.parameters = json_object_get(message, "parameters"),
+		.more = json_is_true(json_object_get(message, "more")),
+		.oneway = json_is_true(json_object_get(message, "oneway")),
+	};
+
+	if (call.connection->closing)
+		return;
+	if (!call.method) {
+		connection_close(call.connection);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (!strcmp(methods[i].name, call.method)) {
+			methods[i].handle(&call);
+			return;
+		}
+	send_error(&call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", call.method));
+}
+
+/* --- followers ---------------------------------------------------------------------------------- */
+
+static bool follows(const struct connection *connection, uint64_t instance)
+{
+	return connection->following && (!connection->follow_instance || connection->follow_instance == instance);
+}
+
+void control_tell(struct supervisor *s, const struct log_record *record)
+{
+	struct connection *connection, *next;
+
+	DL_FOREACH_SAFE(s->control.connections, connection, next) {
+		struct call call = { .connection = connection };
+
+		if (!follows(connection, record->instance))
+			continue;
+		if (uv_stream_get_write_queue_size((uv_stream_t *)&connection->pipe) > FOLLOW_BYTES_MAX) {
+			connection->missed++;
+			continue;
+		}
+		send_reply(&call, json_pack("{s:[o] s:i}", "records", log_json(record), "missed",
+					    (int)connection->missed), true);
+		connection->missed = 0;
+	}
+}
+
+void control_end_follow(struct supervisor *s, uint64_t instance)
+{
+	struct connection *connection, *next;
+
+	DL_FOREACH_SAFE(s->control.connections, connection, next) {
+		struct call call = { .connection = connection };
+
+		if (!connection->following || connection->follow_instance != instance)
+			continue;
+		connection->following = false;
+		send_reply(&call, json_pack("{s:[] s:i}", "records", "missed", (int)connection->missed), false);
+	}
+}
+
+/* --- connections -------------------------------------------------------------------------------- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)handle;
+	buf->base = malloc(suggested);
+	buf->len = buf->base ? suggested : 0;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct connection *connection = stream->data;
+	_cleanup_free_ char *bytes = buf->base;
+
+	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
+		connection_close(connection);
+}
+
+/* The socket's mode lets only its owner in; this holds if somebody loosens it. */
+static bool is_allowed(const uv_pipe_t *pipe)
+{
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	uv_os_fd_t fd;
+
+	return uv_fileno((const uv_handle_t *)pipe, &fd) == 0 &&
+	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+	struct supervisor *s = listener->data;
+	struct connection *connection = status < 0 ? NULL : calloc(1, sizeof(*connection));
+
+	if (!connection)
+		return;
+	connection->s = s;
+	connection->reader.max = VARLINK_CALL_MAX;
+	uv_pipe_init(&s->loop, &connection->pipe, 0);
+	connection->pipe.data = connection;
+	DL_APPEND(s->control.connections, connection);
+	s->control.n_connections++;
+	if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 ||
+	    s->control.n_connections > CONTROL_CONNECTIONS_MAX) {
+		connection_close(connection);
+	} else if (!is_allowed(&connection->pipe)) {
+		send_error(&(struct call){ .connection = connection }, "io.bpftune.PermissionDenied", json_object());
+		connection_close(connection);
+	} else {
+		uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
+	}
+}
+
+int control_start(struct supervisor *s)
+{
+	char path[4096];
+	mode_t mask;
+	int err;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/control.sock", s->options.run_dir) >= 108)
+		return -ENAMETOOLONG; /* sizeof sun_path: unix(7) */
+	unlink(path); /* the lock is ours: what is there is a dead supervisor's */
+	uv_pipe_init(&s->loop, &s->control.listener, 0);
+	s->control.listener.data = s;
+	mask = umask(0177);
+	err = uv_pipe_bind(&s->control.listener, path);
+	umask(mask);
+	return err ? err : uv_listen((uv_stream_t *)&s->control.listener, BACKLOG, on_connection);
+}
+
+void control_stop(struct supervisor *s)
+{
+	struct connection *connection, *next;
+
+	DL_FOREACH_SAFE(s->control.connections, connection, next)
+		connection_close(connection);
+	if (s->control.listener.data)
+		uv_close((uv_handle_t *)&s->control.listener, NULL); /* unlinks the socket */
+	s->control.listener.data = NULL;
+}

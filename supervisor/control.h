@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The control socket: RUN_DIR/control.sock, root only, interface io.bpftune over Varlink. */
+#ifndef BPFTUNE_SUPERVISOR_CONTROL_H
+#define BPFTUNE_SUPERVISOR_CONTROL_H
+
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+struct connection;
+struct log_record;
+struct supervisor;
+
+#define CONTROL_CONNECTIONS_MAX 256
+
+struct control {
+	uv_pipe_t listener;
+	int lock_fd; /* RUN_DIR/lock, held while we live: one supervisor a run dir */
+	struct connection *connections;
+	unsigned int n_connections;
+};
+
+/* Takes the run directory, making it if need be. -EALREADY: the supervisor of `ret_pid` has it; or -errno. */
+int control_lock(struct control *control, const char *run_dir, pid_t *ret_pid);
+
+/* Listens. 0 or -errno. */
+int control_start(struct supervisor *s);
+void control_stop(struct supervisor *s);
+
+/* A new record, for those who follow. */
+void control_tell(struct supervisor *s, const struct log_record *record);
+
+/* An instance is gone: those who follow only it are done. */
+void control_end_follow(struct supervisor *s, uint64_t instance);
+
+#endif

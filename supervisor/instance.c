@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/instance.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+const char *tuner_state_name(enum tuner_state state)
+{
+	static const char *const names[] = {
+		[TUNER_ACTIVE] = "active",
+		[TUNER_MANUAL] = "manual",
+		[TUNER_PAUSED] = "paused",
+		[TUNER_OFF] = "off",
+	};
+
+	return names[state];
+}
+
+struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
+{
+	struct instance *instance = calloc(1, sizeof(*instance));
+
+	if (!instance)
+		return NULL;
+	instance->pub.netns_cookie = netns_cookie;
+	instance->pub.netns_inode = netns_inode;
+	instance->pub.ring_fd = instance->pub.event_fd = -1;
+	instance->child.event_fd = instance->child.report_fd = -1;
+	instance->pub.cgroup_path = strdup("/");
+	if (asprintf(&instance->pub.name, "netns-%u", netns_inode) < 0)
+		instance->pub.name = NULL;
+	if (!instance->pub.name || !instance->pub.cgroup_path || ledger_open(&instance->ledger, registry->plugins) < 0) {
+		free(instance->pub.name);
+		free(instance->pub.cgroup_path);
+		free(instance);
+		return NULL;
+	}
+	instance->pub.id = ++registry->last_id;
+	HASH_ADD(by_cookie, registry->by_cookie, pub.netns_cookie, sizeof(uint64_t), instance);
+	HASH_ADD(by_id, registry->by_id, pub.id, sizeof(uint64_t), instance);
+	return instance;
+}
+
+void instance_free(struct registry *registry, struct instance *instance)
+{
+	HASH_DELETE(by_cookie, registry->by_cookie, instance);
+	HASH_DELETE(by_id, registry->by_id, instance);
+	for (size_t i = 0; i < registry->plugins->n; i++)
+		free(instance->tuners[i].why);
+	event_queue_clear(&instance->child.queue);
+	ledger_close(&instance->ledger);
+	free(instance->container_id);
+	free(instance->pub.name);
+	free(instance->pub.cgroup_path);
+	free(instance);
+}
+
+struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie)
+{
+	struct instance *instance;
+
+	HASH_FIND(by_cookie, registry->by_cookie, &netns_cookie, sizeof(netns_cookie), instance);
+	return instance;
+}
+
+struct instance *instance_by_id(const struct registry *registry, uint64_t id)
+{
+	struct instance *instance;
+
+	HASH_FIND(by_id, registry->by_id, &id, sizeof(id), instance);
+	return instance;
+}
+
+static bool parse_number(const char *text, unsigned long *ret_number)
+{
+	char *end;
+
+	if (!*text || strspn(text, "0123456789") != strlen(text))
+		return false;
+	errno = 0;
+	*ret_number = strtoul(text, &end, 10);
+	return errno == 0;
+}
+
+static bool is_called(const struct instance *instance, const char *container)
+{
+	return !strcmp(instance->pub.name, container) ||
+	       (instance->container_id && !strcmp(instance->container_id, container));
+}
+
+static bool has_prefix(const struct instance *instance, const char *container)
+{
+	return instance->container_id && !strncmp(instance->container_id, container, strlen(container));
+}
+
+static struct instance *find_one(const struct registry *registry, const char *container,
+				 bool (*matches)(const struct instance *instance, const char *container))
+{
+	struct instance *instance, *found = NULL;
+
+	errno = ENOENT;
+	for (instance = registry->by_id; instance; instance = instance->by_id.next) {
+		if (!matches(instance, container))
+			continue;
+		if (found) {
+			errno = ENOTUNIQ;
+			return NULL;
+		}
+		found = instance;
+	}
+	return found;
+}
+
+static bool has_inode_of(const struct instance *instance, const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && st.st_ino == instance->pub.netns_inode;
+}
+
+struct instance *instance_find(const struct registry *registry, const char *container)
+{
+	struct instance *found;
+	unsigned long number;
+	char path[64];
+
+	if (!strncmp(container, "pid:", 4)) {
+		errno = ENOENT;
+		if (!parse_number(container + 4, &number))
+			return NULL;
+		snprintf(path, sizeof(path), "/proc/%lu/ns/net", number);
+		return find_one(registry, path, has_inode_of);
+	}
+	found = find_one(registry, container, is_called);
+	if (found || errno == ENOTUNIQ)
+		return found;
+	if (parse_number(container, &number) && (found = instance_by_id(registry, number)))
+		return found;
+	return *container ? find_one(registry, container, has_prefix) : NULL;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The registry: one record a network namespace, by cookie and by id. */
+#ifndef BPFTUNE_SUPERVISOR_INSTANCE_H
+#define BPFTUNE_SUPERVISOR_INSTANCE_H
+
+#include <stdbool.h>
+#include <uthash.h>
+
+#include "supervisor/child.h"
+#include "supervisor/ledger.h"
+#include "tuners/tuner.h"
+
+#define INSTANCE_HOST 1
+
+enum tuner_state { TUNER_ACTIVE, TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF };
+
+struct instance_tuner {
+	enum tuner_state state;
+	char *why; /* NULL: nothing to say */
+};
+
+struct instance {
+	struct bpftune pub;
+	char *container_id;  /* NULL: none known */
+	const char *runtime; /* NULL: none known */
+	pid_t pid;           /* a task that was seen in it; may have ended */
+	uint64_t sighted_ms; /* uv_now() */
+	bool unused;         /* nobody used it when a sweep last looked */
+	struct child child;
+	struct ledger ledger;
+	struct instance_tuner tuners[BPFTUNE_TUNERS_MAX];
+	struct instance *due_next; /* in the watch's queue of young ones */
+	UT_hash_handle by_cookie, by_id;
+};
+
+struct registry {
+	struct instance *by_cookie, *by_id;
+	uint64_t last_id;
+	const struct plugins *plugins;
+};
+
+/* A record with state CHILD_NONE, named after its inode until it is paired. NULL: no memory. */
+struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode);
+
+/* Takes it out of the registry and frees it. Its child must be gone. */
+void instance_free(struct registry *registry, struct instance *instance);
+
+struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie);
+struct instance *instance_by_id(const struct registry *registry, uint64_t id);
+
+/*
+ * What an operator calls it: a name, a container id or a prefix of it, `pid:N` (that task's namespace), or
+ * an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several.
+ */
+struct instance *instance_find(const struct registry *registry, const char *container);
+
+const char *tuner_state_name(enum tuner_state state);
+
+#endif

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* bpftune: the one program; this is its command line. */
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "ipc/cleanup.h"
+#include "supervisor/client.h"
+#include "supervisor/probe.h"
+#include "supervisor/supervisor.h"
+
+static const char usage[] =
+	"bpftune: tunes Linux networking while it runs, for the host and for each container\n"
+	"\n"
+	"  bpftune run [--stderr] [--debug] [--plugin-dir DIR]  the supervisor, in the foreground\n"
+	"  bpftune status [CONTAINER] [--json]                  instances, workers, tunables\n"
+	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
+	"  bpftune tuners [--json]                              loaded tuners and their hooks\n"
+	"  bpftune probe [--plugin-dir DIR]                     what this kernel supports\n"
+	"  bpftune --version | --help\n"
+	"\n"
+	"  --run-dir DIR   the supervisor's directory (default " BPFTUNE_RUN_DIR ")\n"
+	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
+
+enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION };
+
+static const struct option long_options[] = {
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "stderr", no_argument, NULL, OPTION_STDERR },
+	{ "debug", no_argument, NULL, OPTION_DEBUG },
+	{ "plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR },
+	{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
+	{ "follow", no_argument, NULL, 'f' },
+	{ "lines", required_argument, NULL, 'n' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ 0 },
+};
+
+struct command_line {
+	struct options run;
+	struct question question;
+};
+
+static int do_run(const struct command_line *line)
+{
+	return supervisor_run(&line->run);
+}
+
+static int do_status(const struct command_line *line)
+{
+	return client_status(&line->question);
+}
+
+static int do_log(const struct command_line *line)
+{
+	return client_log(&line->question);
+}
+
+static int do_tuners(const struct command_line *line)
+{
+	return client_tuners(&line->question);
+}
+
+static int do_probe(const struct command_line *line)
+{
+	return probe_run(line->run.plugin_dir);
+}
+
+#define OPTIONS_MAX 6
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct command_line *line);
+	int options[OPTIONS_MAX]; /* besides --run-dir, --help and --version */
+	int operands_max;
+} commands[] = {
+	{ "run", do_run, { OPTION_STDERR, OPTION_DEBUG, OPTION_PLUGIN_DIR }, 0 },
+	{ "status", do_status, { OPTION_JSON }, 1 },
+	{ "log", do_log, { OPTION_JSON, 'f', 'n' }, 1 },
+	{ "tuners", do_tuners, { OPTION_JSON }, 0 },
+	{ "probe", do_probe, { OPTION_PLUGIN_DIR }, 0 },
+};
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static bool takes(const struct command *command, int option)
+{
+	for (size_t i = 0; i < OPTIONS_MAX; i++)
+		if (command->options[i] == option)
+			return true;
+	return false;
+}
+
+static int say_wrong(const char *what, const char *which)
+{
+	fprintf(stderr, "bpftune: %s: %s ('bpftune --help' shows the usage)\n", what, which);
+	return EXIT_USAGE;
+}
+
+static bool parse_lines(const char *text, int *ret_lines)
+{
+	char *end;
+	long lines = strtol(text, &end, 10);
+
+	if (!*text || *end || lines < 0 || lines > INT_MAX)
+		return false;
+	*ret_lines = lines;
+	return true;
+}
+
+/* 0, or the option's trouble, said. */
+static int take_option(struct command_line *line, int option)
+{
+	switch (option) {
+	case OPTION_JSON:
+		line->question.json = true;
+		break;
+	case OPTION_STDERR:
+		line->run.to_stderr = true;
+		break;
+	case OPTION_DEBUG:
+		line->run.debug = true;
+		break;
+	case OPTION_PLUGIN_DIR:
+		line->run.plugin_dir = optarg;
+		break;
+	case OPTION_RUN_DIR:
+		line->run.run_dir = line->question.run_dir = optarg;
+		break;
+	case 'f':
+		line->question.follow = true;
+		break;
+	case 'n':
+		if (!parse_lines(optarg, &line->question.lines))
+			return say_wrong("-n wants a number of lines, not", optarg);
+		break;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct command_line line = {
+		.run = { .run_dir = BPFTUNE_RUN_DIR, .plugin_dir = TUNERSDIR },
+		.question = { .run_dir = BPFTUNE_RUN_DIR, .lines = -1 },
+	};
+	const struct command *command = NULL;
+	int option, wrong, seen[32], n_seen = 0;
+
+	opterr = 0;
+	while ((option = getopt_long(argc, argv, ":fn:h", long_options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			return say_wrong(option == ':' ? "this option wants a value" : "no such option", argv[optind - 1]);
+		if (option == 'h')
+			return fputs(usage, stdout) == EOF ? EXIT_FAILED : EXIT_DONE;
+		if (option == OPTION_VERSION)
+			return puts(PACKAGE_STRING) == EOF ? EXIT_FAILED : EXIT_DONE;
+		wrong = take_option(&line, option);
+		if (wrong)
+			return wrong;
+		if (option != OPTION_RUN_DIR && n_seen < (int)ARRAY_SIZE(seen))
+			seen[n_seen++] = option;
+	}
+	if (optind == argc) {
+		fputs(usage, stderr);
+		return EXIT_USAGE;
+	}
+	command = find_command(argv[optind++]);
+	if (!command)
+		return say_wrong("no such command", argv[optind - 1]);
+	for (int i = 0; i < n_seen; i++)
+		if (!takes(command, seen[i]))
+			return say_wrong("an option that this command does not take was given to", command->name);
+	if (argc - optind > command->operands_max)
+		return say_wrong("one argument too many", argv[optind + command->operands_max]);
+	line.question.container = optind < argc ? argv[optind] : NULL;
+	return command->run(&line);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/status.h"
+
+#include <sys/utsname.h>
+
+#include "config.h"
+#include "supervisor/supervisor.h"
+
+static json_t *optional(const char *text)
+{
+	return text ? json_string(text) : json_null();
+}
+
+static json_t *hooks_json(const struct supervisor *s, uint16_t tuner)
+{
+	json_t *hooks = json_array();
+
+	for (size_t i = 0; i < s->host.n_hooks; i++) {
+		const struct hook *hook = &s->host.hooks[i];
+
+		if (hook->tuner == tuner)
+			json_array_append_new(hooks, json_pack("{s:s s:s s:b s:o}", "program", hook->program,
+							       "attach", hook->attach, "attached", !hook->error,
+							       "error", optional(bpf_hook_error(hook))));
+	}
+	return hooks;
+}
+
+static json_t *tuners_json(const struct supervisor *s)
+{
+	json_t *tuners = json_array();
+
+	for (size_t i = 0; i < s->plugins.n; i++)
+		json_array_append_new(tuners, json_pack("{s:s s:s s:s s:o}", "name", s->plugins.tuners[i]->name,
+							"summary", s->plugins.tuners[i]->summary, "path",
+							s->plugins.paths[i], "hooks", hooks_json(s, i)));
+	return tuners;
+}
+
+static json_t *instance_tuners_json(const struct supervisor *s, const struct instance *instance)
+{
+	json_t *tuners = json_array();
+
+	for (size_t i = 0; i < s->plugins.n; i++)
+		json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", s->plugins.tuners[i]->name, "state",
+							tuner_state_name(instance->tuners[i].state), "why",
+							optional(instance->tuners[i].why)));
+	return tuners;
+}
+
+static json_t *tunables_json(const struct supervisor *s, const struct instance *instance)
+{
+	json_t *tunables = json_array();
+
+	for (size_t i = 0; i < s->plugins.n; i++) {
+		const struct bpftune_tuner *tuner = s->plugins.tuners[i];
+
+		for (size_t j = 0; j < tuner->n_tunables; j++) {
+			const struct ledger_entry *entry = ledger_entry(&instance->ledger, i, j);
+			const char *scenario = NULL;
+
+			if (!entry->known)
+				continue;
+			if (entry->n_changes)
+				scenario = tuner->scenarios[entry->changes[entry->n_changes - 1].scenario].name;
+			json_array_append_new(tunables,
+				json_pack("{s:s s:s s:s s:s s:I s:o}", "name", tuner->tunables[j].name, "tuner",
+					  tuner->name, "initial", entry->initial, "current", entry->current,
+					  "changes", (json_int_t)entry->n_changes, "last_scenario", optional(scenario)));
+		}
+	}
+	return tunables;
+}
+
+static json_t *instance_json(const struct supervisor *s, const struct instance *instance)
+{
+	const struct child *child = &instance->child;
+
+	return json_pack("{s:I s:s s:o s:o s:{s:I s:I} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o}",
+			 "id", (json_int_t)instance->pub.id, "name", instance->pub.name,
+			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
+			 "netns", "cookie", (json_int_t)instance->pub.netns_cookie,
+			 "inode", (json_int_t)instance->pub.netns_inode,
+			 "cgroup", "path", instance->pub.cgroup_path, "id", (json_int_t)instance->pub.cgroup_id,
+			 "worker", "pid", child->pid ? json_integer(child->pid) : json_null(),
+			 "state", child_state_name(child->state), "restarts", (int)child->restarts,
+			 "tuners", instance_tuners_json(s, instance), "tunables", tunables_json(s, instance));
+}
+
+json_t *status_json(const struct supervisor *s, const struct instance *only)
+{
+	const struct counters *counters = &s->counters;
+	json_t *instances = json_array();
+	const struct instance *instance;
+	struct utsname kernel;
+
+	uname(&kernel);
+	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
+		if (!only || instance == only)
+			json_array_append_new(instances, instance_json(s, instance));
+	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
+			 "version", PACKAGE_VERSION, "kernel", kernel.release,
+			 "uptime_s", (uv_now(&s->loop) - s->started_ms) / 1000.0, "dry_run", s->options.dry_run,
+			 "pid", (int)getpid(), "events", "received", (json_int_t)counters->received,
+			 "routed", (json_int_t)counters->routed, "coalesced", (json_int_t)counters->coalesced,
+			 "lost", (json_int_t)(counters->lost + bpf_lost(&s->host)),
+			 "unroutable", (json_int_t)counters->unroutable,
+			 "unknown_reports", (json_int_t)counters->unknown_reports,
+			 "watch", "cgroup2", s->host.cgroup_path, "hooks", hooks_json(s, BPFTUNE_FROM_WATCH),
+			 "tuners", tuners_json(s), "instances", instances);
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/supervisor.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#include "config.h"
+#include "ipc/cleanup.h"
+#include "supervisor/route.h"
+#include "worker/worker.h"
+
+void supervisor_log(struct supervisor *s, const struct instance *instance, int severity, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (!instance)
+		instance = instance_by_id(&s->registry, INSTANCE_HOST);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (severity == LOG_DEBUG && !s->options.debug)
+		return;
+	streams_log(&s->streams, &(struct log_record){
+		.instance = instance ? instance->pub.id : INSTANCE_HOST,
+		.severity = severity,
+		.container = instance ? instance->pub.name : "host",
+		.text = text,
+	});
+}
+
+void supervisor_forget(struct supervisor *s, struct instance *instance)
+{
+	uint64_t id = instance->pub.id;
+
+	watch_drop(s, instance);
+	bpf_forget(&s->host, instance->pub.netns_cookie);
+	instance_free(&s->registry, instance);
+	streams_end(&s->streams, id);
+	control_end_follow(s, id);
+	if (s->stopping && !s->registry.by_id)
+		uv_stop(&s->loop);
+}
+
+/* --- the loop's callbacks ----------------------------------------------------------------------- */
+
+static int on_ring_event(void *arg, void *data, size_t size)
+{
+	if (size == sizeof(struct bpftune_event))
+		route_event(arg, data);
+	return 0;
+}
+
+static void on_ring(uv_poll_t *poll, int status, int events)
+{
+	struct supervisor *s = poll->data;
+
+	(void)status, (void)events;
+	ring_buffer__consume(s->ring);
+}
+
+static void stop(struct supervisor *s, int signal)
+{
+	struct instance *instance, *next;
+
+	if (s->stopping)
+		return;
+	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
+	s->stopping = true;
+	HASH_ITER(by_id, s->registry.by_id, instance, next)
+		child_step(s, instance, CHILD_STOP);
+}
+
+static void on_signal(uv_signal_t *handle, int signal)
+{
+	struct supervisor *s = handle->data;
+
+	if (signal == SIGCHLD)
+		child_reap(s);
+	else
+		stop(s, signal);
+}
+
+/* --- start -------------------------------------------------------------------------------------- */
+
+static void complain(void *arg, const char *text)
+{
+	supervisor_log(arg, NULL, LOG_WARNING, "%s", text);
+}
+
+static void say_refused_hooks(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->host.n_hooks; i++) {
+		const struct hook *hook = &s->host.hooks[i];
+
+		if (hook->error)
+			supervisor_log(s, NULL, LOG_WARNING, "%s: cannot use %s (%s): %s",
+				       hook->tuner < s->plugins.n ? s->plugins.tuners[hook->tuner]->name : "watch",
+				       hook->attach, hook->program, bpf_hook_error(hook));
+	}
+}
+
+static void open_tuners(struct supervisor *s)
+{
+	int err = plugins_open(&s->plugins, s->options.plugin_dir, complain, s);
+
+	if (err)
+		supervisor_log(s, NULL, LOG_ERR, "cannot read the tuners' directory %s: %s (--plugin-dir names another)",
+			       s->options.plugin_dir, strerror(-err));
+	for (size_t i = 0; i < s->plugins.n; i++) {
+		err = bpf_attach_tuner(&s->host, s->plugins.tuners[i], i);
+		if (err)
+			supervisor_log(s, NULL, LOG_ERR, "cannot load the BPF programs of tuner %s: %s",
+				       s->plugins.tuners[i]->name, strerror(-err));
+	}
+	say_refused_hooks(s);
+}
+
+static int open_host_instance(struct supervisor *s, uint64_t cookie)
+{
+	struct instance *host;
+	struct stat netns, cgroup;
+
+	if (stat("/proc/self/ns/net", &netns) < 0 || fstat(s->host.cgroup_fd, &cgroup) < 0)
+		return -errno;
+	s->registry.plugins = &s->plugins;
+	host = instance_new(&s->registry, cookie, netns.st_ino);
+	if (!host)
+		return -ENOMEM;
+	free(host->pub.name);
+	host->pub.name = strdup("host");
+	host->pub.cgroup_id = cgroup.st_ino;
+	host->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
+	host->pid = getpid();
+	return host->pub.name ? 0 : -ENOMEM;
+}
+
+static int watch_signals(struct supervisor *s)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGCHLD };
+	int err = 0;
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers) && !err; i++) {
+		err = uv_signal_init(&s->loop, &s->signals[i]);
+		s->signals[i].data = s;
+		if (!err)
+			err = uv_signal_start(&s->signals[i], on_signal, numbers[i]);
+	}
+	return err;
+}
+
+static int watch_ring(struct supervisor *s)
+{
+	int err;
+
+	s->ring = ring_buffer__new(s->host.shared_fds[SHARED_EVENTS], on_ring_event, s, NULL);
+	if (!s->ring)
+		return -errno;
+	err = uv_poll_init(&s->loop, &s->ring_poll, ring_buffer__epoll_fd(s->ring));
+	s->ring_poll.data = s;
+	return err ? err : uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
+}
+
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit); /* refused: then fewer workers fit */
+	}
+}
+
+/* Everything up to the running loop. An exit status; errors are said. */
+static int start(struct supervisor *s)
+{
+	struct bpf_refusal refusal;
+	uint64_t cookie = worker_netns_cookie();
+	const char *doing;
+	int err;
+
+	if (!cookie) {
+		fprintf(stderr, "bpftune: cannot read SO_NETNS_COOKIE: %s (needs Linux 5.15 or newer)\n", strerror(errno));
+		return EXIT_UNSUPPORTED;
+	}
+	bpf_set_debug(s->options.debug);
+	err = bpf_open(&s->host, cookie, &refusal);
+	if (err) {
+		fprintf(stderr, "bpftune: %s\n", refusal.text);
+		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
+	}
+	log_open(s->options.to_stderr ? LOG_SINK_STDERR : LOG_SINK_AUTO);
+	open_tuners(s);
+	raise_descriptor_limit();
+	s->streams.told = (void (*)(void *, const struct log_record *))control_tell;
+	s->streams.arg = s;
+	doing = "make the host's instance";
+	err = open_host_instance(s, cookie);
+	if (!err)
+		doing = "watch signals", err = watch_signals(s);
+	if (!err)
+		doing = "read the events", err = watch_ring(s);
+	if (!err)
+		doing = "listen on the control socket", err = control_start(s);
+	if (!err)
+		doing = "watch the network namespaces", err = watch_start(s);
+	if (err) {
+		fprintf(stderr, "bpftune: cannot %s (run directory %s): %s\n", doing, s->options.run_dir, strerror(-err));
+		return EXIT_FAILED;
+	}
+	child_step(s, instance_by_id(&s->registry, INSTANCE_HOST), CHILD_WANTED);
+	return EXIT_DONE;
+}
+
+/* --- end ---------------------------------------------------------------------------------------- */
+
+/* Handles that a start cut short has not initialised yet have no loop. */
+static void close_if_open(uv_handle_t *handle)
+{
+	if (handle->loop && !uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+static void end(struct supervisor *s)
+{
+	control_stop(s);
+	watch_stop(s);
+	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
+		close_if_open((uv_handle_t *)&s->signals[i]);
+	close_if_open((uv_handle_t *)&s->ring_poll);
+	while (uv_run(&s->loop, UV_RUN_NOWAIT))
+		;
+	ring_buffer__free(s->ring);
+	bpf_close(&s->host);
+	while (s->registry.by_id)
+		instance_free(&s->registry, s->registry.by_id);
+	plugins_close(&s->plugins);
+	streams_free(&s->streams);
+	uv_loop_close(&s->loop);
+}
+
+int supervisor_run(const struct options *options)
+{
+	struct supervisor s = { .options = *options, .host.cgroup_fd = -1, .watch.mounts_fd = -1 };
+	_cleanup_close_ int lock_fd = -1;
+	pid_t other = 0;
+	int err, status;
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "bpftune: cannot run: not root (use sudo)\n");
+		return EXIT_FAILED;
+	}
+	err = control_lock(&s.control, options->run_dir, &other);
+	if (err) {
+		if (err == -EALREADY)
+			fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
+				options->run_dir, other);
+		else
+			fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n",
+				options->run_dir, strerror(-err));
+		return EXIT_FAILED;
+	}
+	lock_fd = s.control.lock_fd;
+	err = uv_loop_init(&s.loop);
+	if (err) {
+		fprintf(stderr, "bpftune: cannot start the loop: %s\n", strerror(-err));
+		return EXIT_FAILED;
+	}
+	s.loop.data = &s;
+	s.started_ms = uv_now(&s.loop);
+	status = start(&s);
+	if (!status)
+		uv_run(&s.loop, UV_RUN_DEFAULT);
+	end(&s);
+	return status;
+}

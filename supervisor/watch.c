@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <syslog.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/nsfs.h"
+#include "supervisor/pair.h"
+#include "supervisor/supervisor.h"
+
+static const uint64_t sweep_delays_ms[] = { 500, 200, 50 }; /* by sweeps still to come */
+
+/* --- from sighting to worker -------------------------------------------------------------------- */
+
+static void on_due(uv_timer_t *timer);
+static void on_slow(uv_timer_t *timer);
+
+static void rearm_due(struct supervisor *s)
+{
+	uint64_t now = uv_now(&s->loop), due;
+
+	if (!s->watch.due_first)
+		return;
+	due = s->watch.due_first->sighted_ms + WATCH_YOUNG_MS;
+	uv_timer_start(&s->watch.due, on_due, due > now ? due - now : 0, 0);
+}
+
+static void settle_in(struct supervisor *s, struct instance *instance)
+{
+	uint32_t last_pid = bpf_last_pid(&s->host, instance->pub.netns_cookie);
+	_cleanup_close_ int netns_fd = -1;
+
+	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
+	if (netns_fd < 0 && last_pid)
+		instance->pid = last_pid;
+	if (pair_instance(instance, &s->host))
+		child_step(s, instance, CHILD_WANTED);
+}
+
+static void on_due(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	uint64_t now = uv_now(&s->loop);
+
+	while (s->watch.due_first && s->watch.due_first->sighted_ms + WATCH_YOUNG_MS <= now) {
+		struct instance *instance = s->watch.due_first;
+
+		watch_drop(s, instance);
+		settle_in(s, instance);
+	}
+	rearm_due(s);
+}
+
+void watch_drop(struct supervisor *s, struct instance *instance)
+{
+	struct instance **at = &s->watch.due_first, *before = NULL;
+
+	while (*at && *at != instance) {
+		before = *at;
+		at = &before->due_next;
+	}
+	if (!*at)
+		return;
+	*at = instance->due_next;
+	instance->due_next = NULL;
+	if (s->watch.due_last == instance)
+		s->watch.due_last = before;
+}
+
+static void sighted(struct supervisor *s, const struct bpftune_event *event)
+{
+	const struct bpftune_sighting *sighting = (const struct bpftune_sighting *)event->payload;
+	struct known_process *process;
+	struct instance *instance;
+
+	if (s->stopping || instance_by_cookie(&s->registry, event->netns_cookie))
+		return;
+	instance = instance_new(&s->registry, event->netns_cookie, sighting->inode);
+	if (!instance) {
+		supervisor_log(s, NULL, LOG_ERR, "no memory for the instance of netns %u", sighting->inode);
+		bpf_forget(&s->host, event->netns_cookie);
+		return;
+	}
+	HASH_FIND_INT(s->watch.processes, &sighting->inode, process);
+	instance->pid = process ? process->pid : (pid_t)event->pid;
+	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
+	instance->sighted_ms = uv_now(&s->loop);
+	if (s->watch.due_last)
+		s->watch.due_last->due_next = instance;
+	else
+		s->watch.due_first = instance;
+	s->watch.due_last = instance;
+	if (s->watch.due_first == instance)
+		rearm_due(s);
+	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
+		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+}
+
+/* --- the end of namespaces ---------------------------------------------------------------------- */
+
+static void on_sweep(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	int err = bpf_sweep(&s->host);
+
+	if (err)
+		supervisor_log(s, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
+	if (s->watch.sweeps_left && --s->watch.sweeps_left)
+		uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
+}
+
+void watch_sweep_soon(struct supervisor *s)
+{
+	if (s->stopping || s->watch.sweeps_left == ARRAY_SIZE(sweep_delays_ms))
+		return;
+	s->watch.sweeps_left = ARRAY_SIZE(sweep_delays_ms);
+	uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
+}
+
+static void on_slow(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	if (HASH_CNT(by_id, s->registry.by_id) > 1)
+		bpf_sweep(&s->host);
+	else
+		uv_timer_stop(timer); /* the host's own cannot end: nothing to wake up for */
+}
+
+static void unused(struct supervisor *s, const struct bpftune_event *event)
+{
+	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
+
+	if (!instance) {
+		bpf_forget(&s->host, event->netns_cookie);
+		return;
+	}
+	if (instance->pub.id != INSTANCE_HOST)
+		child_step(s, instance, CHILD_UNUSED);
+}
+
+void watch_event(struct supervisor *s, const struct bpftune_event *event)
+{
+	switch (event->scenario) {
+	case BPFTUNE_NETNS_SIGHTED:
+		sighted(s, event);
+		break;
+	case BPFTUNE_NETNS_LEFT:
+		watch_sweep_soon(s);
+		break;
+	case BPFTUNE_NETNS_UNUSED:
+		unused(s, event);
+		break;
+	default:
+		s->counters.unroutable++;
+	}
+}
+
+/* --- what no hook announces: what exists at start, and what `ip netns add` makes ----------------- */
+
+struct scan {
+	struct supervisor *s;
+	char **mounts; /* of namespaces that have no instance yet */
+	size_t n_mounts;
+};
+
+static struct instance *instance_by_inode(const struct supervisor *s, uint32_t inode)
+{
+	struct instance *instance = s->registry.by_id;
+
+	while (instance && instance->pub.netns_inode != inode)
+		instance = instance->by_id.next;
+	return instance;
+}
+
+static void found_process(void *arg, uint32_t inode, pid_t pid)
+{
+	struct scan *scan = arg;
+	struct watch *watch = &scan->s->watch;
+	struct known_process *process;
+
+	HASH_FIND_INT(watch->processes, &inode, process);
+	if (process || instance_by_inode(scan->s, inode))
+		return;
+	process = calloc(1, sizeof(*process));
+	if (!process)
+		return;
+	process->inode = inode;
+	process->pid = pid;
+	HASH_ADD_INT(watch->processes, inode, process);
+}
+
+static void found_mount(void *arg, uint32_t inode, const char *path)
+{
+	struct scan *scan = arg;
+	char **mounts;
+
+	if (instance_by_inode(scan->s, inode))
+		return;
+	mounts = realloc(scan->mounts, (scan->n_mounts + 1) * sizeof(*mounts));
+	if (!mounts)
+		return;
+	scan->mounts = mounts;
+	mounts[scan->n_mounts] = strdup(path);
+	if (mounts[scan->n_mounts])
+		scan->n_mounts++;
+}
+
+static void visit(int netns_fd)
+{
+	if (netns_fd >= 0 && setns(netns_fd, CLONE_NEWNET) == 0)
+		close(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+	close_fdp(&netns_fd);
+}
+
+/*
+ * A child that enters each namespace, opens a socket there, and never comes back: to watch.bpf.c that is
+ * a sighting like any other, with the cookie that no file shows.
+ */
+static int send_scout(const struct scan *scan, const struct known_process *processes)
+{
+	pid_t pid = child_fork();
+
+	if (pid)
+		return pid < 0 ? -errno : 0;
+	for (const struct known_process *p = processes; p; p = p->hh.next)
+		visit(nsfs_open_pid(p->pid, p->inode));
+	for (size_t i = 0; i < scan->n_mounts; i++)
+		visit(open(scan->mounts[i], O_RDONLY | O_CLOEXEC));
+	_exit(EXIT_SUCCESS);
+}
+
+static void scan_free(struct scan *scan)
+{
+	for (size_t i = 0; i < scan->n_mounts; i++)
+		free(scan->mounts[i]);
+	free(scan->mounts);
+}
+
+static int find_existing(struct supervisor *s)
+{
+	struct scan scan = { .s = s };
+	int err = nsfs_each_process(found_process, &scan);
+
+	if (!err)
+		err = nsfs_each_mount(found_mount, &scan);
+	if (!err)
+		err = send_scout(&scan, s->watch.processes);
+	scan_free(&scan);
+	return err;
+}
+
+/* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
+static void on_mounts_due(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	struct scan scan = { .s = s };
+
+	if (!s->stopping && nsfs_each_mount(found_mount, &scan) == 0 && scan.n_mounts)
+		send_scout(&scan, NULL);
+	scan_free(&scan);
+}
+
+/* poll(2) of mountinfo tells of each change (proc(5)): a name may have come or gone. */
+static void on_mounts(uv_poll_t *poll, int status, int events)
+{
+	struct supervisor *s = poll->data;
+
+	(void)status, (void)events;
+	watch_sweep_soon(s);
+	if (!uv_is_active((uv_handle_t *)&s->watch.mounts_due))
+		uv_timer_start(&s->watch.mounts_due, on_mounts_due, WATCH_MOUNTS_MS, 0);
+}
+
+/* --- the way into a namespace ------------------------------------------------------------------- */
+
+struct wanted_process {
+	uint32_t inode;
+	pid_t pid;
+};
+
+static void match_process(void *arg, uint32_t inode, pid_t pid)
+{
+	struct wanted_process *wanted = arg;
+
+	if (inode == wanted->inode && !wanted->pid)
+		wanted->pid = pid;
+}
+
+int watch_open_netns(struct supervisor *s, struct instance *instance)
+{
+	struct wanted_process wanted = { .inode = instance->pub.netns_inode };
+	char path[4096];
+	int fd;
+
+	fd = nsfs_open_pid(instance->pid, wanted.inode);
+	if (fd < 0)
+		fd = nsfs_open_pid(bpf_last_pid(&s->host, instance->pub.netns_cookie), wanted.inode);
+	if (fd < 0 && nsfs_find_mount(wanted.inode, path, sizeof(path)) == 0)
+		fd = nsfs_open_path(path, wanted.inode);
+	if (fd >= 0 || uv_now(&s->loop) - s->watch.scanned_ms < 1000)
+		return fd;
+	s->watch.scanned_ms = uv_now(&s->loop);
+	nsfs_each_process(match_process, &wanted);
+	instance->pid = wanted.pid;
+	return wanted.pid ? nsfs_open_pid(wanted.pid, wanted.inode) : -ENOENT;
+}
+
+/* --- start and stop ----------------------------------------------------------------------------- */
+
+int watch_start(struct supervisor *s)
+{
+	struct watch *watch = &s->watch;
+	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due };
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
+		uv_timer_init(&s->loop, timers[i]);
+		timers[i]->data = s;
+	}
+	watch->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	if (watch->mounts_fd < 0)
+		return -errno;
+	err = uv_poll_init(&s->loop, &watch->mounts, watch->mounts_fd);
+	if (err)
+		return err;
+	watch->mounts.data = s;
+	err = uv_poll_start(&watch->mounts, UV_PRIORITIZED, on_mounts);
+	if (err)
+		return err;
+	return find_existing(s);
+}
+
+void watch_stop(struct supervisor *s)
+{
+	struct known_process *process, *next;
+
+	HASH_ITER(hh, s->watch.processes, process, next) {
+		HASH_DEL(s->watch.processes, process);
+		free(process);
+	}
+	if (!s->watch.due.data)
+		return;
+	uv_close((uv_handle_t *)&s->watch.due, NULL);
+	uv_close((uv_handle_t *)&s->watch.sweep, NULL);
+	uv_close((uv_handle_t *)&s->watch.slow, NULL);
+	uv_close((uv_handle_t *)&s->watch.mounts_due, NULL);
+	if (s->watch.mounts.data)
+		uv_close((uv_handle_t *)&s->watch.mounts, NULL);
+	close_fdp(&s->watch.mounts_fd);
+}

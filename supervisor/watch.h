@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which namespaces there are: sightings from BPF, those that exist at start, and the sweep for unused ones. */
+#ifndef BPFTUNE_SUPERVISOR_WATCH_H
+#define BPFTUNE_SUPERVISOR_WATCH_H
+
+#include <uthash.h>
+#include <uv.h>
+
+#include "ipc/event.h"
+
+struct supervisor;
+struct instance;
+
+#define WATCH_YOUNG_MS 250   /* how long a namespace must live to be worth a worker */
+#define WATCH_SLOW_MS 5000   /* the sweep for what no event announces */
+#define WATCH_MOUNTS_MS 100  /* mount table changes within it are looked at once */
+
+struct known_process {
+	uint32_t inode;
+	pid_t pid;
+	UT_hash_handle hh;
+};
+
+struct watch {
+	uv_timer_t due, sweep, slow, mounts_due;
+	uv_poll_t mounts;
+	int mounts_fd;
+	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */
+	struct instance *due_first, *due_last; /* young instances, oldest first */
+	struct known_process *processes;       /* one a namespace, of the scan at start */
+	uint64_t scanned_ms; /* when /proc was last read as a last resort */
+};
+
+/* Starts watching, sends out the scout for what exists. 0 or -errno. */
+int watch_start(struct supervisor *s);
+void watch_stop(struct supervisor *s);
+
+/* One of watch.bpf.c's events. */
+void watch_event(struct supervisor *s, const struct bpftune_event *event);
+
+/* Looks at the users of all namespaces soon, and a few times more within the next second. */
+void watch_sweep_soon(struct supervisor *s);
+
+/* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; -ENOENT. */
+int watch_open_netns(struct supervisor *s, struct instance *instance);
+
+/* The instance goes: take it out of the queue. */
+void watch_drop(struct supervisor *s, struct instance *instance);
+
+#endif
