@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Needs root and the machine's own kernel; BPFTUNE, BPFTUNE_TUNERS and LONGPATH name what was built."""
+import os
+import shutil
+
+import pytest
+
+import lab as lab_module
+
+TOOLS = "bpftool", "ip", "iperf3", "nsenter", "ps", "runc", "setpriv", "sysctl", "unshare"
+
+
+def unsupported():
+    if os.geteuid():
+        return "these tests need root"
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        return f"these tests need {', '.join(missing)}"
+    missing = [path for path in ("/sys/kernel/btf/vmlinux", "/dev/net/tun") if not os.path.exists(path)]
+    return f"this kernel has no {missing[0]}" if missing else None
+
+
+def pytest_configure():
+    reason = unsupported()
+    if reason:
+        pytest.exit(f"skipped: {reason}", 77)
+    for name in ("BPFTUNE", "BPFTUNE_TUNERS", "LONGPATH"):
+        if not os.path.exists(os.environ.get(name, "")):
+            pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
+    lab_module.alone()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    report = (yield).get_result()
+    if report.failed:
+        for supervisor in lab_module.Supervisor.running:
+            report.sections.append((f"bpftune {supervisor.pid} said", supervisor.stderr()[-8000:]))
+
+
+@pytest.fixture
+def lab():
+    with lab_module.Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A Lab whose things the tests of a module share."""
+    with lab_module.Lab() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="module", autouse=True)
+def host_sysctls():
+    """No test may change a tunable of the host."""
+    with lab_module.kept_sysctls() as changed:
+        yield
+        assert not changed()

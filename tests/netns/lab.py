@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests and the demo are made of: containers, a long path, flows, and a supervisor.
+
+Everything is made through a Lab, which takes it all away again in the opposite order, whatever happened.
+"""
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+BPFTUNE = os.environ.get("BPFTUNE", "bpftune")
+TUNERS = os.environ.get("BPFTUNE_TUNERS")
+LONGPATH = os.environ.get("LONGPATH", "longpath")
+
+WMEM = "net.ipv4.tcp_wmem"
+RMEM = "net.ipv4.tcp_rmem"
+SMALL_WMEM = {WMEM: "4096 16384 65536"}
+SMALL_RMEM = {RMEM: "4096 65536 65536"}
+AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
+
+
+def run(*command, check=True, timeout=30, **options):
+    """Runs a command to its end; its output is text, and in the exception when it fails."""
+    result = subprocess.run([str(word) for word in command], text=True, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, **options)
+    if check and result.returncode:
+        raise AssertionError(f"{' '.join(result.args)}: exit {result.returncode}: {result.stderr or result.stdout}")
+    return result
+
+
+def wait_for(predicate, deadline=5.0, what="it to become true"):
+    """Waits until the predicate gives something true, which it returns; fails after the deadline (seconds)."""
+    end = time.monotonic() + deadline
+    while True:
+        last_try = time.monotonic() >= end
+        value = predicate()
+        if value:
+            return value
+        assert not last_try, f"waited {deadline} s for {what}"
+        time.sleep(0.02)
+
+
+def alone():
+    """One of us at a time on a machine: waits for the others; ends with the process."""
+    lock = os.open("/run/bpftune-tests.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for other tests of bpftune to end", file=sys.stderr, flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
+
+
+def children(pid):
+    return {int(word) for word in run("ps", "-o", "pid=", "--ppid", pid, check=False).stdout.split()}
+
+
+def netns_id(path):
+    stat = os.stat(path)
+    return stat.st_dev, stat.st_ino
+
+
+def maximum(limits):
+    """The last of the three values of tcp_wmem or tcp_rmem."""
+    return int(limits.split()[2])
+
+
+def sysctl_path(name):
+    return pathlib.Path("/proc/sys", *name.split("."))
+
+
+def bpf_objects():
+    """Every BPF program, map and link of the machine, and every program that hangs on a cgroup."""
+    objects = {(kind, item["id"]) for kind in ("prog", "map", "link")
+               for item in json.loads(run("bpftool", "-j", kind, "show").stdout)}
+    cgroups = json.loads(run("bpftool", "-j", "cgroup", "tree").stdout)
+    return objects | {("attached", program["id"]) for cgroup in cgroups for program in cgroup["programs"]}
+
+
+def bpf_objects_of(pid):
+    """Those that a process holds."""
+    info = ""
+    for path in pathlib.Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):    # closed in the meantime
+            info += path.read_text()
+    held = {(kind, int(number)) for kind, number in re.findall(r"^(prog|map|link)_id:\s*(\d+)$", info, re.M)}
+    return held | {("attached", number) for kind, number in held if kind == "prog"}
+
+
+def cgroup2_mounts():
+    """Where cgroup2 is mounted, innermost last."""
+    lines = [line.split() for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [fields[4] for fields in lines if fields[fields.index("-") + 1] == "cgroup2"]
+
+
+@contextlib.contextmanager
+def kept_sysctls(names=(WMEM, RMEM, "net.ipv4.tcp_mem", "net.core.rmem_max", "net.core.wmem_max")):
+    """Puts the host's values back at the end; gives a function that lists what differs from the beginning."""
+    before = {name: sysctl_path(name).read_text() for name in names}
+
+    def changed():
+        return [name for name in names if sysctl_path(name).read_text() != before[name]]
+
+    try:
+        yield changed
+    finally:
+        for name in changed():
+            sysctl_path(name).write_text(before[name])
+
+
+class Host:
+    name = "host"
+    netns = "/proc/self/ns/net"
+
+    def command(self, *words):
+        """The command that runs these words inside."""
+        return words
+
+    def sysctl(self, name):
+        return " ".join(run("nsenter", f"--net={self.netns}", "cat", sysctl_path(name)).stdout.split())
+
+    def limits(self):
+        return {name: self.sysctl(name) for name in (WMEM, RMEM)}
+
+    def cookie(self):
+        """SO_NETNS_COOKIE, which is socket option 71."""
+        code = "import socket, sys; print(*memoryview(socket.socket().getsockopt(socket.SOL_SOCKET, 71, 8)).cast('Q'))"
+        return int(run("nsenter", f"--net={self.netns}", sys.executable, "-c", code).stdout)
+
+
+class NetnsContainer(Host):
+    """A namespace made by `ip netns add`."""
+
+    def __init__(self, name, sysctls=None):
+        self.name = self.link_target = name
+        self.netns = f"/run/netns/{name}"
+        self.remove()       # a run that was killed may have left it
+        run("ip", "netns", "add", name)
+        for key, value in (sysctls or {}).items():
+            run("nsenter", f"--net={self.netns}", "sysctl", "-qw", f"{key}={value}")
+        run("ip", "-n", name, "link", "set", "lo", "up")
+
+    def command(self, *words):
+        return "nsenter", f"--net={self.netns}", *words
+
+    def remove(self):
+        run("ip", "netns", "del", self.name, check=False)
+
+
+class RuncContainer(Host):
+    """A container made by runc, with namespaces and a cgroup of its own and the host's /usr."""
+
+    def __init__(self, name, sysctls=None):
+        self.name = name
+        self.bundle = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-bundle-"))
+        self.remove_container()
+        root = self.bundle / "rootfs"
+        (root / "usr").mkdir(parents=True)
+        for directory in ("bin", "sbin", "lib", "lib64"):
+            (root / directory).symlink_to(f"usr/{directory}")
+        run("runc", "spec", "--bundle", self.bundle)
+        spec = json.loads((self.bundle / "config.json").read_text())
+        spec["process"].update(terminal=False, args=["sleep", "infinity"])
+        spec["process"].pop("rlimits", None)    # raising one needs CAP_SYS_RESOURCE
+        spec["linux"].update(cgroupsPath=f"/{name}", sysctl=sysctls or {})
+        spec["mounts"] += [
+            {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]},
+            {"destination": "/tmp", "source": "tmpfs", "type": "tmpfs"},
+        ]
+        (self.bundle / "config.json").write_text(json.dumps(spec))
+        # The container inherits its standard streams: nothing of ours that it would hold open.
+        subprocess.run(["runc", "run", "-d", "--bundle", self.bundle, name], check=True, timeout=30,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.pid = self.link_target = json.loads(run("runc", "state", name).stdout)["pid"]
+        self.netns = f"/proc/{self.pid}/ns/net"
+
+    def command(self, *words):
+        return "runc", "exec", self.name, *words
+
+    def cgroup(self):
+        """Path in cgroup2, and id."""
+        lines = pathlib.Path(f"/proc/{self.pid}/cgroup").read_text().splitlines()
+        path = next(line[3:] for line in lines if line.startswith("0::"))
+        return path, os.stat(cgroup2_mounts()[-1] + path).st_ino
+
+    def remove_container(self):
+        run("runc", "delete", "--force", self.name, check=False)
+
+    def remove(self):
+        self.remove_container()
+        shutil.rmtree(self.bundle)
+
+
+KINDS = {"netns": NetnsContainer, "runc": RuncContainer}
+
+
+class Flow:
+    """An iperf3 flow from a container to a server in another; -R turns the direction of the data around."""
+
+    def __init__(self, client, server, address, port, seconds, *options):
+        self.seconds, self.processes = seconds, []
+        try:
+            self.server = self.iperf3(server, "-s", "-1", "--forceflush", "-p", port)
+            self.wait_for_server()
+            self.client = self.iperf3(client, "-J", "-c", address, "-p", port, "-t", seconds, *options)
+        except BaseException:
+            self.remove()
+            raise
+
+    def iperf3(self, container, *words):
+        process = subprocess.Popen(container.command("iperf3", *map(str, words)), text=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.processes.append(process)
+        return process
+
+    def wait_for_server(self):
+        said = ""
+        while "listening" not in said:
+            line = self.server.stdout.readline()
+            assert line, f"iperf3 -s failed: {said}"
+            said += line
+
+    def finish(self):
+        """Waits for the end; gives the rate that arrived in Mbit/s."""
+        result = json.loads(self.client.communicate(timeout=self.seconds + 15)[0])
+        self.server.wait(timeout=5)
+        assert "error" not in result, f"iperf3: {result['error']}"
+        return result["end"]["sum_received"]["bits_per_second"] / 1e6
+
+    def remove(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+class LongPath:
+    """A path with a 40 ms round trip between two containers: 10.199.NUMBER.1 and .2."""
+
+    def __init__(self, lab, near, far, number, delay_ms=20):
+        self.lab, self.near, self.far, self.number = lab, near, far, number
+        ends = (f"{container.netns}:path{number}:10.199.{number}.{i}/24" for i, container in enumerate((near, far), 1))
+        self.process = subprocess.Popen([LONGPATH, "--delay-ms", str(delay_ms), *ends], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if self.process.stdout.readline() != "ready\n":
+            raise AssertionError(f"no long path: {self.process.communicate()[1]}")
+
+    def start(self, seconds, *options):
+        return self.lab.keep(Flow(self.near, self.far, f"10.199.{self.number}.2", 5200 + self.number,
+                                  seconds, *options))
+
+    def flow(self, seconds, *options):
+        """Mbit/s from near to far, or with -R from far to near."""
+        return self.start(seconds, *options).finish()
+
+    def remove(self):
+        self.process.communicate()      # ends its standard input, and so the relay
+
+
+class Supervisor:
+    running = []        # for the report of a failed test
+
+    def __init__(self, *options, wrap=()):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-run-"))
+        self.run_dir, self.stderr_path = self.directory / "run", self.directory / "stderr"
+        self.wrap, self.options = wrap, options
+        self.running.append(self)
+        self.process, self.bpf = None, set()
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def start(self):
+        command = [*self.wrap, BPFTUNE, "run", "--stderr", "--run-dir", self.run_dir, *self.options]
+        command += ["--plugin-dir", TUNERS] if TUNERS else []
+        with self.stderr_path.open("ab") as stderr:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
+                                            start_new_session=True)     # Ctrl-C is for us, who then stop it
+        wait_for(self.answers, 10, "the supervisor to answer")
+        self.bpf = bpf_objects_of(self.pid)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def stderr(self):
+        return self.stderr_path.read_text()
+
+    def answers(self):
+        assert self.process.poll() is None, f"the supervisor exited with {self.process.returncode}:\n{self.stderr()}"
+        return self.cli("status", "--json", check=False).returncode == 0
+
+    def cli(self, command, *words, check=True):
+        return run(BPFTUNE, command, "--run-dir", self.run_dir, *words, check=check)
+
+    def status(self, *container):
+        return json.loads(self.cli("status", "--json", *container).stdout)
+
+    def instances(self):
+        return {instance["name"]: instance for instance in self.status()["instances"]}
+
+    def instance(self, name):
+        return self.instances().get(name)
+
+    def ready(self, *names, deadline=3.0):
+        """Waits for the workers of these containers; gives the (last) instance."""
+        def all_ready():
+            instances = self.instances()
+            return all(name in instances and instances[name]["worker"]["state"] == "ready" for name in names) \
+                and instances[names[-1]]
+        return wait_for(all_ready, deadline, f"the workers of {', '.join(names)}")
+
+    def workers(self):
+        """Process id of each worker, by instance name."""
+        return {name: instance["worker"]["pid"] for name, instance in self.instances().items()
+                if instance["worker"]["pid"]}
+
+    def tunable(self, container, name):
+        return next(t for t in self.instance(container)["tunables"] if t["name"] == name)
+
+    def log(self, *words):
+        return [json.loads(line) for line in self.cli("log", "--json", *words).stdout.splitlines()]
+
+    def changes(self, container, tunable=None):
+        """The changes in a container's own log, oldest first."""
+        return [record for record in self.log(container)
+                if record.get("tunable") and tunable in (None, record["tunable"])]
+
+    def traces(self):
+        """What there is of it: processes (zombies are nobody's fault here) and BPF objects."""
+        processes = run("pgrep", "-f", self.run_dir, check=False).stdout.split()
+        return {("process", pid) for pid in processes if alive(pid)} | (self.bpf & bpf_objects())
+
+    def stop(self, number=signal.SIGTERM):
+        """An orderly end: exit code 0, and nothing of it is left."""
+        workers = self.workers()
+        self.process.send_signal(number)
+        assert self.process.wait(timeout=5) == 0, self.stderr()
+        assert not [name for name, pid in workers.items() if alive(pid)]
+        wait_for(lambda: not self.traces(), 3, "its BPF objects to go")
+
+    def remove(self):
+        if self.process and self.process.poll() is None:
+            try:
+                self.stop()
+            finally:
+                self.process.kill()
+                self.process.wait()
+                self.forget()
+        else:
+            self.forget()
+
+    def forget(self):
+        self.running.remove(self)
+        shutil.rmtree(self.directory)
+
+
+class Lab(contextlib.ExitStack):
+    """Makes things and takes them away again."""
+
+    def keep(self, thing):
+        self.callback(thing.remove)
+        return thing
+
+    def container(self, kind, name, sysctls=None):
+        return self.keep(KINDS[kind](name, sysctls))
+
+    def path(self, near, far, number, **options):
+        return self.keep(LongPath(self, near, far, number, **options))
+
+    def supervisor(self, *options, **keywords):
+        return self.keep(Supervisor(*options, **keywords))
+
+    def veth(self, container):
+        """A veth whose other end, which is named, is the host's: it goes when the container's namespace goes."""
+        name = f"v-{container.name}"[:15]
+        run("ip", "link", "del", name, check=False)
+        run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", container.link_target)
+        self.callback(run, "ip", "link", "del", name, check=False)
+        return name

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The commands, what they print, and how they fail."""
+import contextlib
+import datetime
+import json
+import os
+import socket
+import subprocess
+from types import NoneType
+
+import pytest
+
+from lab import AMPLE, BPFTUNE, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run
+
+FAILED, USAGE, UNSUPPORTED, NO_SUPERVISOR = 1, 2, 3, 4
+
+NUMBER, TEXT_OR_NULL = (int, float), (str, NoneType)
+STATUS = {
+    "version": str, "kernel": str, "uptime_s": NUMBER, "dry_run": bool,
+    "events": {"received": int, "routed": int, "coalesced": int, "lost": int, "unroutable": int},
+    "tuners": [{"name": str, "path": str,
+                "hooks": [{"program": str, "attach": str, "attached": bool, "error": TEXT_OR_NULL}]}],
+    "instances": [{
+        "id": int, "name": str, "container_id": TEXT_OR_NULL, "runtime": TEXT_OR_NULL,
+        "netns": {"cookie": int, "inode": int}, "cgroup": {"path": TEXT_OR_NULL, "id": (int, NoneType)},
+        "worker": {"pid": (int, NoneType), "state": str, "restarts": int},
+        "tuners": [{"name": str, "state": str, "why": TEXT_OR_NULL}],
+        "tunables": [{"name": str, "tuner": str, "initial": str, "current": str, "changes": int,
+                      "last_scenario": TEXT_OR_NULL}],
+    }],
+}
+RECORD = {"time": str, "instance": int, "container": str, "tuner": TEXT_OR_NULL, "scenario": TEXT_OR_NULL,
+          "severity": (str, int), "text": str}
+CHANGE = {**RECORD, "tuner": str, "scenario": str, "tunable": str, "from": str, "to": str}
+
+
+def check(value, schema, where):
+    """The value has every field of the schema, and each of its type."""
+    if isinstance(schema, dict):
+        assert isinstance(value, dict), where
+        for key, inner in schema.items():
+            assert key in value, f"{where} has no {key}"
+            check(value[key], inner, f"{where}.{key}")
+    elif isinstance(schema, list):
+        assert isinstance(value, list), where
+        for number, item in enumerate(value):
+            check(item, schema[0], f"{where}[{number}]")
+    else:
+        assert isinstance(value, schema) and (schema is bool or not isinstance(value, bool)), f"{where} is {value!r}"
+
+
+def fails(code, *command, **options):
+    """The command ends with that exit code, with nothing on its output and a message, which it gives."""
+    result = run(*command, check=False, **options)
+    assert result.returncode == code, result
+    assert not result.stdout and result.stderr
+    return result.stderr
+
+
+def fits(text, width=100):
+    return not [line for line in text.splitlines() if len(line) > width]
+
+
+@pytest.fixture(scope="module")
+def container(shared):
+    return shared.container("runc", "bt-cli", SMALL_WMEM)
+
+
+@pytest.fixture(scope="module")
+def supervisor(shared, container):
+    """One whose container has had a change or two."""
+    path = shared.path(container, shared.container("netns", "bt-far", AMPLE), 1)
+    supervisor = shared.supervisor()
+    path.flow(1, "-b", "100M")
+    supervisor.ready("host", "bt-far", "bt-cli")
+    assert supervisor.changes("bt-cli")
+    return supervisor
+
+
+# What needs no supervisor
+
+def test_version():
+    assert run(BPFTUNE, "--version").stdout.startswith("bpftune 0.")
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["status"], ["log"], ["probe"]])
+def test_help(command):
+    text = run(BPFTUNE, *command, "--help").stdout
+    assert "bpftune" in text.splitlines()[0] and fits(text)
+
+
+@pytest.mark.parametrize("words", [
+    [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["log", "-n", "many"],
+    ["log", "-n", "-1"], ["run", "--run-dir"],
+], ids=" ".join)
+def test_wrong_usage(words):
+    assert "bpftune" in fails(USAGE, BPFTUNE, *words)
+
+
+@pytest.mark.parametrize("command", ["status", "log"])
+def test_no_supervisor(tmp_path, command):
+    message = fails(NO_SUPERVISOR, BPFTUNE, command, "--run-dir", tmp_path)
+    assert str(tmp_path) in message and "bpftune run" in message
+
+
+def test_probe():
+    text = run(BPFTUNE, "probe", "--plugin-dir", TUNERS).stdout
+    for word in "BTF", "cgroup2", "raw_tp/task_newtask", "tcp_buffer", "sockops", "raw_tp/tcp_rcv_space_adjust":
+        assert word in text
+    assert fits(text)
+
+
+# How `run` fails
+
+def supervisor_command(tmp_path):
+    return BPFTUNE, "run", "--stderr", "--plugin-dir", TUNERS, "--run-dir", tmp_path / "run"
+
+
+def test_not_root(tmp_path):
+    nobody = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
+    message = fails(FAILED, *nobody, *supervisor_command(tmp_path))
+    assert "root" in message or "sudo" in message
+
+
+def test_no_btf(tmp_path):
+    script = 'mount -t tmpfs none /sys/kernel/btf && exec "$0" "$@"'
+    assert "BTF" in fails(UNSUPPORTED, "unshare", "-m", "sh", "-c", script, *supervisor_command(tmp_path))
+
+
+def test_hook_refused(tmp_path):
+    """A program that cannot be done without is named, and so is the remedy."""
+    message = fails(FAILED, "setpriv", "--bounding-set=-sys_admin,-perfmon", *supervisor_command(tmp_path))
+    assert "raw_tp/" in message and "CAP_" in message
+
+
+def test_optional_hook_refused(lab):
+    """The rest works without it; the log says so, and `status` by name."""
+    supervisor = lab.supervisor(wrap=("setpriv", "--bounding-set=-sys_admin,-net_admin"))
+    hooks = {hook["attach"]: hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"]}
+    assert not hooks["sockops"]["attached"] and "CAP_NET_ADMIN" in hooks["sockops"]["error"]
+    assert hooks["raw_tp/tcp_rcv_space_adjust"]["attached"]
+    assert "sockops" in supervisor.cli("status").stdout and "sockops" in supervisor.stderr()
+
+
+def test_second_supervisor(supervisor):
+    message = fails(FAILED, BPFTUNE, "run", "--stderr", "--plugin-dir", TUNERS, "--run-dir", supervisor.run_dir)
+    assert str(supervisor.pid) in message
+    assert supervisor.ready("host")
+
+
+def test_no_cgroup2_mounted(lab):
+    """Then it mounts one of its own, and all of it works."""
+    script = f"umount -l {' '.join(reversed(cgroup2_mounts()))} && exec \"$0\" \"$@\""
+    supervisor = lab.supervisor(wrap=("unshare", "-m", "sh", "-c", script))
+    supervisor.ready("host")
+    hooks = [hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"]]
+    assert hooks and all(hook["attached"] for hook in hooks), hooks
+
+
+# status
+
+def test_status_json(supervisor):
+    status = supervisor.status()
+    check(status, STATUS, "status")
+    assert {tuner["name"] for tuner in status["tuners"]} == {"tcp_buffer"}
+    assert all(hook["attached"] and hook["error"] is None for tuner in status["tuners"] for hook in tuner["hooks"])
+    assert {instance["worker"]["state"] for instance in status["instances"]} <= \
+        {"none", "starting", "ready", "retiring", "backoff"}
+    assert status["kernel"] == run("uname", "-r").stdout.strip()
+    assert status["events"]["received"] >= status["events"]["routed"] > 0
+    assert supervisor.instance("bt-cli")["tuners"] == [{"name": "tcp_buffer", "state": "active", "why": None}]
+
+
+def test_status_of_one(supervisor, container):
+    instance = supervisor.instance("bt-cli")
+    for name in "bt-cli", f"pid:{container.pid}", str(instance["id"]), "bt-cl":
+        assert [found["name"] for found in supervisor.status(name)["instances"]] == ["bt-cli"], name
+    assert [found["name"] for found in supervisor.status(f"pid:{os.getpid()}")["instances"]] == ["host"]
+
+
+def test_status_text(supervisor):
+    for words in [], ["bt-cli"]:
+        text = supervisor.cli("status", *words).stdout
+        assert "bt-cli" in text and WMEM in text and fits(text)
+        assert ("bt-far" in text) == (not words)
+
+
+@pytest.mark.parametrize("name", ["bt-nobody", "pid:4194304", "999999"])
+@pytest.mark.parametrize("command", ["status", "log"])
+def test_unknown_container(supervisor, command, name):
+    assert name in fails(FAILED, BPFTUNE, command, "--run-dir", supervisor.run_dir, name)
+
+
+# log
+
+def test_log_json(supervisor):
+    everything, own = supervisor.log(), supervisor.log("bt-cli")
+    assert own and {record["container"] for record in own} == {"bt-cli"}
+    assert [record for record in everything if record["container"] == "bt-cli"] == own
+    assert [record for record in everything if record["container"] == "host"]
+    for record in everything:
+        check(record, CHANGE if record.get("tunable") else RECORD, "record")
+        assert datetime.datetime.fromisoformat(record["time"]).tzinfo
+    assert [record["time"] for record in everything] == sorted(record["time"] for record in everything)
+    assert supervisor.changes("bt-cli")
+
+
+def test_log_text(supervisor):
+    lines = supervisor.cli("log", "bt-cli").stdout.splitlines()
+    changes = [line for line in lines if "->" in line]
+    record = supervisor.changes("bt-cli")[0]
+    assert len(lines) == len(supervisor.log("bt-cli"))
+    assert changes[0].startswith(f"{record['time']} bt-cli tcp_buffer: {WMEM} {record['from']} -> {record['to']} "
+                                 "(send_buffer_limited): ")
+
+
+def test_log_n(supervisor):
+    assert supervisor.log("bt-cli", "-n", "1") == supervisor.log("bt-cli")[-1:]
+    assert supervisor.log("-n", "2") == supervisor.log()[-2:]
+
+
+def test_log_to_a_closed_pipe(supervisor):
+    """`bpftune log | head -1` ends quietly."""
+    result = subprocess.run(f"'{BPFTUNE}' log --run-dir '{supervisor.run_dir}' | head -1", shell=True, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
+    assert result.stdout and not result.stderr
+
+
+# The control socket
+
+def call(supervisor, method, **parameters):
+    """One Varlink call: a JSON object and a NUL each way."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(supervisor.run_dir / "control.sock"))
+        client.sendall(json.dumps({"method": method, "parameters": parameters}).encode() + b"\0")
+        reply = b""
+        while not reply.endswith(b"\0"):
+            data = client.recv(65536)
+            assert data, f"no whole reply: {reply!r}"
+            reply += data
+    return json.loads(reply[:-1])
+
+
+def test_control_socket(supervisor):
+    assert (supervisor.run_dir / "control.sock").stat().st_mode & 0o777 == 0o600
+    assert "io.bpftune" in call(supervisor, "org.varlink.service.GetInfo")["parameters"]["interfaces"]
+    description = call(supervisor, "org.varlink.service.GetInterfaceDescription", interface="io.bpftune")
+    assert "interface io.bpftune" in description["parameters"]["description"]
+    assert call(supervisor, "io.bpftune.Dance")["error"] == "org.varlink.service.MethodNotFound"
+
+
+def test_control_socket_survives_nonsense(supervisor):
+    for nonsense in b"\0", b"not JSON\0", b"[]\0", b'{"method": 1}\0', b"{" * 100000, b"half of":
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(supervisor.run_dir / "control.sock"))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(nonsense)
+        assert supervisor.ready("host")

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What happens when a process dies or is told to."""
+import os
+import signal
+
+import pytest
+
+from lab import AMPLE, KINDS, SMALL_WMEM, WMEM, alive, wait_for
+
+
+def test_killed_worker_is_replaced(lab):
+    """Its state and counts are kept, the other workers do not notice, and it still tunes."""
+    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
+    other = lab.container("runc", "bt-other")
+    path = lab.path(near, far, 1)
+    supervisor = lab.supervisor()
+    supervisor.ready(far.name, other.name, near.name)
+    path.flow(2, "-b", "30M")
+    before, instance = supervisor.workers(), supervisor.instance(near.name)
+    changes = supervisor.tunable(near.name, WMEM)["changes"]
+    assert changes > 0
+
+    os.kill(before[near.name], signal.SIGKILL)
+
+    def replaced():
+        now = supervisor.instance(near.name)
+        return now["worker"]["restarts"] == 1 and now["worker"]["state"] == "ready" and now
+    now = wait_for(replaced, 5, "a new worker")
+    after = supervisor.workers()
+    assert after.pop(near.name) != before.pop(near.name)
+    assert after == before
+    assert (now["id"], now["tunables"]) == (instance["id"], instance["tunables"])
+
+    path.flow(2, "-b", "400M")
+    assert supervisor.tunable(near.name, WMEM)["changes"] > changes
+    assert len(supervisor.changes(near.name)) == supervisor.tunable(near.name, WMEM)["changes"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_supervisor_leaves_nothing(lab, kind):
+    supervisor = lab.supervisor()
+    lab.container(kind, "bt-orphan")
+    supervisor.ready("host", "bt-orphan")
+    workers = supervisor.workers()
+    assert {kind for kind, _ in supervisor.traces()} == {"process", "prog", "map", "link", "attached"}
+
+    supervisor.process.kill()
+    supervisor.process.wait()
+
+    wait_for(lambda: not any(map(alive, workers.values())), 1, "the workers to go")
+    wait_for(lambda: not supervisor.traces(), 3, "its BPF objects to go")
+
+    supervisor.start()      # what it left in its run directory is not in the way
+    supervisor.ready("host", "bt-orphan")
+    supervisor.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_orderly_end(lab, number):
+    supervisor = lab.supervisor()
+    lab.container("netns", "bt-last")
+    supervisor.ready("host", "bt-last")
+    supervisor.stop(number)
+    assert not (supervisor.run_dir / "control.sock").exists()
+
+
+def test_end_while_a_flow_runs(lab):
+    """The limit stays as it was raised; the flow goes on."""
+    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
+    path = lab.path(near, far, 1)
+    supervisor = lab.supervisor()
+    flow = path.start(3, "-b", "400M")
+    wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
+    supervisor.stop()
+    assert flow.finish() > 14
+    assert near.sysctl(WMEM) != SMALL_WMEM[WMEM]
