@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What names nothing that exists is counted, and goes nowhere. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/route.h"
+#include "supervisor/supervisor.h"
+
+static const struct bpftune_tunable tunables[] = { { .name = "a.x" } };
+static const struct bpftune_scenario scenarios[] = { { .name = "near" } };
+static const struct bpftune_tuner tuner = {
+	.name = "only",
+	.tunables = tunables,
+	.n_tunables = ARRAY_SIZE(tunables),
+	.scenarios = scenarios,
+	.n_scenarios = ARRAY_SIZE(scenarios),
+};
+
+/* A supervisor of one instance, whose worker is a pipe. */
+struct fixture {
+	struct supervisor s;
+	struct instance *instance;
+	int read_fd;
+};
+
+static int open_supervisor(void **state)
+{
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	int fds[2];
+
+	*state = fixture;
+	if (!fixture || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -1;
+	fixture->s.plugins = (struct plugins){ .n = 1, .tuners = { &tuner } };
+	fixture->s.registry.plugins = &fixture->s.plugins;
+	fixture->instance = instance_new(&fixture->s.registry, 101, 2001);
+	if (!fixture->instance)
+		return -1;
+	fixture->read_fd = fds[0];
+	fixture->instance->child.event_fd = fds[1];
+	fixture->instance->child.state = CHILD_READY;
+	return 0;
+}
+
+static int close_supervisor(void **state)
+{
+	struct fixture *fixture = *state;
+
+	close(fixture->read_fd);
+	close(fixture->instance->child.event_fd);
+	instance_free(&fixture->s.registry, fixture->instance);
+	free(fixture);
+	return 0;
+}
+
+static void test_events(void **state)
+{
+	static const struct {
+		const char *what;
+		struct bpftune_event event;
+		bool routed;
+	} cases[] = {
+		{ "by cookie", { .netns_cookie = 101 }, true },
+		{ "by instance", { .instance = 1 }, true },
+		{ "by instance, not by its cookie", { .instance = 1, .netns_cookie = 999 }, true },
+		{ "unknown cookie", { .netns_cookie = 102 }, false },
+		{ "no cookie", { .netns_cookie = 0 }, false },
+		{ "unknown instance", { .instance = 2, .netns_cookie = 101 }, false },
+		{ "unknown tuner", { .netns_cookie = 101, .tuner = 1 }, false },
+		{ "tuner past any", { .netns_cookie = 101, .tuner = BPFTUNE_TUNERS_MAX }, false },
+		{ "an order from below", { .netns_cookie = 101, .tuner = BPFTUNE_FROM_SUPERVISOR }, false },
+		{ "unknown scenario", { .netns_cookie = 101, .scenario = 1 }, false },
+	};
+	struct fixture *fixture = *state;
+	const struct counters *counters = &fixture->s.counters;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct counters before = *counters;
+		struct bpftune_event got;
+		bool arrived;
+
+		route_event(&fixture->s, &cases[i].event);
+		arrived = read(fixture->read_fd, &got, sizeof(got)) == sizeof(got);
+		if (arrived != cases[i].routed || counters->received != before.received + 1 ||
+		    counters->routed != before.routed + cases[i].routed ||
+		    counters->unroutable != before.unroutable + !cases[i].routed)
+			fail_msg("%s: %s", cases[i].what, arrived ? "arrived" : "went nowhere");
+		if (arrived)
+			assert_memory_equal(&got, &cases[i].event, sizeof(got));
+	}
+}
+
+static void test_a_tuner_that_is_off(void **state)
+{
+	static const enum tuner_state states[] = { TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF };
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		fixture->instance->tuners[0].state = states[i];
+		route_event(&fixture->s, &(struct bpftune_event){ .netns_cookie = 101 });
+	}
+	assert_int_equal(fixture->s.counters.received, ARRAY_SIZE(states));
+	assert_int_equal(fixture->s.counters.routed, 0);
+	assert_int_equal(fixture->s.counters.unroutable, 0);
+}
+
+static void test_unknown_reports(void **state)
+{
+	static const uint16_t kinds[] = { 0, BPFTUNE_LOG + 1, 255, UINT16_MAX };
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		route_report(&fixture->s, fixture->instance, &(struct bpftune_report){ .kind = kinds[i] });
+		assert_int_equal(fixture->s.counters.unknown_reports, i + 1);
+	}
+}
+
+static struct bpftune_event answer(struct fixture *fixture, const struct bpftune_report *report)
+{
+	struct bpftune_event event;
+
+	route_report(&fixture->s, fixture->instance, report);
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	assert_int_equal(event.tuner, BPFTUNE_FROM_SUPERVISOR);
+	assert_int_equal(event.netns_cookie, 101);
+	return event;
+}
+
+/* Every intent has its answer, which names what it is about. */
+static void test_intents(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" }, absurd = intent;
+	struct bpftune_event event;
+	struct bpftune_verdict verdict;
+
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE); /* its value is not known yet */
+	route_report(&fixture->s, fixture->instance, &value);
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_GRANT);
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE); /* one is under way */
+	absurd.tuner = 7;
+	absurd.tunable = 9;
+	event = answer(fixture, &absurd);
+	memcpy(&verdict, event.payload, sizeof(verdict));
+	assert_int_equal(event.scenario, BPFTUNE_REFUSE);
+	assert_int_equal(verdict.tuner, 7);
+	assert_int_equal(verdict.tunable, 9);
+}
+
+static void test_no_grant_when_stopping(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	fixture->s.stopping = true;
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE);
+	assert_false(ledger_entry(&fixture->instance->ledger, 0, 0)->intended);
+}
+
+#define on_a_supervisor(test) cmocka_unit_test_setup_teardown(test, open_supervisor, close_supervisor)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		on_a_supervisor(test_events),
+		on_a_supervisor(test_a_tuner_that_is_off),
+		on_a_supervisor(test_unknown_reports),
+		on_a_supervisor(test_intents),
+		on_a_supervisor(test_no_grant_when_stopping),
+	};
+
+	return cmocka_run_group_tests_name("route", tests, NULL, NULL);
+}

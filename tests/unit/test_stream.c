@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <syslog.h>
+#include <time.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/stream.h"
+
+/* Takes a record; what the sink writes to standard error is not for the terminal. */
+static void tell(struct streams *streams, uint64_t instance, const char *container, const char *text)
+{
+	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	dup2(null, STDERR_FILENO);
+	streams_log(streams, &(struct log_record){ .instance = instance, .container = container, .text = text,
+						   .severity = LOG_INFO });
+	dup2(real, STDERR_FILENO);
+}
+
+static void tell_number(struct streams *streams, uint64_t instance, unsigned int number)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", number);
+	tell(streams, instance, "c", text);
+}
+
+static int open_streams(void **state)
+{
+	*state = calloc(1, sizeof(struct streams));
+	return *state ? 0 : -1;
+}
+
+static int close_streams(void **state)
+{
+	struct streams *streams = *state;
+
+	streams_free(streams);
+	assert_null(streams->by_instance);
+	free(streams);
+	return 0;
+}
+
+/* The numbers that were read, in their order. */
+struct heard {
+	size_t n;
+	unsigned int numbers[2048];
+	uint64_t last_seq;
+};
+
+static void hear(void *arg, const struct log_record *record)
+{
+	struct heard *heard = arg;
+
+	assert_true(heard->n < ARRAY_SIZE(heard->numbers));
+	assert_true(record->seq > heard->last_seq);
+	heard->last_seq = record->seq;
+	heard->numbers[heard->n++] = strtoul(record->text, NULL, 10);
+}
+
+/* The last n are `from`, `from` + `step`, ... */
+static void assert_reads(const struct streams *streams, uint64_t instance, size_t n, size_t expected,
+			 unsigned int from, unsigned int step)
+{
+	struct heard heard = { 0 };
+
+	assert_int_equal(streams_read(streams, instance, n, hear, &heard), 0);
+	assert_int_equal(heard.n, expected);
+	for (size_t i = 0; i < expected; i++)
+		assert_int_equal(heard.numbers[i], from + i * step);
+}
+
+static void test_empty(void **state)
+{
+	struct streams *streams = *state;
+
+	assert_reads(streams, 0, 10, 0, 0, 0);
+	assert_reads(streams, 1, 10, 0, 0, 0);
+	streams_end(streams, 1);
+	assert_int_equal(streams_find_ended(streams, "c"), 0);
+}
+
+/* Time and number are the stream's to give; the rest is kept as it was told, escaped. */
+static void keep(void *arg, const struct log_record *record)
+{
+	*(const struct log_record **)arg = record;
+}
+
+static void test_stamps(void **state)
+{
+	struct streams *streams = *state;
+	const struct log_record *told = NULL, *got = NULL;
+	uint64_t now_us = time(NULL) * 1000000ULL;
+
+	streams->told = keep;
+	streams->arg = &told;
+	tell(streams, 5, "c\n1", "text");
+	assert_non_null(told);
+	assert_int_equal(streams_read(streams, 5, 1, keep, &got), 0);
+	assert_ptr_equal(got, told);
+	assert_int_equal(got->seq, 1);
+	assert_int_equal(got->instance, 5);
+	assert_int_equal(got->severity, LOG_INFO);
+	assert_true(got->time_us >= now_us && got->time_us < now_us + 60 * 1000000ULL);
+	assert_string_equal(got->container, "c\\x0a1");
+	assert_string_equal(got->text, "text");
+	assert_null(got->tunable);
+}
+
+static void test_ring_wraps(void **state)
+{
+	struct streams *streams = *state;
+	unsigned int told = 0;
+
+	while (told < STREAM_RECORDS - 1)
+		tell_number(streams, 1, told++);
+	assert_reads(streams, 1, SIZE_MAX, STREAM_RECORDS - 1, 0, 1);
+	tell_number(streams, 1, told++);
+	assert_reads(streams, 1, SIZE_MAX, STREAM_RECORDS, 0, 1);
+	tell_number(streams, 1, told++);
+	assert_reads(streams, 1, SIZE_MAX, STREAM_RECORDS, 1, 1);
+	while (told < 2 * STREAM_RECORDS + 10)
+		tell_number(streams, 1, told++);
+	assert_reads(streams, 1, SIZE_MAX, STREAM_RECORDS, STREAM_RECORDS + 10, 1);
+	assert_reads(streams, 1, STREAM_RECORDS, STREAM_RECORDS, STREAM_RECORDS + 10, 1);
+	assert_reads(streams, 1, 3, 3, 2 * STREAM_RECORDS + 7, 1);
+	assert_reads(streams, 1, 0, 0, 0, 0);
+	assert_reads(streams, 2, 10, 0, 0, 0);
+}
+
+/* Turn by turn: each stream has its own only, all of them are in one order. */
+static void test_order_over_all(void **state)
+{
+	struct streams *streams = *state;
+
+	for (unsigned int i = 0; i < 30; i++)
+		tell_number(streams, 1 + i % 3, i);
+	assert_reads(streams, 0, SIZE_MAX, 30, 0, 1);
+	assert_reads(streams, 0, 7, 7, 23, 1);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_reads(streams, 1 + i, SIZE_MAX, 10, i, 3);
+		assert_reads(streams, 1 + i, 2, 2, 24 + i, 3);
+	}
+}
+
+/* One that talks much costs another nothing. */
+static void test_rings_are_apart(void **state)
+{
+	struct streams *streams = *state;
+
+	tell_number(streams, 1, 0);
+	for (unsigned int i = 1; i <= 3 * STREAM_RECORDS; i++)
+		tell_number(streams, 2, i);
+	assert_reads(streams, 1, SIZE_MAX, 1, 0, 1);
+	assert_reads(streams, 2, SIZE_MAX, STREAM_RECORDS, 2 * STREAM_RECORDS + 1, 1);
+}
+
+static void test_ended_are_kept_for_a_while(void **state)
+{
+	struct streams *streams = *state;
+	uint64_t id;
+
+	tell_number(streams, 1000, 1000); /* alive all the time */
+	for (id = 1; id <= STREAM_ENDED_MAX; id++) {
+		tell_number(streams, id, id);
+		streams_end(streams, id);
+	}
+	for (id = 1; id <= STREAM_ENDED_MAX; id++)
+		assert_reads(streams, id, 10, 1, id, 1);
+	for (; id <= STREAM_ENDED_MAX + 5; id++) {
+		tell_number(streams, id, id);
+		streams_end(streams, id);
+		assert_reads(streams, id - STREAM_ENDED_MAX, 10, 0, 0, 0); /* the oldest goes */
+		assert_reads(streams, id - STREAM_ENDED_MAX + 1, 10, 1, id - STREAM_ENDED_MAX + 1, 1);
+	}
+	assert_int_equal(HASH_COUNT(streams->by_instance), STREAM_ENDED_MAX + 1);
+	assert_reads(streams, 1000, 10, 1, 1000, 1);
+}
+
+/* In order of their end, not of their beginning. */
+static void test_first_to_end_goes_first(void **state)
+{
+	struct streams *streams = *state;
+
+	for (uint64_t id = 1; id <= STREAM_ENDED_MAX + 1; id++)
+		tell_number(streams, id, id);
+	for (uint64_t id = STREAM_ENDED_MAX + 1; id; id--)
+		streams_end(streams, id);
+	assert_reads(streams, STREAM_ENDED_MAX + 1, 10, 0, 0, 0);
+	assert_reads(streams, STREAM_ENDED_MAX, 10, 1, STREAM_ENDED_MAX, 1);
+	assert_reads(streams, 1, 10, 1, 1, 1);
+}
+
+static void test_find_ended(void **state)
+{
+	struct streams *streams = *state;
+
+	tell(streams, 1, "c1", "");
+	tell(streams, 2, "c2", "");
+	tell(streams, 3, NULL, "");
+	assert_int_equal(streams_find_ended(streams, "c1"), 0); /* alive */
+	streams_end(streams, 3);
+	streams_end(streams, 1);
+	assert_int_equal(streams_find_ended(streams, "c1"), 1);
+	assert_int_equal(streams_find_ended(streams, "c"), 0);
+	assert_int_equal(streams_find_ended(streams, ""), 0);
+
+	/* The last one of the name, whatever their ids; one that lives does not count. */
+	tell(streams, 9, "c1", "");
+	tell(streams, 4, "c1", "");
+	streams_end(streams, 9);
+	assert_int_equal(streams_find_ended(streams, "c1"), 9);
+	streams_end(streams, 4);
+	assert_int_equal(streams_find_ended(streams, "c1"), 4);
+}
+
+/* It is found by what it was called last. */
+static void test_renamed(void **state)
+{
+	struct streams *streams = *state;
+
+	tell(streams, 1, "netns-4026532000", "");
+	tell(streams, 1, "web", "");
+	tell(streams, 1, NULL, "");
+	streams_end(streams, 1);
+	assert_int_equal(streams_find_ended(streams, "netns-4026532000"), 0);
+	assert_int_equal(streams_find_ended(streams, "web"), 1);
+}
+
+#define on_streams(test) cmocka_unit_test_setup_teardown(test, open_streams, close_streams)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		on_streams(test_empty),
+		on_streams(test_stamps),
+		on_streams(test_ring_wraps),
+		on_streams(test_order_over_all),
+		on_streams(test_rings_are_apart),
+		on_streams(test_ended_are_kept_for_a_while),
+		on_streams(test_first_to_end_goes_first),
+		on_streams(test_find_ended),
+		on_streams(test_renamed),
+	};
+
+	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+}
