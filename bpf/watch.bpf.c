@@ -32,6 +32,27 @@ struct {
 	__type(value, struct watch_netns);
 } netns SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, char[BPFTUNE_SYSCTL_NAME_BYTES]); /* net/ipv4/tcp_wmem */
+	__type(value, struct bpftune_owner);
+} owned_sysctls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u32); /* our workers' pids */
+	__type(value, __u8);
+} own_pids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, struct watch_taken);
+	__type(value, __u8);
+} taken SEC(".maps"); /* tuners that an administrator took over, per namespace */
+
 const volatile __u64 host_cookie;
 
 static __always_inline void tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
@@ -146,6 +167,72 @@ int watch_sweep(struct bpf_raw_tracepoint_args *ctx)
 {
 	bpf_for_each_map_elem(&netns, sweep_one, NULL, 0);
 	return 0;
+}
+
+/* Equal but for tabs and the last newline, which is how the kernel and sysctl(8) differ. */
+static __always_inline _Bool same_value(const char *a, const char *b)
+{
+	for (int i = 0; i < (int)sizeof(((struct bpftune_written *)0)->value); i++) {
+		char x = a[i] == '\t' ? ' ' : a[i] == '\n' ? 0 : a[i];
+		char y = b[i] == '\t' ? ' ' : b[i] == '\n' ? 0 : b[i];
+
+		if (x != y)
+			return 0;
+		if (!x)
+			break;
+	}
+	return 1;
+}
+
+static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_struct *task,
+					    const struct watch_taken *who, const struct bpftune_owner *owner)
+{
+	char current_value[sizeof(((struct bpftune_written *)0)->value)] = {};
+	struct bpftune_written written = { .owner = *owner };
+	struct bpftune_event *event;
+	__u8 one = 1;
+
+	bpf_sysctl_get_current_value(ctx, current_value, sizeof(current_value));
+	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
+	if (same_value(written.value, current_value))
+		return;
+	bpf_map_update_elem(&taken, who, &one, BPF_ANY);
+	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
+	if (!event)
+		return;
+	BPF_CORE_READ_STR_INTO(&written.comm, task, comm);
+	event->pid = BPF_CORE_READ(task, tgid);
+	*(struct bpftune_written *)event->payload = written;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/*
+ * Before every sysctl access (kernel/bpf/cgroup.c: __cgroup_bpf_run_filter_sysctl()). A write by anybody
+ * else takes the tuner over at once, here: from then on our own writes are refused, however far on their
+ * way they are. 0 refuses with EPERM.
+ */
+SEC("cgroup/sysctl")
+int watch_sysctl(struct bpf_sysctl *ctx)
+{
+	char name[BPFTUNE_SYSCTL_NAME_BYTES] = {};
+	const struct bpftune_owner *owner;
+	struct watch_taken who = {};
+	struct task_struct *task;
+	__u32 pid;
+
+	if (!ctx->write || bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
+		return 1;
+	owner = bpf_map_lookup_elem(&owned_sysctls, name);
+	if (!owner)
+		return 1;
+	task = (struct task_struct *)bpf_get_current_task();
+	pid = BPF_CORE_READ(task, tgid);
+	who.netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie);
+	who.tuner = owner->tuner;
+	if (bpf_map_lookup_elem(&own_pids, &pid))
+		return !bpf_map_lookup_elem(&taken, &who);
+	somebody_writes(ctx, task, &who, owner);
+	return 1;
 }
 
 char _license[] SEC("license") = "GPL";

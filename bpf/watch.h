@@ -13,4 +13,9 @@ struct watch_netns {
 	__u32 reserved;
 };
 
+struct watch_taken {
+	__u64 netns_cookie;
+	__u64 tuner; /* its number */
+};
+
 #endif

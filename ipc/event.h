@@ -35,21 +35,43 @@ enum bpftune_watch {
 	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_sighting */
 	BPFTUNE_NETNS_LEFT,     /* a task of a known namespace exits: time to look at its users */
 	BPFTUNE_NETNS_UNUSED,   /* nobody but we (or not even we) use it any more */
+	BPFTUNE_SYSCTL_WRITTEN, /* somebody else writes a tuner's sysctl; payload: bpftune_written */
 };
 
 struct bpftune_sighting {
 	__u32 inode; /* of /proc/PID/ns/net */
 };
 
-enum bpftune_order {
-	BPFTUNE_GRANT,  /* the intent is in the ledger: write it; payload: bpftune_verdict */
-	BPFTUNE_REFUSE, /* do not; payload: bpftune_verdict */
-};
-
-struct bpftune_verdict {
+/* Which tunable of which tuner: the value of the owned-sysctls map, and part of payloads. */
+struct bpftune_owner {
 	__u16 tuner;
 	__u16 tunable;
 };
+
+#define BPFTUNE_SYSCTL_NAME_BYTES 64
+#define BPFTUNE_COMM_BYTES 16 /* TASK_COMM_LEN */
+
+struct bpftune_written {
+	struct bpftune_owner owner;
+	char comm[BPFTUNE_COMM_BYTES];
+	char value[64]; /* as written, cut */
+};
+
+_Static_assert(sizeof(struct bpftune_written) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
+
+enum bpftune_order {
+	BPFTUNE_GRANT,   /* the intent is in the ledger: write it; payload: bpftune_owner */
+	BPFTUNE_REFUSE,  /* do not; payload: bpftune_owner */
+	BPFTUNE_READ,    /* read it again and report its value; payload: bpftune_owner */
+	BPFTUNE_RESTORE, /* put that value back if nobody else changed it; payload: bpftune_restore */
+};
+
+struct bpftune_restore {
+	struct bpftune_owner owner;
+	char value[64]; /* BPFTUNE_VALUE_BYTES */
+};
+
+_Static_assert(sizeof(struct bpftune_restore) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
 /*
  * What supervisor and BPF programs share of each instance, by cookie: the supervisor writes,

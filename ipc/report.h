@@ -17,6 +17,8 @@ enum bpftune_report_kind {
 	BPFTUNE_VALUE,     /* a tunable's value as read (`to`) */
 	BPFTUNE_INTENT,    /* wants to change `from` -> `to`; waits for a GRANT or REFUSE */
 	BPFTUNE_CHANGE,    /* the outcome of a granted intent: `to` as read back, or `error` */
+	BPFTUNE_WOULD,     /* an intent that a dry run keeps to itself */
+	BPFTUNE_REQUEST,   /* asks the host's worker: `text` holds an event's payload */
 	BPFTUNE_LOG,       /* something to tell: `text` */
 };
 

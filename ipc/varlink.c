@@ -59,7 +59,7 @@ void varlink_reader_clear(struct varlink_reader *reader)
 
 char *varlink_encode(json_t *message, size_t *ret_size)
 {
-	char *text = message ? json_dumps(message, JSON_COMPACT) : NULL;
+	char *text = message ? json_dumps(message, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 
 	json_decref(message);
 	if (text)

@@ -15,6 +15,7 @@
 #include "bpf/watch.h"
 #include "bpf/watch.skel.h"
 #include "ipc/cleanup.h"
+#include "worker/sysctl.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
@@ -30,6 +31,7 @@ static int quiet(enum libbpf_print_level level, const char *format, va_list args
 	return 0;
 }
 
+__attribute__((format(printf, 2, 0)))
 static int loud(enum libbpf_print_level level, const char *format, va_list args)
 {
 	(void)level;
@@ -218,6 +220,7 @@ static int load_tuner(struct bpftune_host *host, const void *arg)
 
 int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number)
 {
+	host->n_tuners = number + 1;
 	return tuner->attach ? load_what_works(host, number, load_tuner, tuner) : 0;
 }
 
@@ -238,6 +241,9 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	for (int i = 0; i < N_SHARED; i++)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
+	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
+	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");
+	host->taken_fd = bpf_object__find_map_fd_by_name(object, "taken");
 	host->sweep_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "watch_sweep"));
 	return 0;
 }
@@ -326,6 +332,8 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie)
 {
 	bpf_map_delete_elem(host->shared_fds[SHARED_GATES], &netns_cookie);
 	bpf_map_delete_elem(host->netns_fd, &netns_cookie);
+	for (uint16_t tuner = 0; tuner < host->n_tuners; tuner++)
+		bpf_untake(host, netns_cookie, tuner);
 }
 
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
@@ -335,6 +343,47 @@ uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
 	if (bpf_map_lookup_elem(host->netns_fd, &netns_cookie, &known) < 0)
 		return 0;
 	return known.pid;
+}
+
+int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner)
+{
+	char key[BPFTUNE_SYSCTL_NAME_BYTES] = "";
+	int err = sysctl_path(name, key, sizeof(key));
+
+	return err ? err : bpf_map_update_elem(host->owned_fd, key, owner, BPF_NOEXIST);
+}
+
+void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours)
+{
+	uint8_t one = 1;
+
+	if (ours)
+		bpf_map_update_elem(host->own_pids_fd, &pid, &one, BPF_ANY);
+	else
+		bpf_map_delete_elem(host->own_pids_fd, &pid);
+}
+
+bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
+{
+	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
+	uint8_t one;
+
+	return bpf_map_lookup_elem(host->taken_fd, &key, &one) == 0;
+}
+
+void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
+{
+	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
+	uint8_t one = 1;
+
+	bpf_map_update_elem(host->taken_fd, &key, &one, BPF_ANY);
+}
+
+void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
+{
+	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
+
+	bpf_map_delete_elem(host->taken_fd, &key);
 }
 
 uint64_t bpf_lost(const struct bpftune_host *host)

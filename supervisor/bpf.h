@@ -32,10 +32,12 @@ struct bpftune_host {
 	size_t n_objects;
 	struct hook *hooks;
 	size_t n_hooks;
+	uint16_t n_tuners;
 	uint16_t loading;              /* whose object bpftune_host_load() is given */
 	const char *trial;             /* only this program, and only to see whether it loads */
 	int sweep_fd;                  /* program to test-run */
 	int netns_fd;                  /* map: every namespace sighted */
+	int owned_fd, own_pids_fd, taken_fd; /* maps of watch_sysctl */
 };
 
 struct bpf_refusal {
@@ -65,6 +67,17 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
 
 /* The task last seen in a namespace, or 0. */
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* Writes of this sysctl by anybody but our workers are events: 0 or -errno. */
+int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner);
+
+/* Our workers, so that their writes are told from an administrator's. */
+void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours);
+
+/* Whether somebody else's write has taken the tuner over in that namespace; and taking that back. */
+bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);

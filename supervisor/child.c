@@ -138,18 +138,6 @@ static void close_pipes(struct child *child)
 	close_fdp(&child->report_fd);
 }
 
-static void set_gate(struct supervisor *s, struct instance *instance, unsigned int own_users)
-{
-	struct bpftune_gate gate = { .own_users = own_users };
-
-	if (instance->pub.id == INSTANCE_HOST)
-		gate.own_users = 0;
-	for (size_t i = 0; i < s->plugins.n; i++)
-		if (instance->tuners[i].state != TUNER_ACTIVE)
-			gate.tuners_off |= 1ULL << i;
-	bpf_set_gate(&s->host, instance->pub.netns_cookie, &gate);
-}
-
 /* --- pipes -------------------------------------------------------------------------------------- */
 
 static void on_report(void *arg, const void *record)
@@ -259,8 +247,10 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 			.report_fd = reports_write,
 			.netns_fd = netns_fd,
 			.supervisor = supervisor,
+			.dry_run = s->options.dry_run,
 		});
 	child->pid = pid;
+	bpf_own_pid(&s->host, pid, true);
 	child->event_fd = take_fd(&events_write);
 	child->report_fd = take_fd(&reports_read);
 	child->reader = (struct record_reader){ .size = sizeof(struct bpftune_report) };
@@ -304,7 +294,7 @@ static void do_fork(struct supervisor *s, struct instance *instance)
 static void do_serve(struct supervisor *s, struct instance *instance)
 {
 	disarm(&instance->child);
-	set_gate(s, instance, 1);
+	supervisor_set_gate(s, instance);
 	if (instance->child.queue.n)
 		uv_poll_start(instance->child.events, UV_WRITABLE, on_writable);
 	if (instance->pub.id != INSTANCE_HOST)
@@ -328,7 +318,7 @@ static void do_delay(struct supervisor *s, struct instance *instance)
 {
 	struct child *child = &instance->child;
 
-	set_gate(s, instance, 0);
+	supervisor_set_gate(s, instance);
 	child->restarts++;
 	child->backoff_ms = child_backoff_ms(child->backoff_ms, uv_now(&s->loop) - child->forked_ms);
 	arm(s, instance, child->backoff_ms);
@@ -394,6 +384,7 @@ void child_reap(struct supervisor *s)
 			;
 		say_how(s, instance, pid, status);
 		instance->child.pid = 0;
+		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
 		child_step(s, instance, CHILD_EXITED);
 	}

@@ -51,6 +51,12 @@ static int say_error(const struct question *question, const char *error)
 	else if (!strcmp(error, "io.bpftune.AmbiguousContainer"))
 		fprintf(stderr, "bpftune: several containers are called %s (use the instance id that 'bpftune status' shows)\n",
 			question->container);
+	else if (!strcmp(error, "io.bpftune.PermissionDenied"))
+		fprintf(stderr, "bpftune: the supervisor may not look at %s\n", question->container ? question->container : "that");
+	else if (!strcmp(error, "io.bpftune.NoSuchTuner"))
+		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
+	else if (!strcmp(error, "io.bpftune.Busy"))
+		fprintf(stderr, "bpftune: the supervisor is stopping, or a rollback is under way\n");
 	else
 		fprintf(stderr, "bpftune: the supervisor answered %s\n", error);
 	return EXIT_FAILED;
@@ -151,11 +157,22 @@ static void print_tunable(json_t *tunable)
 {
 	json_int_t changes = number_of(tunable, "changes");
 
-	if (!strcmp(text_of(tunable, "initial"), text_of(tunable, "current")) && !changes)
+	if (!changes)
 		printf("      %-20.20s %s\n", text_of(tunable, "name"), text_of(tunable, "current"));
 	else
 		printf("      %-20.20s %.24s -> %.24s  %lld %s\n", text_of(tunable, "name"), text_of(tunable, "initial"),
 		       text_of(tunable, "current"), (long long)changes, changes == 1 ? "change" : "changes");
+}
+
+/* By which scenarios, and how to have the same elsewhere. */
+static void print_reproduction(json_t *tunable)
+{
+	const char *scenario;
+	json_t *changes;
+
+	json_object_foreach(json_object_get(tunable, "scenarios"), scenario, changes)
+		printf("        %s: %lld\n", scenario, (long long)json_integer_value(changes));
+	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
 }
 
 static void print_instance(json_t *instance, bool whole)
@@ -180,11 +197,14 @@ static void print_instance(json_t *instance, bool whole)
 	}
 	json_array_foreach(json_object_get(instance, "tuners"), i, item)
 		if (whole || strcmp(text_of(item, "state"), "active"))
-			printf("      tuner %s: %s%s%.60s\n", text_of(item, "name"), text_of(item, "state"),
-			       *text_of(item, "why") ? ": " : "", text_of(item, "why"));
-	json_array_foreach(json_object_get(instance, "tunables"), i, item)
+			printf("      tuner %s: %s%s%.88s\n", text_of(item, "name"), text_of(item, "state"),
+			       *text_of(item, "why") ? ":\n          " : "", text_of(item, "why"));
+	json_array_foreach(json_object_get(instance, "tunables"), i, item) {
 		if (whole || number_of(item, "changes"))
 			print_tunable(item);
+		if (whole && number_of(item, "changes"))
+			print_reproduction(item);
+	}
 }
 
 static void print_refused(const char *owner, json_t *hooks)
@@ -204,7 +224,7 @@ static void print_status(const struct question *question, json_t *status)
 	size_t i;
 
 	if (question->json) {
-		json_dumpf(status, stdout, JSON_INDENT(2));
+		json_dumpf(status, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 		putchar('\n');
 		return;
 	}
@@ -255,7 +275,7 @@ static void print_tuners(const struct question *question, json_t *status)
 	size_t i;
 
 	if (question->json) {
-		json_dumpf(json_object_get(status, "tuners"), stdout, JSON_INDENT(2));
+		json_dumpf(json_object_get(status, "tuners"), stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 		putchar('\n');
 		return;
 	}
@@ -310,4 +330,67 @@ int client_log(const struct question *question)
 	if (question->follow)
 		json_object_set_new(call, "more", json_true());
 	return ask(question, call, print_log);
+}
+
+/* --- rollback and resume ------------------------------------------------------------------------ */
+
+static void print_restored(json_t *rows, const char *verb)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(rows, i, item)
+		printf("%s %s in %s: %s -> %s%s%s\n", verb, text_of(item, "tunable"), text_of(item, "container"),
+		       text_of(item, "from"), text_of(item, "to"), *text_of(item, "why") ? ": " : "", text_of(item, "why"));
+}
+
+static void print_plan(json_t *plan)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(plan, i, item)
+		if (*text_of(item, "why") || !*text_of(item, "command"))
+			printf("# %s in %s stays %s: %s\n", text_of(item, "tunable"), text_of(item, "container"),
+			       text_of(item, "from"), *text_of(item, "why") ? text_of(item, "why") : "no sysctl");
+		else
+			printf("%s  # %s: now %s\n", text_of(item, "command"), text_of(item, "container"), text_of(item, "from"));
+}
+
+static void print_rollback(const struct question *question, json_t *result)
+{
+	if (question->json) {
+		json_dumpf(result, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+		putchar('\n');
+		return;
+	}
+	print_plan(json_object_get(result, "plan"));
+	print_restored(json_object_get(result, "restored"), "restored");
+	print_restored(json_object_get(result, "left"), "left");
+	if (!question->dry_run && !json_array_size(json_object_get(result, "restored")) &&
+	    !json_array_size(json_object_get(result, "left")))
+		printf("nothing to roll back\n");
+}
+
+int client_rollback(const struct question *question)
+{
+	json_t *call = call_of(question, "io.bpftune.Rollback");
+
+	json_object_set_new(json_object_get(call, "parameters"), "dry_run", json_boolean(question->dry_run));
+	return ask(question, call, print_rollback);
+}
+
+static void print_resume(const struct question *question, json_t *result)
+{
+	if (!number_of(result, "resumed"))
+		printf("no tuner had stepped aside in %s\n", question->container);
+}
+
+int client_resume(const struct question *question)
+{
+	json_t *call = call_of(question, "io.bpftune.Resume");
+
+	if (question->tuner)
+		json_object_set_new(json_object_get(call, "parameters"), "tuner", json_string(question->tuner));
+	return ask(question, call, print_resume);
 }

@@ -8,12 +8,15 @@
 struct question {
 	const char *run_dir;
 	const char *container; /* NULL: all */
-	bool json, follow;
+	const char *tuner;     /* of resume; NULL: all */
+	bool json, follow, dry_run;
 	int lines; /* -1: the supervisor's default */
 };
 
 int client_status(const struct question *question);
 int client_log(const struct question *question);
+int client_rollback(const struct question *question);
+int client_resume(const struct question *question);
 int client_tuners(const struct question *question);
 
 #endif

@@ -16,6 +16,8 @@
 #include "ipc/cleanup.h"
 #include "ipc/varlink.h"
 #include "supervisor/io.bpftune.varlink.h"
+#include "supervisor/manual.h"
+#include "supervisor/rollback.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
 
@@ -30,6 +32,7 @@ struct connection {
 	bool following, closing;
 	uint64_t follow_instance; /* 0: all */
 	unsigned int missed;
+	struct rollback *rollback; /* whose result it waits for */
 	struct connection *prev, *next;
 };
 
@@ -95,6 +98,8 @@ static void connection_close(struct connection *connection)
 	if (connection->closing)
 		return;
 	connection->closing = true;
+	if (connection->rollback)
+		rollback_detach(connection->rollback);
 	DL_DELETE(control->connections, connection);
 	control->n_connections--;
 	uv_close((uv_handle_t *)&connection->pipe, on_closed);
@@ -200,7 +205,8 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 	else if (errno == ENOENT && ended_too)
 		*ret_id = streams_find_ended(&s->streams, container);
 	if (!*ret_id)
-		send_error(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" : "io.bpftune.NoSuchContainer",
+		send_error(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" :
+				 errno == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
 			   json_pack("{s:s}", "container", container));
 	return *ret_id != 0;
 }
@@ -240,6 +246,58 @@ static void get_log(const struct call *call)
 	send_reply(call, json_pack("{s:o s:i}", "records", records, "missed", 0), connection->following);
 }
 
+static void on_rolled_back(void *arg, json_t *result)
+{
+	struct connection *connection = arg;
+	struct call call = { .connection = connection };
+
+	if (!connection)
+		return; /* it left */
+	connection->rollback = NULL;
+	if (result)
+		send_reply(&call, json_incref(result), false);
+	else
+		connection_close(connection);
+}
+
+static void roll_back(const struct call *call)
+{
+	struct connection *connection = call->connection;
+	struct supervisor *s = connection->s;
+	struct instance *only;
+	uint64_t id;
+
+	if (!container_of_call(call, false, &id))
+		return;
+	only = id ? instance_by_id(&s->registry, id) : NULL;
+	if (json_is_true(json_object_get(call->parameters, "dry_run")))
+		send_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(s, only)), false);
+	else if (connection->rollback || s->stopping)
+		send_error(call, "io.bpftune.Busy", json_object());
+	else
+		connection->rollback = rollback_start(s, only, true, on_rolled_back, connection);
+}
+
+static void resume(const struct call *call)
+{
+	struct supervisor *s = call->connection->s;
+	const char *tuner = json_string_value(json_object_get(call->parameters, "tuner"));
+	uint64_t id;
+	int n;
+
+	if (!json_is_string(json_object_get(call->parameters, "container"))) {
+		send_error(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
+		return;
+	}
+	if (!container_of_call(call, false, &id))
+		return;
+	n = manual_resume(s, instance_by_id(&s->registry, id), tuner);
+	if (n < 0)
+		send_error(call, "io.bpftune.NoSuchTuner", json_pack("{s:s}", "tuner", tuner));
+	else
+		send_reply(call, json_pack("{s:i}", "resumed", n), false);
+}
+
 static const struct {
 	const char *name;
 	void (*handle)(const struct call *call);
@@ -248,6 +306,8 @@ static const struct {
 	{ "org.varlink.service.GetInterfaceDescription", get_interface },
 	{ "io.bpftune.GetStatus", get_status },
 	{ "io.bpftune.GetLog", get_log },
+	{ "io.bpftune.Rollback", roll_back },
+	{ "io.bpftune.Resume", resume },
 };
 
 static void on_call(void *arg, json_t *message)

@@ -7,18 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-const char *tuner_state_name(enum tuner_state state)
-{
-	static const char *const names[] = {
-		[TUNER_ACTIVE] = "active",
-		[TUNER_MANUAL] = "manual",
-		[TUNER_PAUSED] = "paused",
-		[TUNER_OFF] = "off",
-	};
-
-	return names[state];
-}
+#include <unistd.h>
 
 struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
 {
@@ -33,7 +22,7 @@ struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, 
 	instance->pub.cgroup_path = strdup("/");
 	if (asprintf(&instance->pub.name, "netns-%u", netns_inode) < 0)
 		instance->pub.name = NULL;
-	if (!instance->pub.name || !instance->pub.cgroup_path || ledger_open(&instance->ledger, registry->plugins) < 0) {
+	if (!instance->pub.name || !instance->pub.cgroup_path) {
 		free(instance->pub.name);
 		free(instance->pub.cgroup_path);
 		free(instance);
@@ -49,10 +38,7 @@ void instance_free(struct registry *registry, struct instance *instance)
 {
 	HASH_DELETE(by_cookie, registry->by_cookie, instance);
 	HASH_DELETE(by_id, registry->by_id, instance);
-	for (size_t i = 0; i < registry->plugins->n; i++)
-		free(instance->tuners[i].why);
 	event_queue_clear(&instance->child.queue);
-	ledger_close(&instance->ledger);
 	free(instance->container_id);
 	free(instance->pub.name);
 	free(instance->pub.cgroup_path);
@@ -133,6 +119,8 @@ struct instance *instance_find(const struct registry *registry, const char *cont
 		if (!parse_number(container + 4, &number))
 			return NULL;
 		snprintf(path, sizeof(path), "/proc/%lu/ns/net", number);
+		if (access(path, F_OK) < 0)
+			return NULL; /* errno: ENOENT, or EACCES of a task that even root may not look at */
 		return find_one(registry, path, has_inode_of);
 	}
 	found = find_one(registry, container, is_called);

@@ -7,17 +7,9 @@
 #include <uthash.h>
 
 #include "supervisor/child.h"
-#include "supervisor/ledger.h"
 #include "tuners/tuner.h"
 
-#define INSTANCE_HOST 1
-
-enum tuner_state { TUNER_ACTIVE, TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF };
-
-struct instance_tuner {
-	enum tuner_state state;
-	char *why; /* NULL: nothing to say */
-};
+#define INSTANCE_HOST BPFTUNE_HOST_ID
 
 struct instance {
 	struct bpftune pub;
@@ -25,10 +17,7 @@ struct instance {
 	const char *runtime; /* NULL: none known */
 	pid_t pid;           /* a task that was seen in it; may have ended */
 	uint64_t sighted_ms; /* uv_now() */
-	bool unused;         /* nobody used it when a sweep last looked */
 	struct child child;
-	struct ledger ledger;
-	struct instance_tuner tuners[BPFTUNE_TUNERS_MAX];
 	struct instance *due_next; /* in the watch's queue of young ones */
 	UT_hash_handle by_cookie, by_id;
 };
@@ -36,7 +25,6 @@ struct instance {
 struct registry {
 	struct instance *by_cookie, *by_id;
 	uint64_t last_id;
-	const struct plugins *plugins;
 };
 
 /* A record with state CHILD_NONE, named after its inode until it is paired. NULL: no memory. */
@@ -50,10 +38,9 @@ struct instance *instance_by_id(const struct registry *registry, uint64_t id);
 
 /*
  * What an operator calls it: a name, a container id or a prefix of it, `pid:N` (that task's namespace), or
- * an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several.
+ * an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several; EACCES: that task's
+ * namespace must not be looked at.
  */
 struct instance *instance_find(const struct registry *registry, const char *container);
-
-const char *tuner_state_name(enum tuner_state state);
 
 #endif

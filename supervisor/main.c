@@ -15,9 +15,12 @@
 static const char usage[] =
 	"bpftune: tunes Linux networking while it runs, for the host and for each container\n"
 	"\n"
-	"  bpftune run [--stderr] [--debug] [--plugin-dir DIR]  the supervisor, in the foreground\n"
+	"  bpftune run [--stderr] [--debug] [--dry-run] [--rollback] [--plugin-dir DIR]\n"
+	"                                                       the supervisor, in the foreground\n"
 	"  bpftune status [CONTAINER] [--json]                  instances, workers, tunables\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
+	"  bpftune rollback [CONTAINER] [--dry-run] [--json]    put initial values back\n"
+	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
 	"  bpftune tuners [--json]                              loaded tuners and their hooks\n"
 	"  bpftune probe [--plugin-dir DIR]                     what this kernel supports\n"
 	"  bpftune --version | --help\n"
@@ -25,12 +28,14 @@ static const char usage[] =
 	"  --run-dir DIR   the supervisor's directory (default " BPFTUNE_RUN_DIR ")\n"
 	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
 
-enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION };
+enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "stderr", no_argument, NULL, OPTION_STDERR },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
+	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
+	{ "rollback", no_argument, NULL, OPTION_ROLLBACK },
 	{ "plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR },
 	{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
 	{ "follow", no_argument, NULL, 'f' },
@@ -60,6 +65,16 @@ static int do_log(const struct command_line *line)
 	return client_log(&line->question);
 }
 
+static int do_rollback(const struct command_line *line)
+{
+	return client_rollback(&line->question);
+}
+
+static int do_resume(const struct command_line *line)
+{
+	return client_resume(&line->question);
+}
+
 static int do_tuners(const struct command_line *line)
 {
 	return client_tuners(&line->question);
@@ -76,13 +91,15 @@ static const struct command {
 	const char *name;
 	int (*run)(const struct command_line *line);
 	int options[OPTIONS_MAX]; /* besides --run-dir, --help and --version */
-	int operands_max;
+	int operands_min, operands_max;
 } commands[] = {
-	{ "run", do_run, { OPTION_STDERR, OPTION_DEBUG, OPTION_PLUGIN_DIR }, 0 },
-	{ "status", do_status, { OPTION_JSON }, 1 },
-	{ "log", do_log, { OPTION_JSON, 'f', 'n' }, 1 },
-	{ "tuners", do_tuners, { OPTION_JSON }, 0 },
-	{ "probe", do_probe, { OPTION_PLUGIN_DIR }, 0 },
+	{ "run", do_run, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
+	{ "status", do_status, { OPTION_JSON }, 0, 1 },
+	{ "log", do_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
+	{ "rollback", do_rollback, { OPTION_JSON, OPTION_DRY_RUN }, 0, 1 },
+	{ "resume", do_resume, { 0 }, 1, 2 },
+	{ "tuners", do_tuners, { OPTION_JSON }, 0, 0 },
+	{ "probe", do_probe, { OPTION_PLUGIN_DIR }, 0, 0 },
 };
 
 static const struct command *find_command(const char *name)
@@ -130,6 +147,12 @@ static int take_option(struct command_line *line, int option)
 		break;
 	case OPTION_DEBUG:
 		line->run.debug = true;
+		break;
+	case OPTION_DRY_RUN:
+		line->run.dry_run = line->question.dry_run = true;
+		break;
+	case OPTION_ROLLBACK:
+		line->run.rollback = true;
 		break;
 	case OPTION_PLUGIN_DIR:
 		line->run.plugin_dir = optarg;
@@ -183,6 +206,9 @@ int main(int argc, char **argv)
 			return say_wrong("an option that this command does not take was given to", command->name);
 	if (argc - optind > command->operands_max)
 		return say_wrong("one argument too many", argv[optind + command->operands_max]);
+	if (argc - optind < command->operands_min)
+		return say_wrong("it must be said for which CONTAINER", command->name);
 	line.question.container = optind < argc ? argv[optind] : NULL;
+	line.question.tuner = optind + 1 < argc ? argv[optind + 1] : NULL;
 	return command->run(&line);
 }

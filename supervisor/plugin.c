@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,18 @@ static int is_shared_object(const struct dirent *entry)
 	size_t n = strlen(entry->d_name);
 
 	return n > 3 && !strcmp(entry->d_name + n - 3, ".so");
+}
+
+/* Names are what status and logs are made of. */
+static bool is_complete(const struct bpftune_tuner *tuner)
+{
+	bool complete = tuner->name && tuner->summary && tuner->event;
+
+	for (size_t i = 0; complete && i < tuner->n_tunables; i++)
+		complete = tuner->tunables[i].name && tuner->tunables[i].n_ints <= BPFTUNE_INTS_MAX;
+	for (size_t i = 0; complete && i < tuner->n_scenarios; i++)
+		complete = tuner->scenarios[i].name && tuner->scenarios[i].because;
+	return complete;
 }
 
 /* NULL: taken; else what is wrong with it. */
@@ -26,8 +39,8 @@ static const char *open_one(struct plugins *plugins, const char *path)
 		wrong = dlerror();
 	else if (tuner->abi != BPFTUNE_ABI)
 		wrong = "built for another version of bpftune; rebuild it against the installed headers";
-	else if (!tuner->name || !tuner->event)
-		wrong = "it has no name or no event handler";
+	else if (!is_complete(tuner))
+		wrong = "its name, a summary, its event handler, or the name of a tunable or scenario is missing";
 	else if (plugins->n == BPFTUNE_TUNERS_MAX)
 		wrong = "too many tuners";
 	if (wrong)

@@ -4,18 +4,11 @@
 #include <errno.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/manual.h"
+#include "supervisor/rollback.h"
 #include "supervisor/supervisor.h"
-
-static uint64_t realtime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
-}
 
 static struct instance *instance_of(const struct supervisor *s, const struct bpftune_event *event)
 {
@@ -32,7 +25,7 @@ static void to_tuner(struct supervisor *s, const struct bpftune_event *event)
 		s->counters.unroutable++;
 		return;
 	}
-	if (instance->tuners[event->tuner].state != TUNER_ACTIVE)
+	if (supervisor_tuner_state(s, instance, event->tuner) != TUNER_ACTIVE)
 		return; /* on its way when the gate closed */
 	child_send(s, instance, event);
 	if (instance->child.state == CHILD_NONE)
@@ -50,9 +43,19 @@ void route_event(struct supervisor *s, const struct bpftune_event *event)
 
 /* --- reports ------------------------------------------------------------------------------------ */
 
-static const char *tunable_name(const struct supervisor *s, const struct bpftune_report *report)
+/* The tunable that the report is about; NULL: none that exists. */
+static const struct bpftune_tunable *tunable_of(const struct supervisor *s, const struct bpftune_report *report)
 {
-	return s->plugins.tuners[report->tuner]->tunables[report->tunable].name;
+	if (report->tuner >= s->plugins.n || report->tunable >= s->plugins.tuners[report->tuner]->n_tunables)
+		return NULL;
+	return &s->plugins.tuners[report->tuner]->tunables[report->tunable];
+}
+
+static const char *scenario_of(const struct supervisor *s, const struct bpftune_report *report)
+{
+	const struct bpftune_tuner *tuner = s->plugins.tuners[report->tuner];
+
+	return report->scenario < tuner->n_scenarios ? tuner->scenarios[report->scenario].name : "";
 }
 
 static void on_ready(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
@@ -60,58 +63,136 @@ static void on_ready(struct supervisor *s, struct instance *instance, const stru
 	(void)report;
 	if (child_step(s, instance, CHILD_IS_READY) == CHILD_READY)
 		supervisor_log(s, instance, LOG_INFO, "worker %d is ready", instance->child.pid);
+	rollback_ready(s, instance);
 }
 
 static void on_value(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
-	const struct ledger_entry *entry = ledger_entry(&instance->ledger, report->tuner, report->tunable);
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+	const struct bpftune_tunable *tunable = tunable_of(s, report);
 
-	if (!entry)
+	if (!tunable)
 		return;
 	if (report->error)
-		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable_name(s, report),
-			       strerror(-report->error));
-	else if (ledger_value(&instance->ledger, report))
-		supervisor_log(s, instance, LOG_NOTICE, "%s was changed by somebody else to %s",
-			       tunable_name(s, report), entry->current);
+		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
+	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
+		manual_found(s, instance, &owner, report->to);
+}
+
+static void send_verdict(struct supervisor *s, struct instance *instance, const struct bpftune_report *report, bool granted)
+{
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+
+	supervisor_order(s, instance, granted ? BPFTUNE_GRANT : BPFTUNE_REFUSE, &owner, sizeof(owner));
 }
 
 static void on_intent(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
-	struct bpftune_event order = { .netns_cookie = instance->pub.netns_cookie, .tuner = BPFTUNE_FROM_SUPERVISOR };
-	int err = s->stopping ? -ESHUTDOWN : ledger_intent(&instance->ledger, report, realtime_us());
+	const struct bpftune_tunable *tunable = tunable_of(s, report);
+	bool allowed = tunable && !s->stopping && *scenario_of(s, report) &&
+		       supervisor_tuner_state(s, instance, report->tuner) == TUNER_ACTIVE;
 
-	order.scenario = err ? BPFTUNE_REFUSE : BPFTUNE_GRANT;
-	*(struct bpftune_verdict *)order.payload =
-		(struct bpftune_verdict){ .tuner = report->tuner, .tunable = report->tunable };
-	child_send(s, instance, &order);
+	send_verdict(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){
+		.netns_cookie = instance->pub.netns_cookie,
+		.container = instance->pub.name,
+		.tuner = s->plugins.tuners[report->tuner]->name,
+		.tunable = tunable->name,
+		.scenario = scenario_of(s, report),
+		.from = report->from,
+		.to = report->to,
+		.reason = report->text,
+	}));
+}
+
+/* In the instance's stream, and in the stream of the one that asked for it. */
+static void log_change(struct supervisor *s, const struct instance *instance, const struct bpftune_report *report,
+		       const char *scenario, const char *prefix)
+{
+	const struct instance *asker = report->asker ? instance_by_id(&s->registry, report->asker) : NULL;
+	char text[BPFTUNE_TEXT_BYTES + 300];
+	struct log_record record = {
+		.instance = instance->pub.id,
+		.severity = LOG_NOTICE,
+		.container = instance->pub.name,
+		.tuner = s->plugins.tuners[report->tuner]->name,
+		.scenario = scenario,
+		.tunable = tunable_of(s, report)->name,
+		.from = report->from,
+		.to = report->to,
+		.text = text,
+	};
+
+	snprintf(text, sizeof(text), "%s%s%s%.256s", prefix, report->text, asker ? "; asked for by " : "",
+		 asker ? asker->pub.name : "");
+	streams_log(&s->streams, &record);
+	if (asker) {
+		record.instance = asker->pub.id;
+		streams_log(&s->streams, &record);
+	}
+}
+
+static void on_would(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
+{
+	if (tunable_of(s, report))
+		log_change(s, instance, report, scenario_of(s, report), "would change: ");
+}
+
+static void say_failed(struct supervisor *s, const struct instance *instance, const struct bpftune_report *report)
+{
+	const char *tunable = tunable_of(s, report)->name;
+
+	switch (-report->error) {
+	case EROFS:
+		supervisor_log(s, instance, LOG_ERR, "cannot write %s: /proc/sys is read-only here (mount it read-write)", tunable);
+		break;
+	case ENOENT:
+		supervisor_log(s, instance, LOG_ERR, "cannot write %s: this namespace has no such tunable", tunable);
+		break;
+	case EINVAL:
+		supervisor_log(s, instance, LOG_ERR, "cannot write %s: the kernel does not take %s", tunable, report->to);
+		break;
+	default:
+		supervisor_log(s, instance, LOG_ERR, "cannot write %s: %s", tunable, strerror(-report->error));
+	}
 }
 
 static void on_change(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
-	const struct ledger_entry *entry = ledger_entry(&instance->ledger, report->tuner, report->tunable);
-	const struct bpftune_tuner *tuner;
-	bool changed;
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+	const struct bpftune_tunable *tunable = tunable_of(s, report);
+	uint64_t cookie = instance->pub.netns_cookie;
+	const struct ledger_entry *entry = tunable ? ledger_find(&s->ledger, cookie, tunable->name) : NULL;
+	struct bpftune_report change = *report;
 
 	if (!entry || !entry->intended)
 		return;
-	tuner = s->plugins.tuners[report->tuner];
-	changed = ledger_outcome(&instance->ledger, report);
-	if (changed)
-		streams_log(&s->streams, &(struct log_record){
-			.instance = instance->pub.id,
-			.severity = LOG_NOTICE,
-			.container = instance->pub.name,
-			.tuner = tuner->name,
-			.scenario = tuner->scenarios[entry->intent.scenario].name,
-			.tunable = tunable_name(s, report),
-			.from = entry->intent.from,
-			.to = entry->current,
-			.text = report->text,
-		});
-	else
-		supervisor_log(s, instance, LOG_ERR, "cannot write %s: %s", tunable_name(s, report),
-			       report->error == -ESTALE ? "somebody else changed it just now" : strerror(-report->error));
+	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
+	ledger_outcome(&s->ledger, cookie, tunable->name, report->error, report->to);
+	if (!report->error)
+		log_change(s, instance, &change, ledger_last(entry)->scenario, "");
+	else if (report->error == -ESTALE)
+		manual_found(s, instance, &owner, report->to);
+	else if (!(report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner)))
+		say_failed(s, instance, report); /* else the event that tells who took it is on its way */
+	rollback_outcome(s, instance, report);
+}
+
+static void on_request(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
+{
+	struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
+	struct bpftune_event event = {
+		.netns_cookie = host->pub.netns_cookie,
+		.time_ns = report->event_ns,
+		.tuner = report->tuner,
+		.scenario = report->scenario,
+		.asker = instance->pub.id,
+	};
+
+	memcpy(event.payload, report->text, sizeof(event.payload));
+	if (report->tuner >= s->plugins.n || !*scenario_of(s, report))
+		s->counters.unroutable++;
+	else if (supervisor_tuner_state(s, host, report->tuner) == TUNER_ACTIVE)
+		child_send(s, host, &event);
 }
 
 static void on_log(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
@@ -129,7 +210,8 @@ static void on_log(struct supervisor *s, struct instance *instance, const struct
 
 static void (*const handlers[])(struct supervisor *s, struct instance *instance, const struct bpftune_report *report) = {
 	[BPFTUNE_READY] = on_ready,   [BPFTUNE_VALUE] = on_value, [BPFTUNE_INTENT] = on_intent,
-	[BPFTUNE_CHANGE] = on_change, [BPFTUNE_LOG] = on_log,
+	[BPFTUNE_CHANGE] = on_change, [BPFTUNE_WOULD] = on_would, [BPFTUNE_REQUEST] = on_request,
+	[BPFTUNE_LOG] = on_log,
 };
 
 void route_report(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)

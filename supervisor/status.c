@@ -37,14 +37,31 @@ static json_t *tuners_json(const struct supervisor *s)
 	return tuners;
 }
 
+static json_t *why_json(const struct supervisor *s, const struct instance *instance, uint16_t tuner)
+{
+	const struct ledger_state *state =
+		ledger_get_state(&s->ledger, instance->pub.netns_cookie, s->plugins.tuners[tuner]->name);
+
+	return state && state->why[0] ? json_string(state->why) : json_null();
+}
+
+static json_t *scenarios_json(const struct ledger_entry *entry)
+{
+	json_t *scenarios = json_object();
+
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
+		json_object_set_new(scenarios, entry->scenarios[i].name, json_integer(entry->scenarios[i].changes));
+	return scenarios;
+}
+
 static json_t *instance_tuners_json(const struct supervisor *s, const struct instance *instance)
 {
 	json_t *tuners = json_array();
 
 	for (size_t i = 0; i < s->plugins.n; i++)
 		json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", s->plugins.tuners[i]->name, "state",
-							tuner_state_name(instance->tuners[i].state), "why",
-							optional(instance->tuners[i].why)));
+							tuner_state_name(supervisor_tuner_state(s, instance, i)),
+							"why", why_json(s, instance, i)));
 	return tuners;
 }
 
@@ -56,17 +73,17 @@ static json_t *tunables_json(const struct supervisor *s, const struct instance *
 		const struct bpftune_tuner *tuner = s->plugins.tuners[i];
 
 		for (size_t j = 0; j < tuner->n_tunables; j++) {
-			const struct ledger_entry *entry = ledger_entry(&instance->ledger, i, j);
-			const char *scenario = NULL;
+			const struct ledger_entry *entry =
+				ledger_find(&s->ledger, instance->pub.netns_cookie, tuner->tunables[j].name);
+			const struct ledger_row *last = entry ? ledger_last(entry) : NULL;
 
-			if (!entry->known)
+			if (!entry)
 				continue;
-			if (entry->n_changes)
-				scenario = tuner->scenarios[entry->changes[entry->n_changes - 1].scenario].name;
 			json_array_append_new(tunables,
-				json_pack("{s:s s:s s:s s:s s:I s:o}", "name", tuner->tunables[j].name, "tuner",
+				json_pack("{s:s s:s s:s s:s s:I s:o s:o}", "name", tuner->tunables[j].name, "tuner",
 					  tuner->name, "initial", entry->initial, "current", entry->current,
-					  "changes", (json_int_t)entry->n_changes, "last_scenario", optional(scenario)));
+					  "changes", (json_int_t)ledger_changes(entry), "last_scenario",
+					  optional(last ? last->scenario : NULL), "scenarios", scenarios_json(entry)));
 		}
 	}
 	return tunables;

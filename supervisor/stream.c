@@ -2,6 +2,8 @@
 #include "supervisor/stream.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -32,29 +34,84 @@ static struct stream *stream_get(struct streams *streams, const struct log_recor
 	return stream;
 }
 
-void streams_log(struct streams *streams, const struct log_record *fields)
+static struct log_record *newest(const struct stream *stream)
 {
-	struct stream *stream = stream_get(streams, fields);
-	struct log_record *record = log_record_new(fields), **slot;
-	struct timespec now;
+	return stream->n ? stream->records[(stream->n - 1) % STREAM_RECORDS] : NULL;
+}
 
-	if (!stream || !record) {
-		free(record);
-		return;
-	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	record->time_us = now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+static bool same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && !strcmp(a, b));
+}
+
+static bool says_the_same(const struct log_record *a, const struct log_record *b)
+{
+	return a->severity == b->severity && same_text(a->tuner, b->tuner) && same_text(a->scenario, b->scenario) &&
+	       same_text(a->text, b->text) && same_text(a->tunable, b->tunable) && same_text(a->from, b->from) &&
+	       same_text(a->to, b->to);
+}
+
+static void keep(struct streams *streams, struct stream *stream, struct log_record *record, uint64_t now_us)
+{
+	struct log_record **slot = &stream->records[stream->n++ % STREAM_RECORDS];
+
+	record->time_us = now_us;
 	record->seq = ++streams->seq;
-	if (record->container && (!stream->name || strcmp(stream->name, record->container))) {
-		free(stream->name);
-		stream->name = strdup(record->container);
-	}
-	slot = &stream->records[stream->n++ % STREAM_RECORDS];
 	free(*slot);
 	*slot = record;
 	log_write(record);
 	if (streams->told)
 		streams->told(streams->arg, record);
+}
+
+static void say_repeated(struct streams *streams, struct stream *stream, uint64_t now_us)
+{
+	char text[64];
+	struct log_record *note, fields = {
+		.instance = stream->instance,
+		.severity = newest(stream)->severity,
+		.container = stream->name,
+		.tuner = newest(stream)->tuner,
+		.text = text,
+	};
+
+	snprintf(text, sizeof(text), "the last record was repeated %u times", stream->repeated);
+	stream->repeated = 0;
+	note = log_record_new(&fields);
+	if (note)
+		keep(streams, stream, note, now_us);
+}
+
+static uint64_t realtime_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
+void streams_log(struct streams *streams, const struct log_record *fields)
+{
+	struct stream *stream = stream_get(streams, fields);
+	struct log_record *record = log_record_new(fields);
+	uint64_t now_us = realtime_us();
+
+	if (!stream || !record) {
+		free(record);
+		return;
+	}
+	if (record->container && (!stream->name || strcmp(stream->name, record->container))) {
+		free(stream->name);
+		stream->name = strdup(record->container);
+	}
+	if (newest(stream) && now_us - newest(stream)->time_us < STREAM_FOLD_US && says_the_same(newest(stream), record)) {
+		stream->repeated++;
+		free(record);
+		return;
+	}
+	if (stream->repeated)
+		say_repeated(streams, stream, now_us);
+	keep(streams, stream, record, now_us);
 }
 
 void streams_end(struct streams *streams, uint64_t instance)
@@ -65,6 +122,8 @@ void streams_end(struct streams *streams, uint64_t instance)
 	HASH_FIND(hh, streams->by_instance, &instance, sizeof(instance), stream);
 	if (!stream)
 		return;
+	if (stream->repeated)
+		say_repeated(streams, stream, realtime_us());
 	stream->ended = ++streams->endings;
 	HASH_ITER(hh, streams->by_instance, stream, next) {
 		if (!stream->ended)

@@ -10,6 +10,7 @@
 
 #define STREAM_RECORDS 256
 #define STREAM_ENDED_MAX 64
+#define STREAM_FOLD_US 10000000ULL
 
 struct stream {
 	uint64_t instance;
@@ -17,6 +18,7 @@ struct stream {
 	struct log_record *records[STREAM_RECORDS];
 	uint64_t n; /* ever taken; the newest is at (n - 1) % STREAM_RECORDS */
 	uint64_t ended; /* order of ending; 0: alive */
+	unsigned int repeated; /* times that the newest record came again and was not kept */
 	UT_hash_handle hh;
 };
 
@@ -27,7 +29,11 @@ struct streams {
 	void *arg;
 };
 
-/* Stamps time and number on the record, keeps it in its instance's stream, writes it to the sink. */
+/*
+ * Stamps time and number on the record, keeps it in its instance's stream, writes it to the sink. One that
+ * says what the newest said less than STREAM_FOLD_US ago is only counted; the next other one is preceded by
+ * "repeated N times".
+ */
 void streams_log(struct streams *streams, const struct log_record *fields);
 
 /* The instance is gone: its stream is kept until STREAM_ENDED_MAX others have ended. */

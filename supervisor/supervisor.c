@@ -13,7 +13,9 @@
 
 #include "config.h"
 #include "ipc/cleanup.h"
+#include "supervisor/rollback.h"
 #include "supervisor/route.h"
+#include "supervisor/summary.h"
 #include "worker/worker.h"
 
 void supervisor_log(struct supervisor *s, const struct instance *instance, int severity, const char *format, ...)
@@ -36,10 +38,58 @@ void supervisor_log(struct supervisor *s, const struct instance *instance, int s
 	});
 }
 
+enum tuner_state supervisor_tuner_state(const struct supervisor *s, const struct instance *instance, uint16_t tuner)
+{
+	const struct ledger_state *state =
+		ledger_get_state(&s->ledger, instance->pub.netns_cookie, s->plugins.tuners[tuner]->name);
+
+	return state ? state->state : TUNER_ACTIVE;
+}
+
+void supervisor_set_gate(struct supervisor *s, const struct instance *instance)
+{
+	bool ours = instance->pub.id != INSTANCE_HOST && instance->child.state == CHILD_READY;
+	struct bpftune_gate gate = { .own_users = ours };
+
+	for (size_t i = 0; i < s->plugins.n; i++)
+		if (supervisor_tuner_state(s, instance, i) != TUNER_ACTIVE)
+			gate.tuners_off |= 1ULL << i;
+	bpf_set_gate(&s->host, instance->pub.netns_cookie, &gate);
+}
+
+void supervisor_set_tuner_state(struct supervisor *s, const struct instance *instance, uint16_t tuner,
+				enum tuner_state state, const char *why)
+{
+	uint64_t cookie = instance->pub.netns_cookie;
+
+	ledger_set_state(&s->ledger, cookie, s->plugins.tuners[tuner]->name, state, why);
+	if (state == TUNER_MANUAL)
+		bpf_take(&s->host, cookie, tuner);
+	else
+		bpf_untake(&s->host, cookie, tuner);
+	supervisor_set_gate(s, instance);
+}
+
+void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
+		      size_t size)
+{
+	struct bpftune_event event = {
+		.netns_cookie = instance->pub.netns_cookie,
+		.tuner = BPFTUNE_FROM_SUPERVISOR,
+		.scenario = order,
+	};
+
+	memcpy(event.payload, payload, size);
+	child_send(s, instance, &event);
+}
+
 void supervisor_forget(struct supervisor *s, struct instance *instance)
 {
 	uint64_t id = instance->pub.id;
 
+	if (!s->stopping)
+		ledger_gone(&s->ledger, instance->pub.netns_cookie);
+	rollback_drop(s, id);
 	watch_drop(s, instance);
 	bpf_forget(&s->host, instance->pub.netns_cookie);
 	instance_free(&s->registry, instance);
@@ -48,6 +98,8 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 	if (s->stopping && !s->registry.by_id)
 		uv_stop(&s->loop);
 }
+
+#define PRUNE_MS 5000
 
 /* --- the loop's callbacks ----------------------------------------------------------------------- */
 
@@ -66,16 +118,27 @@ static void on_ring(uv_poll_t *poll, int status, int events)
 	ring_buffer__consume(s->ring);
 }
 
-static void stop(struct supervisor *s, int signal)
+static void stop_workers(void *arg, json_t *rolled_back)
 {
+	struct supervisor *s = arg;
 	struct instance *instance, *next;
 
+	(void)rolled_back; /* what was put back, and what was left, is in the log */
+	summary_log(s);
+	HASH_ITER(by_id, s->registry.by_id, instance, next)
+		child_step(s, instance, CHILD_STOP);
+}
+
+static void stop(struct supervisor *s, int signal)
+{
 	if (s->stopping)
 		return;
 	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
-	s->stopping = true;
-	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		child_step(s, instance, CHILD_STOP);
+	s->stopping = true; /* from now on no intent is granted */
+	if (s->options.rollback)
+		rollback_start(s, NULL, false, stop_workers, s);
+	else
+		stop_workers(s, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int signal)
@@ -107,6 +170,22 @@ static void say_refused_hooks(struct supervisor *s)
 	}
 }
 
+/* One tunable, one owner: the first that claims it. */
+static void own_sysctls(struct supervisor *s, uint16_t number)
+{
+	const struct bpftune_tuner *tuner = s->plugins.tuners[number];
+
+	for (uint16_t i = 0; i < tuner->n_tunables; i++) {
+		const struct bpftune_owner owner = { .tuner = number, .tunable = i };
+		int err = tuner->tunables[i].kind == BPFTUNE_SYSCTL ?
+				  bpf_own_sysctl(&s->host, tuner->tunables[i].name, &owner) : 0;
+
+		if (err)
+			supervisor_log(s, NULL, LOG_WARNING, "an administrator's writes of %s will not be noticed at once: %s",
+				       tuner->tunables[i].name, strerror(-err));
+	}
+}
+
 static void open_tuners(struct supervisor *s)
 {
 	int err = plugins_open(&s->plugins, s->options.plugin_dir, complain, s);
@@ -115,6 +194,7 @@ static void open_tuners(struct supervisor *s)
 		supervisor_log(s, NULL, LOG_ERR, "cannot read the tuners' directory %s: %s (--plugin-dir names another)",
 			       s->options.plugin_dir, strerror(-err));
 	for (size_t i = 0; i < s->plugins.n; i++) {
+		own_sysctls(s, i);
 		err = bpf_attach_tuner(&s->host, s->plugins.tuners[i], i);
 		if (err)
 			supervisor_log(s, NULL, LOG_ERR, "cannot load the BPF programs of tuner %s: %s",
@@ -130,7 +210,6 @@ static int open_host_instance(struct supervisor *s, uint64_t cookie)
 
 	if (stat("/proc/self/ns/net", &netns) < 0 || fstat(s->host.cgroup_fd, &cgroup) < 0)
 		return -errno;
-	s->registry.plugins = &s->plugins;
 	host = instance_new(&s->registry, cookie, netns.st_ino);
 	if (!host)
 		return -ENOMEM;
@@ -169,6 +248,28 @@ static int watch_ring(struct supervisor *s)
 	return err ? err : uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
 }
 
+static bool lives(void *arg, uint64_t netns_cookie)
+{
+	const struct supervisor *s = arg;
+
+	return instance_by_cookie(&s->registry, netns_cookie) != NULL;
+}
+
+static void on_prune(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	ledger_prune(&s->ledger, lives, s);
+}
+
+static int watch_prune(struct supervisor *s)
+{
+	int err = uv_timer_init(&s->loop, &s->prune);
+
+	s->prune.data = s;
+	return err ? err : uv_timer_start(&s->prune, on_prune, PRUNE_MS, 0);
+}
+
 static void raise_descriptor_limit(void)
 {
 	struct rlimit limit;
@@ -198,6 +299,12 @@ static int start(struct supervisor *s)
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
 	log_open(s->options.to_stderr ? LOG_SINK_STDERR : LOG_SINK_AUTO);
+	err = ledger_open(&s->ledger, s->options.run_dir, complain, s);
+	if (err) {
+		fprintf(stderr, "bpftune: cannot write the ledger in %s: %s (no change is made without one)\n",
+			s->options.run_dir, strerror(-err));
+		return EXIT_FAILED;
+	}
 	open_tuners(s);
 	raise_descriptor_limit();
 	s->streams.told = (void (*)(void *, const struct log_record *))control_tell;
@@ -212,6 +319,8 @@ static int start(struct supervisor *s)
 		doing = "listen on the control socket", err = control_start(s);
 	if (!err)
 		doing = "watch the network namespaces", err = watch_start(s);
+	if (!err)
+		doing = "look after the ledger", err = watch_prune(s);
 	if (err) {
 		fprintf(stderr, "bpftune: cannot %s (run directory %s): %s\n", doing, s->options.run_dir, strerror(-err));
 		return EXIT_FAILED;
@@ -236,6 +345,7 @@ static void end(struct supervisor *s)
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	close_if_open((uv_handle_t *)&s->ring_poll);
+	close_if_open((uv_handle_t *)&s->prune);
 	while (uv_run(&s->loop, UV_RUN_NOWAIT))
 		;
 	ring_buffer__free(s->ring);
@@ -243,6 +353,7 @@ static void end(struct supervisor *s)
 	while (s->registry.by_id)
 		instance_free(&s->registry, s->registry.by_id);
 	plugins_close(&s->plugins);
+	ledger_close(&s->ledger);
 	streams_free(&s->streams);
 	uv_loop_close(&s->loop);
 }

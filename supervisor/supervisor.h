@@ -9,6 +9,7 @@
 #include "supervisor/bpf.h"
 #include "supervisor/control.h"
 #include "supervisor/instance.h"
+#include "supervisor/ledger.h"
 #include "supervisor/plugin.h"
 #include "supervisor/stream.h"
 #include "supervisor/watch.h"
@@ -20,7 +21,7 @@ enum { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_UNSUPPORTED, EXIT_NOT_RUNNING };
 
 struct options {
 	const char *run_dir, *plugin_dir;
-	bool to_stderr, debug, dry_run;
+	bool to_stderr, debug, dry_run, rollback;
 };
 
 struct counters {
@@ -37,12 +38,15 @@ struct supervisor {
 	uv_loop_t loop;
 	uv_signal_t signals[3]; /* TERM, INT, CHLD */
 	uv_poll_t ring_poll;
+	uv_timer_t prune; /* once, when what lives has been sighted */
 	struct ring_buffer *ring;
 	struct bpftune_host host;
 	struct plugins plugins;
 	struct registry registry;
 	struct watch watch;
+	struct ledger ledger;
 	struct streams streams;
+	struct rollback *rollbacks; /* under way */
 	struct control control;
 	struct counters counters;
 	uint64_t started_ms; /* uv_now() */
@@ -52,9 +56,23 @@ struct supervisor {
 /* `bpftune run`: an exit status. */
 int supervisor_run(const struct options *options);
 
-/* Something to tell, in the instance's stream (NULL: the host's). `tuner` may be BPFTUNE_FROM_SUPERVISOR. */
+/* Something to tell, in the instance's stream (NULL: the host's). */
 void supervisor_log(struct supervisor *s, const struct instance *instance, int severity, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
+
+/* What a tuner may do in an instance: its state in the ledger, active when that has none. */
+enum tuner_state supervisor_tuner_state(const struct supervisor *s, const struct instance *instance, uint16_t tuner);
+
+/* Sets it, with the reason (NULL: none), in the ledger and for the BPF programs. */
+void supervisor_set_tuner_state(struct supervisor *s, const struct instance *instance, uint16_t tuner,
+				enum tuner_state state, const char *why);
+
+/* Tells the BPF programs which tuners are off there, and whether our worker is in. */
+void supervisor_set_gate(struct supervisor *s, const struct instance *instance);
+
+/* An order to the instance's worker; it waits for READY if need be. */
+void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
+		      size_t size);
 
 /* The instance is let go: its namespace is forgotten and its stream ends. */
 void supervisor_forget(struct supervisor *s, struct instance *instance);

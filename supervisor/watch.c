@@ -10,6 +10,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/manual.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/pair.h"
 #include "supervisor/supervisor.h"
@@ -156,6 +157,9 @@ void watch_event(struct supervisor *s, const struct bpftune_event *event)
 		break;
 	case BPFTUNE_NETNS_UNUSED:
 		unused(s, event);
+		break;
+	case BPFTUNE_SYSCTL_WRITTEN:
+		manual_written(s, event);
 		break;
 	default:
 		s->counters.unroutable++;

@@ -167,7 +167,8 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	window = BPF_CORE_READ(tp, rcv_wnd);
 	if (copied < window / 4 * 3 || BPF_CORE_READ(tp, rcv_nxt) - copied_seq > window / 4)
 		return 0;
-	limited.limited_percent = 100;
+	limited.copied_bytes = copied;
+	limited.window_bytes = window;
 	tell(sk, BPF_CORE_READ(net, net_cookie), TCP_BUFFER_RECEIVE_LIMITED, &limited);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * Sockets whose size the application fixed are never asked about: the kernel ignores the limits there.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
@@ -42,7 +43,8 @@ static int attach(struct bpftune_host *host, uint16_t number)
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
 	const struct tcp_buffer_limited *limited = (const struct tcp_buffer_limited *)event->payload;
-	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
+	bool sending = event->scenario == TCP_BUFFER_SEND_LIMITED;
+	unsigned int tunable = sending ? TCP_WMEM : TCP_RMEM;
 	int64_t cap_bytes = tcp_buffer_cap_bytes(limited->mem_pressure_pages, sysconf(_SC_PAGESIZE));
 	long long value[BPFTUNE_INTS_MAX];
 	int64_t next_bytes;
@@ -54,10 +56,16 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	if (!next_bytes)
 		return;
 	value[2] = next_bytes;
-	bpftune_propose(b, tunable, value, event->scenario, event,
-			"%s buffer of %u bytes was full for %u %% of the time at a round trip of %u.%u ms",
-			tunable == TCP_WMEM ? "send" : "receive", limited->size_bytes,
-			limited->limited_percent, limited->srtt_us / 1000, limited->srtt_us % 1000 / 100);
+	if (sending)
+		bpftune_propose(b, tunable, value, event->scenario, event,
+				"a send buffer of %u bytes was full for %u %% of the time at a round trip of %u.%u ms",
+				limited->size_bytes, limited->limited_percent, limited->srtt_us / 1000,
+				limited->srtt_us % 1000 / 100);
+	else
+		bpftune_propose(b, tunable, value, event->scenario, event,
+				"a receive buffer of %u bytes: a round trip of %u.%u ms brought %u bytes of a window of %u",
+				limited->size_bytes, limited->srtt_us / 1000, limited->srtt_us % 1000 / 100,
+				limited->copied_bytes, limited->window_bytes);
 }
 
 BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {

@@ -15,7 +15,9 @@ struct tcp_buffer_limited {
 	__u32 limit_bytes;        /* tcp_wmem[2] or tcp_rmem[2] as the flow met it */
 	__u32 size_bytes;         /* sk_sndbuf or sk_rcvbuf */
 	__u32 srtt_us;
-	__u32 limited_percent;    /* share of the last round trips spent waiting for buffer space */
+	__u32 limited_percent;    /* sender: share of the last round trips spent waiting for buffer space */
+	__u32 copied_bytes;       /* receiver: read by the application in the last round trip */
+	__u32 window_bytes;       /* receiver: what the peer may send */
 };
 
 _Static_assert(sizeof(struct tcp_buffer_limited) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");

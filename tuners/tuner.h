@@ -17,6 +17,7 @@
 #define BPFTUNE_ABI 1
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
+#define BPFTUNE_HOST_ID 1 /* the instance of the supervisor's own namespace */
 
 struct bpf_object;
 
@@ -37,11 +38,18 @@ enum bpftune_scope {
 	BPFTUNE_SCOPE_HOST,  /* one for the machine: only the host's worker writes it */
 };
 
+enum bpftune_kind {
+	BPFTUNE_SYSCTL,   /* name as sysctl(8) writes it: net.ipv4.tcp_wmem, net.ipv4.conf.eth0/1.rp_filter */
+	BPFTUNE_NEIGHTBL, /* arp_cache.thresh3, or ndisc_cache.eth0.queue_lenbytes: see worker/netlink.h */
+};
+
 struct bpftune_tunable {
-	const char *name; /* as sysctl(8) writes it: net.ipv4.tcp_wmem */
+	const char *name;
 	enum bpftune_scope scope;
 	unsigned int n_ints; /* 1 to 3 integers; 0: a string */
 	const char *summary;
+	enum bpftune_kind kind;
+	long long min, max; /* what one integer may be; both 0: any int */
 };
 
 struct bpftune_scenario {
@@ -100,6 +108,18 @@ BPFTUNE_API int bpftune_value_ints(const struct bpftune *b, unsigned int tunable
 BPFTUNE_API int bpftune_propose(struct bpftune *b, unsigned int tunable, const long long *ints,
 				unsigned int scenario, const struct bpftune_event *cause,
 				const char *reason, ...) __attribute__((format(printf, 6, 7)));
+
+/* The same for a string tunable. */
+BPFTUNE_API int bpftune_propose_text(struct bpftune *b, unsigned int tunable, const char *text, unsigned int scenario,
+				     const struct bpftune_event *cause, const char *reason, ...)
+	__attribute__((format(printf, 6, 7)));
+
+/*
+ * What a container's worker does about a host-scoped tunable: its event goes to the same tuner in the host's
+ * worker, which sees who asks in event->asker and decides with the whole machine in view. 0; -EINVAL: this
+ * is the host's worker already.
+ */
+BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *event);
 
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "ipc/pipe.h"
+#include "worker/netlink.h"
 #include "worker/sysctl.h"
 
 /* A process is one worker and handlers are called with the instance only: this is their way back. */
@@ -25,6 +26,32 @@ static void send_report(const struct worker *worker, const struct bpftune_report
 	record_write(worker->report_fd, report, sizeof(*report));
 }
 
+static int read_sysctl(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
+{
+	return sysctl_read(worker->sysctl_fd, name, ret_value);
+}
+
+static int write_sysctl(const struct worker *worker, const char *name, const char *value)
+{
+	return sysctl_write(worker->sysctl_fd, name, value);
+}
+
+static int read_neightbl(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
+{
+	(void)worker;
+	return netlink_read_neightbl(name, ret_value);
+}
+
+static int write_neightbl(const struct worker *worker, const char *name, const char *value)
+{
+	struct netlink_extack extack = { 0 };
+	int err = netlink_write_neightbl(name, value, &extack);
+
+	if (extack.text[0])
+		bpftune_log(worker->instance, LOG_ERR, "the kernel says of %s: %s", name, extack.text);
+	return err;
+}
+
 static struct bpftune_report report_on(const struct engine *engine, enum bpftune_report_kind kind, uint16_t tunable)
 {
 	return (struct bpftune_report){
@@ -34,24 +61,37 @@ static struct bpftune_report report_on(const struct engine *engine, enum bpftune
 	};
 }
 
+/* How each kind of tunable is read and written. */
+static const struct {
+	int (*read)(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
+	int (*write)(const struct worker *worker, const char *name, const char *value);
+} kinds[] = {
+	[BPFTUNE_SYSCTL] = { read_sysctl, write_sysctl },
+	[BPFTUNE_NEIGHTBL] = { read_neightbl, write_neightbl },
+};
+
 static bool is_ours(const struct worker *worker, const struct bpftune_tunable *tunable)
 {
-	return tunable->scope == BPFTUNE_SCOPE_NETNS || worker->instance->id == 1;
+	return tunable->scope == BPFTUNE_SCOPE_NETNS || worker->instance->id == BPFTUNE_HOST_ID;
+}
+
+static void report_value(const struct worker *worker, struct engine *engine, unsigned int i)
+{
+	struct bpftune_report report = report_on(engine, BPFTUNE_VALUE, i);
+	const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
+	char *value = engine->tunables[i].value;
+
+	if (!is_ours(worker, tunable))
+		return;
+	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
+	memcpy(report.to, value, sizeof(report.to));
+	send_report(worker, &report);
 }
 
 void tunable_read_all(struct worker *worker, struct engine *engine)
 {
-	for (size_t i = 0; i < engine->tuner->n_tunables; i++) {
-		struct bpftune_report report = report_on(engine, BPFTUNE_VALUE, i);
-		const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
-		char *value = engine->tunables[i].value;
-
-		if (!is_ours(worker, tunable))
-			continue;
-		report.error = sysctl_read(worker->sysctl_fd, tunable->name, value);
-		memcpy(report.to, value, sizeof(report.to));
-		send_report(worker, &report);
-	}
+	for (size_t i = 0; i < engine->tuner->n_tunables; i++)
+		report_value(worker, engine, i);
 }
 
 const char *bpftune_value(const struct bpftune *b, unsigned int tunable)
@@ -67,83 +107,164 @@ int bpftune_value_ints(const struct bpftune *b, unsigned int tunable, long long 
 	return sysctl_parse_ints(bpftune_value(b, tunable), self->running->tuner->tunables[tunable].n_ints, ret_ints);
 }
 
-static int check(const struct worker *worker, const struct engine *engine, unsigned int tunable, const long long *ints)
+/* What tunable an order or a proposal is about; NULL: none of ours. */
+static struct tunable *find(const struct worker *worker, const struct bpftune_owner *owner, struct engine **ret_engine,
+			    const struct bpftune_tunable **ret_what)
 {
-	if (tunable >= engine->tuner->n_tunables || !engine->tuner->tunables[tunable].n_ints)
+	struct engine *engine = owner->tuner < worker->n_engines ? &worker->engines[owner->tuner] : NULL;
+
+	if (!engine || owner->tunable >= engine->tuner->n_tunables ||
+	    !is_ours(worker, &engine->tuner->tunables[owner->tunable]))
+		return NULL;
+	*ret_engine = engine;
+	*ret_what = &engine->tuner->tunables[owner->tunable];
+	return &engine->tunables[owner->tunable];
+}
+
+/* --- proposing ---------------------------------------------------------------------------------- */
+
+static int propose(struct worker *worker, unsigned int index, const char *value, unsigned int scenario,
+		   const struct bpftune_event *cause, const char *reason, va_list args)
+{
+	struct engine *engine = worker->running;
+	struct tunable *tunable;
+	struct bpftune_report *intent;
+
+	if (index >= engine->tuner->n_tunables || scenario >= engine->tuner->n_scenarios)
 		return -EINVAL;
-	if (!is_ours(worker, &engine->tuner->tunables[tunable]))
+	if (!is_ours(worker, &engine->tuner->tunables[index]))
 		return -EPERM;
-	if (engine->tunables[tunable].pending)
+	tunable = &engine->tunables[index];
+	if (tunable->pending)
 		return -EBUSY;
-	for (unsigned int i = 0; i < engine->tuner->tunables[tunable].n_ints; i++)
-		if (ints[i] < INT_MIN || ints[i] > INT_MAX)
-			return -ERANGE;
+	if (!strcmp(tunable->value, value))
+		return -EALREADY;
+	intent = &tunable->intent;
+	*intent = report_on(engine, worker->dry_run ? BPFTUNE_WOULD : BPFTUNE_INTENT, index);
+	intent->scenario = scenario;
+	intent->event_ns = cause ? cause->time_ns : 0;
+	intent->asker = cause ? cause->asker : 0;
+	memcpy(intent->from, tunable->value, sizeof(intent->from));
+	snprintf(intent->to, sizeof(intent->to), "%s", value);
+	vsnprintf(intent->text, sizeof(intent->text), reason, args);
+	tunable->pending = !worker->dry_run;
+	send_report(worker, intent);
 	return 0;
 }
 
 int bpftune_propose(struct bpftune *b, unsigned int tunable, const long long *ints, unsigned int scenario,
 		    const struct bpftune_event *cause, const char *reason, ...)
 {
-	struct engine *engine = self->running;
-	struct bpftune_report *intent;
+	const struct bpftune_tuner *tuner = self->running->tuner;
+	const struct bpftune_tunable *what = tunable < tuner->n_tunables ? &tuner->tunables[tunable] : NULL;
+	bool any = what && !what->min && !what->max;
+	char value[BPFTUNE_VALUE_BYTES];
 	va_list args;
 	int err;
 
 	(void)b;
-	err = check(self, engine, tunable, ints);
-	if (err)
-		return err;
-	intent = &engine->tunables[tunable].intent;
-	*intent = report_on(engine, BPFTUNE_INTENT, tunable);
-	intent->scenario = scenario;
-	intent->event_ns = cause ? cause->time_ns : 0;
-	intent->asker = cause ? cause->asker : 0;
-	memcpy(intent->from, engine->tunables[tunable].value, sizeof(intent->from));
-	sysctl_format_ints(ints, engine->tuner->tunables[tunable].n_ints, intent->to);
-	if (!strcmp(intent->from, intent->to))
-		return -EALREADY;
+	if (!what || !what->n_ints || what->n_ints > BPFTUNE_INTS_MAX)
+		return -EINVAL;
+	for (unsigned int i = 0; i < what->n_ints; i++)
+		if (ints[i] < (any ? INT_MIN : what->min) || ints[i] > (any ? INT_MAX : what->max))
+			return -ERANGE;
+	sysctl_format_ints(ints, what->n_ints, value);
 	va_start(args, reason);
-	vsnprintf(intent->text, sizeof(intent->text), reason, args);
+	err = propose(self, tunable, value, scenario, cause, reason, args);
 	va_end(args);
-	engine->tunables[tunable].pending = true;
-	send_report(self, intent);
-	return 0;
-}
-
-/* Writes `to` if the value is still `from`; fills in what the kernel made of it. */
-static int carry_out(const struct worker *worker, const char *name, struct bpftune_report *change, char *value)
-{
-	int err = sysctl_read(worker->sysctl_fd, name, value);
-
-	if (err)
-		return err;
-	if (strcmp(value, change->from))
-		return -ESTALE;
-	err = sysctl_write(worker->sysctl_fd, name, change->to);
-	if (err)
-		return err;
-	err = sysctl_read(worker->sysctl_fd, name, value);
-	memcpy(change->to, value, sizeof(change->to));
 	return err;
 }
 
-void tunable_verdict(struct worker *worker, const struct bpftune_verdict *verdict, bool granted)
+int bpftune_propose_text(struct bpftune *b, unsigned int tunable, const char *text, unsigned int scenario,
+			 const struct bpftune_event *cause, const char *reason, ...)
 {
-	struct engine *engine = verdict->tuner < worker->n_engines ? &worker->engines[verdict->tuner] : NULL;
-	struct tunable *tunable;
+	const struct bpftune_tuner *tuner = self->running->tuner;
+	va_list args;
+	int err;
 
-	if (!engine || verdict->tunable >= engine->tuner->n_tunables)
-		return;
-	tunable = &engine->tunables[verdict->tunable];
-	if (!tunable->pending)
+	(void)b;
+	if (tunable >= tuner->n_tunables || tuner->tunables[tunable].n_ints)
+		return -EINVAL;
+	if (strlen(text) >= BPFTUNE_VALUE_BYTES)
+		return -ERANGE;
+	va_start(args, reason);
+	err = propose(self, tunable, text, scenario, cause, reason, args);
+	va_end(args);
+	return err;
+}
+
+int bpftune_request(struct bpftune *b, const struct bpftune_event *event)
+{
+	struct bpftune_report request = report_on(self->running, BPFTUNE_REQUEST, 0);
+
+	if (b->id == BPFTUNE_HOST_ID)
+		return -EINVAL;
+	request.scenario = event->scenario;
+	request.event_ns = event->time_ns;
+	memcpy(request.text, event->payload, sizeof(event->payload));
+	send_report(self, &request);
+	return 0;
+}
+
+/* --- carrying out ------------------------------------------------------------------------------- */
+
+/*
+ * Writes `to` if the value is still `from`, and reads back what the kernel made of it. -ESTALE: it is
+ * another one by now, which `to` then holds.
+ */
+static void carry_out(const struct worker *worker, const struct bpftune_tunable *what, struct tunable *tunable,
+		      struct bpftune_report *change)
+{
+	int err = kinds[what->kind].read(worker, what->name, tunable->value);
+
+	if (!err && strcmp(tunable->value, change->from))
+		err = -ESTALE;
+	if (!err)
+		err = kinds[what->kind].write(worker, what->name, change->to);
+	if (!err)
+		err = kinds[what->kind].read(worker, what->name, tunable->value);
+	if (!err || err == -ESTALE)
+		memcpy(change->to, tunable->value, sizeof(change->to));
+	change->kind = BPFTUNE_CHANGE;
+	change->error = err;
+	send_report(worker, change);
+}
+
+void tunable_verdict(struct worker *worker, const struct bpftune_owner *owner, bool granted)
+{
+	const struct bpftune_tunable *what;
+	struct engine *engine;
+	struct tunable *tunable = find(worker, owner, &engine, &what);
+
+	if (!tunable || !tunable->pending)
 		return;
 	tunable->pending = false;
-	if (!granted)
+	if (granted)
+		carry_out(worker, what, tunable, &tunable->intent);
+}
+
+void tunable_restore(struct worker *worker, const struct bpftune_restore *restore)
+{
+	const struct bpftune_tunable *what;
+	struct bpftune_report change;
+	struct engine *engine;
+	struct tunable *tunable = find(worker, &restore->owner, &engine, &what);
+
+	if (!tunable)
 		return;
-	tunable->intent.kind = BPFTUNE_CHANGE;
-	tunable->intent.error = carry_out(worker, engine->tuner->tunables[verdict->tunable].name,
-					  &tunable->intent, tunable->value);
-	send_report(worker, &tunable->intent);
+	change = report_on(engine, BPFTUNE_CHANGE, restore->owner.tunable);
+	memcpy(change.from, tunable->value, sizeof(change.from));
+	memcpy(change.to, restore->value, sizeof(change.to));
+	carry_out(worker, what, tunable, &change);
+}
+
+void tunable_read(struct worker *worker, const struct bpftune_owner *owner)
+{
+	const struct bpftune_tunable *what;
+	struct engine *engine;
+
+	if (find(worker, owner, &engine, &what))
+		report_value(worker, engine, owner->tunable);
 }
 
 void bpftune_log(struct bpftune *b, int severity, const char *format, ...)

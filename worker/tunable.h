@@ -29,6 +29,7 @@ struct engine {
 struct worker {
 	struct bpftune *instance;
 	int report_fd, sysctl_fd;
+	bool dry_run; /* say what would change, change nothing */
 	struct engine *engines; /* by tuner number */
 	size_t n_engines;
 	struct engine *running; /* the tuner whose handler runs */
@@ -41,6 +42,12 @@ void tunable_set_worker(struct worker *worker);
 void tunable_read_all(struct worker *worker, struct engine *engine);
 
 /* The supervisor's verdict on an intent: carries it out, or forgets it. */
-void tunable_verdict(struct worker *worker, const struct bpftune_verdict *verdict, bool granted);
+void tunable_verdict(struct worker *worker, const struct bpftune_owner *owner, bool granted);
+
+/* Reads one tunable again and reports its value. */
+void tunable_read(struct worker *worker, const struct bpftune_owner *owner);
+
+/* Puts a value back, unless somebody else changed it since this worker last read or wrote it. */
+void tunable_restore(struct worker *worker, const struct bpftune_restore *restore);
 
 #endif

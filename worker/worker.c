@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -81,10 +82,20 @@ static struct engine *engine_of(struct worker *worker, uint16_t tuner)
 
 static void take_order(struct worker *worker, const struct bpftune_event *event)
 {
-	const struct bpftune_verdict *verdict = (const struct bpftune_verdict *)event->payload;
+	const struct bpftune_owner *owner = (const struct bpftune_owner *)event->payload;
 
-	if (event->scenario == BPFTUNE_GRANT || event->scenario == BPFTUNE_REFUSE)
-		tunable_verdict(worker, verdict, event->scenario == BPFTUNE_GRANT);
+	switch (event->scenario) {
+	case BPFTUNE_GRANT:
+	case BPFTUNE_REFUSE:
+		tunable_verdict(worker, owner, event->scenario == BPFTUNE_GRANT);
+		break;
+	case BPFTUNE_READ:
+		tunable_read(worker, owner);
+		break;
+	case BPFTUNE_RESTORE:
+		tunable_restore(worker, (const struct bpftune_restore *)event->payload);
+		break;
+	}
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -188,7 +199,8 @@ _Noreturn void worker_main(const struct worker_start *start)
 {
 	int netns_fd = start->netns_fd;
 	struct serving serving = {
-		.worker = { .instance = start->instance, .report_fd = start->report_fd },
+		.worker = { .instance = start->instance, .report_fd = start->report_fd,
+			    .dry_run = start->dry_run },
 		.events = { .size = sizeof(struct bpftune_event) },
 	};
 	struct worker *worker = &serving.worker;

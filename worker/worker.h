@@ -3,7 +3,7 @@
 #ifndef BPFTUNE_WORKER_WORKER_H
 #define BPFTUNE_WORKER_WORKER_H
 
-#include <signal.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "tuners/tuner.h"
@@ -15,6 +15,7 @@ struct worker_start {
 	int event_fd, report_fd;                     /* its two pipes */
 	int netns_fd;                                /* of the namespace to enter; -1: stay (the host) */
 	pid_t supervisor;
+	bool dry_run;
 };
 
 /* The child's side of the fork. */

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/manual.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "supervisor/pair.h"
+#include "supervisor/supervisor.h"
+#include "worker/sysctl.h"
+
+/* As the kernel will show it: single blanks, no newline. */
+static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
+{
+	long long ints[BPFTUNE_INTS_MAX];
+
+	snprintf(ret_value, BPFTUNE_VALUE_BYTES, "%.*s", (int)strcspn(written, "\n"), written);
+	if (tunable->n_ints && sysctl_parse_ints(ret_value, tunable->n_ints, ints) == 0)
+		sysctl_format_ints(ints, tunable->n_ints, ret_value);
+}
+
+static void take_over(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner,
+		      const char *value, const char *by)
+{
+	const struct bpftune_tuner *tuner = s->plugins.tuners[owner->tuner];
+	const char *tunable = tuner->tunables[owner->tunable].name;
+	char why[LEDGER_WHY_BYTES];
+
+	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by);
+	ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value);
+	supervisor_set_tuner_state(s, instance, owner->tuner, TUNER_MANUAL, why);
+	streams_log(&s->streams, &(struct log_record){
+		.instance = instance->pub.id,
+		.severity = LOG_NOTICE,
+		.container = instance->pub.name,
+		.tuner = tuner->name,
+		.scenario = "manual",
+		.text = why,
+	});
+	supervisor_log(s, instance, LOG_NOTICE, "tuner %s steps aside here until 'bpftune resume %s %s'", tuner->name,
+		       instance->pub.name, tuner->name);
+}
+
+static bool is_known(const struct supervisor *s, const struct bpftune_owner *owner)
+{
+	return owner->tuner < s->plugins.n && owner->tunable < s->plugins.tuners[owner->tuner]->n_tunables;
+}
+
+void manual_written(struct supervisor *s, const struct bpftune_event *event)
+{
+	const struct bpftune_written *written = (const struct bpftune_written *)event->payload;
+	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
+	char text[sizeof(written->value) + 1] = "", value[BPFTUNE_VALUE_BYTES], by[64];
+	const struct bpftune_tunable *tunable;
+	const struct ledger_entry *entry;
+
+	if (!instance || !is_known(s, &written->owner)) {
+		s->counters.unroutable++;
+		return;
+	}
+	tunable = &s->plugins.tuners[written->owner.tuner]->tunables[written->owner.tunable];
+	memcpy(text, written->value, sizeof(written->value));
+	normalise(tunable, text, value);
+	entry = ledger_find(&s->ledger, event->netns_cookie, tunable->name);
+	if (entry && !strcmp(entry->current, value)) {
+		/* The same value in other blanks: the program that noticed could not tell. */
+		if (supervisor_tuner_state(s, instance, written->owner.tuner) != TUNER_MANUAL)
+			bpf_untake(&s->host, event->netns_cookie, written->owner.tuner);
+		return;
+	}
+	if (instance->child.state == CHILD_NONE)
+		pair_instance(instance, &s->host); /* maybe too young to have its name yet */
+	snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
+	take_over(s, instance, &written->owner, value, by);
+	supervisor_order(s, instance, BPFTUNE_READ, &written->owner, sizeof(written->owner));
+}
+
+void manual_found(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner, const char *value)
+{
+	if (supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
+		take_over(s, instance, owner, value, "somebody else");
+	else
+		ledger_foreign(&s->ledger, instance->pub.netns_cookie,
+			       s->plugins.tuners[owner->tuner]->tunables[owner->tunable].name, value);
+}
+
+static void resume_one(struct supervisor *s, struct instance *instance, uint16_t number)
+{
+	const struct bpftune_tuner *tuner = s->plugins.tuners[number];
+
+	if (supervisor_tuner_state(s, instance, number) == TUNER_MANUAL)
+		for (uint16_t i = 0; i < tuner->n_tunables; i++) {
+			const struct bpftune_owner owner = { .tuner = number, .tunable = i };
+
+			ledger_renew(&s->ledger, instance->pub.netns_cookie, tuner->tunables[i].name);
+			if (instance->child.state != CHILD_NONE) /* else its start will read them */
+				supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
+		}
+	supervisor_set_tuner_state(s, instance, number, TUNER_ACTIVE, NULL);
+	supervisor_log(s, instance, LOG_NOTICE, "tuner %s is back in service", tuner->name);
+}
+
+int manual_resume(struct supervisor *s, struct instance *instance, const char *tuner)
+{
+	bool found = !tuner;
+	int resumed = 0;
+
+	for (size_t i = 0; i < s->plugins.n; i++) {
+		if (tuner && strcmp(tuner, s->plugins.tuners[i]->name))
+			continue;
+		found = true;
+		if (supervisor_tuner_state(s, instance, i) == TUNER_ACTIVE)
+			continue;
+		resume_one(s, instance, i);
+		resumed++;
+	}
+	return found ? resumed : -ENOENT;
+}
