@@ -17,8 +17,8 @@
 
 struct rate_key {
 	__u64 netns_cookie;
-	__u32 scenario;
-	__u32 reserved;
+	__u64 instance; /* 0 but for a program attached to one instance's cgroup */
+	__u64 scenario;
 };
 
 /* True when this instance wants nothing of the tuner (manual, paused, off). */

@@ -53,6 +53,13 @@ struct {
 	__type(value, __u8);
 } taken SEC(".maps"); /* tuners that an administrator took over, per namespace */
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct watch_move);
+	__type(value, __u8);
+} moves SEC(".maps");
+
 const volatile __u64 host_cookie;
 
 static __always_inline void tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
@@ -97,12 +104,74 @@ int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* The paired cgroup must hold all tasks of the namespace: clone3(2) and setns(2) can make it untrue. */
+static __always_inline void look_for_stray(struct watch_netns *known, __u64 cookie)
+{
+	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
+	__u64 cgroup_id;
+
+	if (!gate || !gate->cgroup_id || bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
+		return;
+	cgroup_id = bpf_get_current_cgroup_id();
+	if (known->stray == cgroup_id)
+		return;
+	known->stray = cgroup_id;
+	tell(cookie, BPFTUNE_NETNS_STRAYED, known->pid, known->inode);
+}
+
 SEC("raw_tp/sched_process_exec")
 int watch_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 cookie;
+	struct watch_netns *known = sight((struct task_struct *)ctx->args[0], &cookie);
 
-	sight((struct task_struct *)ctx->args[0], &cookie);
+	if (known)
+		look_for_stray(known, cookie);
+	return 0;
+}
+
+static __always_inline void tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
+{
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
+
+	if (!event)
+		return;
+	event->pid = pid;
+	((struct bpftune_cgroup *)event->payload)->id = cgroup_id;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline _Bool is_cgroup2(struct cgroup *cgroup)
+{
+	return BPF_CORE_READ(cgroup, root, hierarchy_id) == 0;
+}
+
+/* trace_cgroup_attach_task(dst_cgrp, path, task, threadgroup): kernel/cgroup/cgroup.c */
+SEC("raw_tp/cgroup_attach_task")
+int watch_attach(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
+	struct task_struct *task = (struct task_struct *)ctx->args[2];
+	struct watch_move move = { .netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie) };
+	__u8 one = 1;
+
+	if (!move.netns_cookie || !is_cgroup2(cgroup))
+		return 0;
+	move.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+	if (bpf_map_lookup_elem(&moves, &move))
+		return 0;
+	bpf_map_update_elem(&moves, &move, &one, BPF_ANY);
+	tell_cgroup(move.netns_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), move.cgroup_id);
+	return 0;
+}
+
+SEC("raw_tp/cgroup_rmdir")
+int watch_rmdir(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
+
+	if (is_cgroup2(cgroup))
+		tell_cgroup(host_cookie, BPFTUNE_CGROUP_GONE, 0, BPF_CORE_READ(cgroup, kn, id));
 	return 0;
 }
 

@@ -11,6 +11,13 @@ struct watch_netns {
 	__u32 pid;   /* the last task seen in it */
 	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
 	__u32 reserved;
+	__u64 stray; /* the cgroup of the last NETNS_STRAYED: said once */
+};
+
+/* A task's move, said once: the namespace it was in and the cgroup it went to. */
+struct watch_move {
+	__u64 netns_cookie;
+	__u64 cgroup_id;
 };
 
 struct watch_taken {

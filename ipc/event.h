@@ -35,11 +35,18 @@ enum bpftune_watch {
 	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_sighting */
 	BPFTUNE_NETNS_LEFT,     /* a task of a known namespace exits: time to look at its users */
 	BPFTUNE_NETNS_UNUSED,   /* nobody but we (or not even we) use it any more */
+	BPFTUNE_NETNS_STRAYED, /* a program was executed outside the cgroup paired with its namespace; pid */
+	BPFTUNE_CGROUP_JOINED, /* a task moved into a cgroup; pid; payload: bpftune_cgroup */
+	BPFTUNE_CGROUP_GONE,   /* payload: bpftune_cgroup */
 	BPFTUNE_SYSCTL_WRITTEN, /* somebody else writes a tuner's sysctl; payload: bpftune_written */
 };
 
 struct bpftune_sighting {
 	__u32 inode; /* of /proc/PID/ns/net */
+};
+
+struct bpftune_cgroup {
+	__u64 id; /* inode of its directory in cgroup2 */
 };
 
 /* Which tunable of which tuner: the value of the owned-sysctls map, and part of payloads. */
@@ -79,8 +86,9 @@ _Static_assert(sizeof(struct bpftune_restore) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "f
  */
 struct bpftune_gate {
 	__u64 tuners_off; /* bit n: the tuner of number n wants no events */
+	__u64 cgroup_id;  /* the cgroup paired with the namespace; 0: none */
+	__u32 cgroup_level; /* how deep it is below the root */
 	__u32 own_users;  /* references to the namespace that are our worker's: 0 or 1 */
-	__u32 reserved;
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -145,6 +146,13 @@ static int prepare(struct bpftune_host *host, struct bpf_object *object)
 	return err;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && !strcmp(text + n - m, end);
+}
+
 static void attach(struct bpftune_host *host, struct bpf_program *program)
 {
 	const char *section = bpf_program__section_name(program);
@@ -152,6 +160,10 @@ static void attach(struct bpftune_host *host, struct bpf_program *program)
 	bool on_cgroup = !strncmp(section, "cgroup/", 7) || !strcmp(section, "sockops");
 
 	if (!hook || hook->error)
+		return;
+	hook->bpf_program = program;
+	hook->of_containers = ends_with(hook->program, "_container");
+	if (hook->of_containers)
 		return;
 	hook->link = on_cgroup ? bpf_program__attach_cgroup(program, host->cgroup_fd) : bpf_program__attach(program);
 	if (!hook->link)
@@ -181,7 +193,46 @@ int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
 	bpf_object__for_each_program(program, object)
 		if (is_hook(program))
 			attach(host, program);
+	for (size_t i = 0; i < host->n_hooks; i++)
+		if (host->hooks[i].of_containers && host->hooks[i].tuner == host->loading)
+			host->hooks[i].instance_ids_fd = bpf_object__find_map_fd_by_name(object, "instance_ids");
 	return 0;
+}
+
+void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
+			  size_t *ret_n)
+{
+	struct stat st;
+
+	if (fstat(cgroup_fd, &st) < 0)
+		return;
+	for (size_t i = 0; i < host->n_hooks; i++) {
+		const struct hook *hook = &host->hooks[i];
+		struct bpf_link *link, **links;
+		/* An attachment of its own kind: include/uapi/linux/bpf.h. */
+		struct bpf_cgroup_storage_key key = { .cgroup_inode_id = st.st_ino, .attach_type = BPF_CGROUP_SOCK_OPS };
+
+		if (!hook->of_containers || hook->error)
+			continue;
+		link = bpf_program__attach_cgroup(hook->bpf_program, cgroup_fd);
+		links = link ? realloc(*ret_links, (*ret_n + 1) * sizeof(*links)) : NULL;
+		if (!links || bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) < 0) {
+			bpf_link__destroy(link);
+			*ret_links = links ? links : *ret_links;
+			continue;
+		}
+		links[(*ret_n)++] = link;
+		*ret_links = links;
+	}
+}
+
+void bpf_detach_container(struct bpf_link ***links, size_t *n)
+{
+	for (size_t i = 0; i < *n; i++)
+		bpf_link__destroy((*links)[i]);
+	free(*links);
+	*links = NULL;
+	*n = 0;
 }
 
 /*

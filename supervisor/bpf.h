@@ -18,6 +18,9 @@ struct hook {
 	char *attach;  /* its section: raw_tp/task_newtask, cgroup/sock_create, sockops */
 	uint16_t tuner; /* number, or BPFTUNE_FROM_WATCH */
 	int error;     /* 0: attached; else -errno of load or attach */
+	bool of_containers; /* attached to each container's cgroup, not once */
+	struct bpf_program *bpf_program;
+	int instance_ids_fd; /* its cgroup storage */
 	struct bpf_link *link;
 };
 
@@ -55,6 +58,14 @@ int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tune
 
 /* Lets everything go: programs, links and maps. */
 void bpf_close(struct bpftune_host *host);
+
+/*
+ * Attaches the programs of containers to one's cgroup, with its instance id in their storage. The links are
+ * the caller's, to be given back; what could not be attached is left out.
+ */
+void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
+			  size_t *ret_n);
+void bpf_detach_container(struct bpf_link ***links, size_t *n);
 
 /* Asks for NETNS_UNUSED events of the namespaces that nobody but us uses: 0 or -errno. */
 int bpf_sweep(struct bpftune_host *host);

@@ -260,6 +260,37 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 
 /* --- actions ------------------------------------------------------------------------------------ */
 
+/* Whether one more worker may be, in all and in the container; said once when not. */
+static bool has_room(struct supervisor *s, struct instance *instance)
+{
+	size_t all = 0, here = 0;
+	const struct instance *other;
+	bool room;
+
+	for (other = s->registry.by_id; other; other = other->by_id.next) {
+		if (!other->child.pid)
+			continue;
+		all++;
+		here += instance->pub.cgroup_id && other->pub.cgroup_id == instance->pub.cgroup_id;
+	}
+	room = all < CHILD_WORKERS_MAX && here < CHILD_WORKERS_PER_CGROUP_MAX;
+	if (!room && !instance->unserved)
+		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d) and %zu in this cgroup (at most %d)",
+			       all, CHILD_WORKERS_MAX, here, CHILD_WORKERS_PER_CGROUP_MAX);
+	instance->unserved = !room;
+	return room;
+}
+
+/* A worker has gone: there may be room for one that had none. */
+static void serve_unserved(struct supervisor *s)
+{
+	struct instance *instance, *next;
+
+	HASH_ITER(by_id, s->registry.by_id, instance, next)
+		if (instance->unserved && instance->child.state == CHILD_NONE)
+			child_step(s, instance, CHILD_WANTED);
+}
+
 static void do_fork(struct supervisor *s, struct instance *instance)
 {
 	struct child *child = &instance->child;
@@ -268,9 +299,9 @@ static void do_fork(struct supervisor *s, struct instance *instance)
 	int err = 0;
 
 	child->state = CHILD_NONE;
-	if (now < child->retry_ms)
+	if (now < child->retry_ms || !has_room(s, instance))
 		return;
-	if (instance->pub.id != INSTANCE_HOST) {
+	if (instance->pub.id != INSTANCE_HOST && !instance->pub.shares_netns) {
 		netns_fd = watch_open_netns(s, instance);
 		err = netns_fd < 0 ? netns_fd : 0;
 	}
@@ -386,6 +417,7 @@ void child_reap(struct supervisor *s)
 		instance->child.pid = 0;
 		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
-		child_step(s, instance, CHILD_EXITED);
+		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
+			serve_unserved(s);
 	}
 }

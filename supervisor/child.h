@@ -47,6 +47,8 @@ struct child_transition {
 	enum child_action action;
 };
 
+#define CHILD_WORKERS_MAX 4096
+#define CHILD_WORKERS_PER_CGROUP_MAX 64 /* who is inside may make namespaces at will */
 #define CHILD_READY_MS 10000
 #define CHILD_KILL_MS 1000
 #define CHILD_BACKOFF_MIN_MS 1000

@@ -2,6 +2,7 @@
 #include "supervisor/instance.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
+#include "supervisor/bpf.h"
+
+static struct instance *make(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
 
@@ -29,17 +32,37 @@ struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, 
 		return NULL;
 	}
 	instance->pub.id = ++registry->last_id;
-	HASH_ADD(by_cookie, registry->by_cookie, pub.netns_cookie, sizeof(uint64_t), instance);
 	HASH_ADD(by_id, registry->by_id, pub.id, sizeof(uint64_t), instance);
+	return instance;
+}
+
+struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
+{
+	struct instance *instance = make(registry, netns_cookie, netns_inode);
+
+	if (instance)
+		HASH_ADD(by_cookie, registry->by_cookie, pub.netns_cookie, sizeof(uint64_t), instance);
+	return instance;
+}
+
+struct instance *instance_new_shared(struct registry *registry, const struct instance *host)
+{
+	struct instance *instance = make(registry, host->pub.netns_cookie, host->pub.netns_inode);
+
+	if (instance)
+		instance->pub.shares_netns = true;
 	return instance;
 }
 
 void instance_free(struct registry *registry, struct instance *instance)
 {
-	HASH_DELETE(by_cookie, registry->by_cookie, instance);
+	if (!instance->pub.shares_netns)
+		HASH_DELETE(by_cookie, registry->by_cookie, instance);
 	HASH_DELETE(by_id, registry->by_id, instance);
 	event_queue_clear(&instance->child.queue);
+	bpf_detach_container(&instance->links, &instance->n_links);
 	free(instance->container_id);
+	free(instance->pod_uid);
 	free(instance->pub.name);
 	free(instance->pub.cgroup_path);
 	free(instance);
@@ -50,6 +73,15 @@ struct instance *instance_by_cookie(const struct registry *registry, uint64_t ne
 	struct instance *instance;
 
 	HASH_FIND(by_cookie, registry->by_cookie, &netns_cookie, sizeof(netns_cookie), instance);
+	return instance;
+}
+
+struct instance *instance_by_cgroup(const struct registry *registry, uint64_t cgroup_id)
+{
+	struct instance *instance = registry->by_id;
+
+	while (instance && instance->pub.cgroup_id != cgroup_id)
+		instance = instance->by_id.next;
 	return instance;
 }
 
@@ -80,7 +112,11 @@ static bool is_called(const struct instance *instance, const char *container)
 
 static bool has_prefix(const struct instance *instance, const char *container)
 {
-	return instance->container_id && !strncmp(instance->container_id, container, strlen(container));
+	size_t n = strlen(container);
+
+	/* Not the ones inside it: OUTER/INNER */
+	return instance->container_id && !strncmp(instance->container_id, container, n) &&
+	       !strchr(instance->container_id + n, '/');
 }
 
 static struct instance *find_one(const struct registry *registry, const char *container,
@@ -105,7 +141,7 @@ static bool has_inode_of(const struct instance *instance, const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && st.st_ino == instance->pub.netns_inode;
+	return !instance->pub.shares_netns && stat(path, &st) == 0 && st.st_ino == instance->pub.netns_inode;
 }
 
 struct instance *instance_find(const struct registry *registry, const char *container)
@@ -115,9 +151,10 @@ struct instance *instance_find(const struct registry *registry, const char *cont
 	char path[64];
 
 	if (!strncmp(container, "pid:", 4)) {
-		errno = ENOENT;
-		if (!parse_number(container + 4, &number))
+		if (!parse_number(container + 4, &number)) {
+			errno = ENOENT;
 			return NULL;
+		}
 		snprintf(path, sizeof(path), "/proc/%lu/ns/net", number);
 		if (access(path, F_OK) < 0)
 			return NULL; /* errno: ENOENT, or EACCES of a task that even root may not look at */

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <uthash.h>
 
+struct bpf_link;
+
 #include "supervisor/child.h"
 #include "tuners/tuner.h"
 
@@ -15,6 +17,12 @@ struct instance {
 	struct bpftune pub;
 	char *container_id;  /* NULL: none known */
 	const char *runtime; /* NULL: none known */
+	char *pod_uid;       /* NULL: no Kubernetes pod */
+	const char *pod_qos;
+	struct bpf_link **links; /* programs attached to its cgroup; its own */
+	size_t n_links;
+	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
+	bool unserved;       /* wants a worker, and there is no room for one */
 	pid_t pid;           /* a task that was seen in it; may have ended */
 	uint64_t sighted_ms; /* uv_now() */
 	struct child child;
@@ -30,10 +38,14 @@ struct registry {
 /* A record with state CHILD_NONE, named after its inode until it is paired. NULL: no memory. */
 struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode);
 
+/* A container that shares the host's namespace: not found by cookie. */
+struct instance *instance_new_shared(struct registry *registry, const struct instance *host);
+
 /* Takes it out of the registry and frees it. Its child must be gone. */
 void instance_free(struct registry *registry, struct instance *instance);
 
 struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie);
+struct instance *instance_by_cgroup(const struct registry *registry, uint64_t cgroup_id);
 struct instance *instance_by_id(const struct registry *registry, uint64_t id);
 
 /*

@@ -70,7 +70,7 @@ void manual_written(struct supervisor *s, const struct bpftune_event *event)
 		return;
 	}
 	if (instance->child.state == CHILD_NONE)
-		pair_instance(instance, &s->host); /* maybe too young to have its name yet */
+		pair_instance(s, instance, instance->pid); /* maybe too young to have its name yet */
 	snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
 	take_over(s, instance, &written->owner, value, by);
 	supervisor_order(s, instance, BPFTUNE_READ, &written->owner, sizeof(written->owner));
@@ -106,6 +106,8 @@ int manual_resume(struct supervisor *s, struct instance *instance, const char *t
 	bool found = !tuner;
 	int resumed = 0;
 
+	if (instance->pub.shares_netns)
+		return 0; /* the host's tuners step aside, not its own */
 	for (size_t i = 0; i < s->plugins.n; i++) {
 		if (tuner && strcmp(tuner, s->plugins.tuners[i]->name))
 			continue;

@@ -48,6 +48,8 @@ static struct ledger_entry *entry_of(const struct supervisor *s, const struct in
 
 static int add_instance(const struct supervisor *s, const struct instance *instance, struct step **steps, size_t *n)
 {
+	if (instance->pub.shares_netns)
+		return 0; /* the values are the host's */
 	for (uint16_t i = 0; i < s->plugins.n; i++)
 		for (uint16_t j = 0; j < s->plugins.tuners[i]->n_tunables; j++) {
 			struct step step = { .instance = instance->pub.id, .owner = { .tuner = i, .tunable = j } };
@@ -218,7 +220,7 @@ static void pause_tuners(struct supervisor *s, const struct instance *only)
 	const struct instance *instance;
 
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		for (size_t i = 0; i < s->plugins.n && (!only || instance == only); i++)
+		for (size_t i = 0; i < s->plugins.n && (!only || instance == only) && !instance->pub.shares_netns; i++)
 			if (supervisor_tuner_state(s, instance, i) == TUNER_ACTIVE)
 				supervisor_set_tuner_state(s, instance, i, TUNER_PAUSED, "rolled back");
 }

@@ -30,6 +30,8 @@ static void to_tuner(struct supervisor *s, const struct bpftune_event *event)
 	child_send(s, instance, event);
 	if (instance->child.state == CHILD_NONE)
 		child_step(s, instance, CHILD_WANTED);
+	if (instance->unserved)
+		s->counters.unserved++;
 }
 
 void route_event(struct supervisor *s, const struct bpftune_event *event)
@@ -73,8 +75,10 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 
 	if (!tunable)
 		return;
-	if (report->error)
+	if (report->error) {
+		ledger_outcome(&s->ledger, instance->pub.netns_cookie, tunable->name, report->error, NULL);
 		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
+	}
 	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
 		manual_found(s, instance, &owner, report->to);
 }

@@ -69,6 +69,8 @@ static json_t *tunables_json(const struct supervisor *s, const struct instance *
 {
 	json_t *tunables = json_array();
 
+	if (instance->pub.shares_netns)
+		return tunables; /* they are the host's */
 	for (size_t i = 0; i < s->plugins.n; i++) {
 		const struct bpftune_tuner *tuner = s->plugins.tuners[i];
 
@@ -93,11 +95,12 @@ static json_t *instance_json(const struct supervisor *s, const struct instance *
 {
 	const struct child *child = &instance->child;
 
-	return json_pack("{s:I s:s s:o s:o s:{s:I s:I} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o}",
+	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o}",
 			 "id", (json_int_t)instance->pub.id, "name", instance->pub.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
+			 "pod_uid", optional(instance->pod_uid), "pod_qos", optional(instance->pod_qos),
 			 "netns", "cookie", (json_int_t)instance->pub.netns_cookie,
-			 "inode", (json_int_t)instance->pub.netns_inode,
+			 "inode", (json_int_t)instance->pub.netns_inode, "shared", instance->pub.shares_netns,
 			 "cgroup", "path", instance->pub.cgroup_path, "id", (json_int_t)instance->pub.cgroup_id,
 			 "worker", "pid", child->pid ? json_integer(child->pid) : json_null(),
 			 "state", child_state_name(child->state), "restarts", (int)child->restarts,
@@ -115,13 +118,14 @@ json_t *status_json(const struct supervisor *s, const struct instance *only)
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
 		if (!only || instance == only)
 			json_array_append_new(instances, instance_json(s, instance));
-	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
+	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
 			 "version", PACKAGE_VERSION, "kernel", kernel.release,
 			 "uptime_s", (uv_now(&s->loop) - s->started_ms) / 1000.0, "dry_run", s->options.dry_run,
 			 "pid", (int)getpid(), "events", "received", (json_int_t)counters->received,
 			 "routed", (json_int_t)counters->routed, "coalesced", (json_int_t)counters->coalesced,
 			 "lost", (json_int_t)(counters->lost + bpf_lost(&s->host)),
 			 "unroutable", (json_int_t)counters->unroutable,
+			 "unserved", (json_int_t)counters->unserved,
 			 "unknown_reports", (json_int_t)counters->unknown_reports,
 			 "watch", "cgroup2", s->host.cgroup_path, "hooks", hooks_json(s, BPFTUNE_FROM_WATCH),
 			 "tuners", tuners_json(s), "instances", instances);

@@ -27,7 +27,7 @@ void summary_log(struct supervisor *s)
 	const struct instance *instance;
 
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		for (size_t i = 0; i < s->plugins.n; i++)
+		for (size_t i = 0; i < s->plugins.n && !instance->pub.shares_netns; i++)
 			for (size_t j = 0; j < s->plugins.tuners[i]->n_tunables; j++) {
 				const struct bpftune_tunable *tunable = &s->plugins.tuners[i]->tunables[j];
 				const struct ledger_entry *entry =

@@ -49,7 +49,14 @@ enum tuner_state supervisor_tuner_state(const struct supervisor *s, const struct
 void supervisor_set_gate(struct supervisor *s, const struct instance *instance)
 {
 	bool ours = instance->pub.id != INSTANCE_HOST && instance->child.state == CHILD_READY;
-	struct bpftune_gate gate = { .own_users = ours };
+	struct bpftune_gate gate = { .own_users = ours, .cgroup_id = instance->pub.cgroup_id };
+
+	if (instance->pub.shares_netns)
+		return; /* the gate is the host's */
+	if (instance->pub.id == INSTANCE_HOST)
+		gate.cgroup_id = 0; /* its tasks may be anywhere */
+	for (const char *p = instance->pub.cgroup_path; gate.cgroup_id && *p; p++)
+		gate.cgroup_level += *p == '/';
 
 	for (size_t i = 0; i < s->plugins.n; i++)
 		if (supervisor_tuner_state(s, instance, i) != TUNER_ACTIVE)
@@ -87,11 +94,12 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 {
 	uint64_t id = instance->pub.id;
 
-	if (!s->stopping)
+	if (!s->stopping && !instance->pub.shares_netns)
 		ledger_gone(&s->ledger, instance->pub.netns_cookie);
 	rollback_drop(s, id);
 	watch_drop(s, instance);
-	bpf_forget(&s->host, instance->pub.netns_cookie);
+	if (!instance->pub.shares_netns)
+		bpf_forget(&s->host, instance->pub.netns_cookie);
 	instance_free(&s->registry, instance);
 	streams_end(&s->streams, id);
 	control_end_follow(s, id);

@@ -30,6 +30,7 @@ struct counters {
 	uint64_t coalesced; /* replaced by a newer one of the same kind before they were handed over */
 	uint64_t lost;      /* no room in a worker's queue; the ring buffer's own are added in status */
 	uint64_t unroutable; /* no such instance, tuner or scenario */
+	uint64_t unserved;   /* their instance has no worker, as there are too many */
 	uint64_t unknown_reports;
 };
 

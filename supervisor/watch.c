@@ -32,16 +32,48 @@ static void rearm_due(struct supervisor *s)
 	uv_timer_start(&s->watch.due, on_due, due > now ? due - now : 0, 0);
 }
 
+static void on_moves_due(uv_timer_t *timer)
+{
+	pair_again(timer->data);
+}
+
+static void moved(struct supervisor *s, struct instance *instance)
+{
+	instance->misplaced = true;
+	if (!uv_is_active((uv_handle_t *)&s->watch.moves_due))
+		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
+}
+
+/* A container's first task is in the host's namespace for a moment, whatever it shares in the end. */
+static void settle_shared(struct supervisor *s, struct instance *instance)
+{
+	int netns_fd;
+
+	instance->pid = pair_any_task(s, instance->pub.cgroup_path); /* the one sighted was maybe but a helper */
+	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
+	if (netns_fd >= 0 && pair_instance(s, instance, instance->pid) && instance->pub.cgroup_id)
+		child_step(s, instance, CHILD_WANTED);
+	else
+		child_step(s, instance, CHILD_UNUSED);
+	close_fdp(&netns_fd);
+}
+
 static void settle_in(struct supervisor *s, struct instance *instance)
 {
 	uint32_t last_pid = bpf_last_pid(&s->host, instance->pub.netns_cookie);
 	_cleanup_close_ int netns_fd = -1;
 
+	if (instance->pub.shares_netns) {
+		settle_shared(s, instance);
+		return;
+	}
 	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
 	if (netns_fd < 0 && last_pid)
 		instance->pid = last_pid;
-	if (pair_instance(instance, &s->host))
+	if (pair_instance(s, instance, instance->pid))
 		child_step(s, instance, CHILD_WANTED);
+	if ((pid_t)last_pid != instance->pid)
+		moved(s, instance); /* several tasks: all of them count */
 }
 
 static void on_due(uv_timer_t *timer)
@@ -74,6 +106,22 @@ void watch_drop(struct supervisor *s, struct instance *instance)
 		s->watch.due_last = before;
 }
 
+/* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
+static void enqueue(struct supervisor *s, struct instance *instance)
+{
+	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
+	instance->sighted_ms = uv_now(&s->loop);
+	if (s->watch.due_last)
+		s->watch.due_last->due_next = instance;
+	else
+		s->watch.due_first = instance;
+	s->watch.due_last = instance;
+	if (s->watch.due_first == instance)
+		rearm_due(s);
+	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
+		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+}
+
 static void sighted(struct supervisor *s, const struct bpftune_event *event)
 {
 	const struct bpftune_sighting *sighting = (const struct bpftune_sighting *)event->payload;
@@ -90,17 +138,68 @@ static void sighted(struct supervisor *s, const struct bpftune_event *event)
 	}
 	HASH_FIND_INT(s->watch.processes, &sighting->inode, process);
 	instance->pid = process ? process->pid : (pid_t)event->pid;
-	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
-	instance->sighted_ms = uv_now(&s->loop);
-	if (s->watch.due_last)
-		s->watch.due_last->due_next = instance;
+	enqueue(s, instance);
+}
+
+/* --- cgroups ------------------------------------------------------------------------------------ */
+
+static bool is_known_cgroup(const struct supervisor *s, const char *path)
+{
+	const struct instance *instance = s->registry.by_id;
+
+	while (instance && strcmp(instance->pub.cgroup_path, path))
+		instance = instance->by_id.next;
+	return instance != NULL;
+}
+
+/* A task of the host's namespace in a container's cgroup: maybe a container that shares the namespace. */
+static void sight_shared(struct supervisor *s, pid_t pid)
+{
+	const struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
+	char path[PAIR_PATH_BYTES];
+	struct instance *instance;
+
+	if (s->stopping || !pair_find_cgroup(pid, path, sizeof(path)) || !pair_is_container(path) || is_known_cgroup(s, path))
+		return;
+	instance = instance_new_shared(&s->registry, host);
+	if (!instance)
+		return;
+	free(instance->pub.cgroup_path);
+	instance->pub.cgroup_path = strdup(path); /* the claim: its other tasks are no new sighting */
+	instance->pid = pid;
+	enqueue(s, instance);
+}
+
+static void joined(struct supervisor *s, const struct bpftune_event *event)
+{
+	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
+	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
+
+	if (instance && instance->pub.id == INSTANCE_HOST)
+		sight_shared(s, event->pid);
+	else if (instance && instance->pub.cgroup_id != cgroup->id)
+		moved(s, instance);
+}
+
+static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
+{
+	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
+	struct instance *instance = instance_by_cgroup(&s->registry, cgroup->id);
+
+	if (!instance || instance->pub.id == INSTANCE_HOST)
+		return;
+	if (instance->pub.shares_netns)
+		child_step(s, instance, CHILD_UNUSED);
 	else
-		s->watch.due_first = instance;
-	s->watch.due_last = instance;
-	if (s->watch.due_first == instance)
-		rearm_due(s);
-	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
-		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+		moved(s, instance);
+}
+
+static void strayed(struct supervisor *s, const struct bpftune_event *event)
+{
+	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
+
+	if (instance)
+		moved(s, instance);
 }
 
 /* --- the end of namespaces ---------------------------------------------------------------------- */
@@ -158,6 +257,15 @@ void watch_event(struct supervisor *s, const struct bpftune_event *event)
 	case BPFTUNE_NETNS_UNUSED:
 		unused(s, event);
 		break;
+	case BPFTUNE_NETNS_STRAYED:
+		strayed(s, event);
+		break;
+	case BPFTUNE_CGROUP_JOINED:
+		joined(s, event);
+		break;
+	case BPFTUNE_CGROUP_GONE:
+		cgroup_gone(s, event);
+		break;
 	case BPFTUNE_SYSCTL_WRITTEN:
 		manual_written(s, event);
 		break;
@@ -189,6 +297,8 @@ static void found_process(void *arg, uint32_t inode, pid_t pid)
 	struct watch *watch = &scan->s->watch;
 	struct known_process *process;
 
+	if (inode == instance_by_id(&scan->s->registry, INSTANCE_HOST)->pub.netns_inode)
+		sight_shared(scan->s, pid);
 	HASH_FIND_INT(watch->processes, &inode, process);
 	if (process || instance_by_inode(scan->s, inode))
 		return;
@@ -321,7 +431,7 @@ int watch_open_netns(struct supervisor *s, struct instance *instance)
 int watch_start(struct supervisor *s)
 {
 	struct watch *watch = &s->watch;
-	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due };
+	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due, &watch->moves_due };
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
@@ -355,6 +465,7 @@ void watch_stop(struct supervisor *s)
 	uv_close((uv_handle_t *)&s->watch.sweep, NULL);
 	uv_close((uv_handle_t *)&s->watch.slow, NULL);
 	uv_close((uv_handle_t *)&s->watch.mounts_due, NULL);
+	uv_close((uv_handle_t *)&s->watch.moves_due, NULL);
 	if (s->watch.mounts.data)
 		uv_close((uv_handle_t *)&s->watch.mounts, NULL);
 	close_fdp(&s->watch.mounts_fd);

@@ -13,6 +13,7 @@ struct instance;
 
 #define WATCH_YOUNG_MS 250   /* how long a namespace must live to be worth a worker */
 #define WATCH_SLOW_MS 5000   /* the sweep for what no event announces */
+#define WATCH_MOVES_MS 500   /* tasks that moved within it are paired again at once */
 #define WATCH_MOUNTS_MS 100  /* mount table changes within it are looked at once */
 
 struct known_process {
@@ -22,7 +23,7 @@ struct known_process {
 };
 
 struct watch {
-	uv_timer_t due, sweep, slow, mounts_due;
+	uv_timer_t due, sweep, slow, mounts_due, moves_due;
 	uv_poll_t mounts;
 	int mounts_fd;
 	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */

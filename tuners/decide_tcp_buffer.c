@@ -9,7 +9,7 @@ int64_t tcp_buffer_cap_bytes(uint64_t mem_pressure_pages, uint64_t page_bytes)
 {
 	uint64_t share_pages = mem_pressure_pages / CAP_SHARE;
 
-	if (!page_bytes || share_pages >= INT_MAX / page_bytes)
+	if (!page_bytes || share_pages > INT_MAX / page_bytes)
 		return INT_MAX;
 	return share_pages * page_bytes;
 }

@@ -49,12 +49,19 @@ struct {
 	__type(value, struct chrono);
 } chronos SEC(".maps");
 
+/* Whose cgroup the container's program is attached to: written by the supervisor at attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, __u64); /* instance id */
+} instance_ids SEC(".maps");
+
 const volatile __u16 tuner;
 
-static __always_inline void tell(struct sock *sk, __u64 cookie, __u16 scenario,
+static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
 				 const struct tcp_buffer_limited *limited)
 {
-	struct rate_key key = { .netns_cookie = cookie, .scenario = scenario };
+	struct rate_key key = { .netns_cookie = cookie, .instance = instance, .scenario = scenario };
 	__u64 two_round_trips_ns = 2 * NSEC_PER_USEC * limited->srtt_us;
 	struct bpftune_event *event;
 	long *tcp_mem;
@@ -65,6 +72,7 @@ static __always_inline void tell(struct sock *sk, __u64 cookie, __u16 scenario,
 	event = event_reserve(&events, &lost, cookie, tuner, scenario);
 	if (!event)
 		return;
+	event->instance = instance;
 	struct tcp_buffer_limited *payload = (struct tcp_buffer_limited *)event->payload;
 
 	*payload = *limited;
@@ -96,7 +104,7 @@ static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp)
 	return last.looked_at ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
 }
 
-static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
+static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 instance)
 {
 	struct tcp_buffer_limited limited = {};
 	struct tcp_sock *tp;
@@ -119,11 +127,10 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 	if (limited.limited_percent < 10)
 		return;
 	limited.srtt_us = tp->srtt_us >> 3;
-	tell(sk, net->net_cookie, TCP_BUFFER_SEND_LIMITED, &limited);
+	tell(sk, net->net_cookie, instance, TCP_BUFFER_SEND_LIMITED, &limited);
 }
 
-SEC("sockops")
-int tcp_buffer_sender(struct bpf_sock_ops *ctx)
+static __always_inline void handle(struct bpf_sock_ops *ctx, __u64 instance)
 {
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
@@ -131,9 +138,29 @@ int tcp_buffer_sender(struct bpf_sock_ops *ctx)
 		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
 		break;
 	case BPF_SOCK_OPS_RTT_CB:
-		look_at_sender(ctx);
+		look_at_sender(ctx, instance);
 		break;
 	}
+}
+
+SEC("sockops")
+int tcp_buffer_sender(struct bpf_sock_ops *ctx)
+{
+	handle(ctx, 0);
+	return 1;
+}
+
+/*
+ * Attached to the cgroup of each container, and run before the root's (kernel/bpf/cgroup.c:
+ * compute_effective_progs()): that one then finds that the socket was looked at just now, and is silent.
+ */
+SEC("sockops")
+int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
+{
+	__u64 *instance = bpf_get_local_storage(&instance_ids, 0);
+
+	if (*instance)
+		handle(ctx, *instance);
 	return 1;
 }
 
@@ -169,7 +196,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	limited.copied_bytes = copied;
 	limited.window_bytes = window;
-	tell(sk, BPF_CORE_READ(net, net_cookie), TCP_BUFFER_RECEIVE_LIMITED, &limited);
+	tell(sk, BPF_CORE_READ(net, net_cookie), 0, TCP_BUFFER_RECEIVE_LIMITED, &limited);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
@@ -50,6 +51,11 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	int64_t next_bytes;
 
 	(void)state;
+	if (b->shares_netns) {
+		bpftune_log(b, LOG_INFO, "a flow met the host's limit of %u bytes; asking the host's worker", limited->limit_bytes);
+		bpftune_request(b, event);
+		return;
+	}
 	if (bpftune_value_ints(b, tunable, value) < 0)
 		return;
 	next_bytes = tcp_buffer_next_bytes(limited->limit_bytes, value[2], cap_bytes);

@@ -7,6 +7,7 @@
 #ifndef BPFTUNE_TUNERS_TUNER_H
 #define BPFTUNE_TUNERS_TUNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -26,6 +27,7 @@ struct bpftune {
 	uint64_t id;           /* never reused while the supervisor lives */
 	uint64_t netns_cookie; /* SO_NETNS_COOKIE */
 	uint32_t netns_inode;  /* of /proc/PID/ns/net */
+	bool shares_netns;     /* a container in the host's namespace: it asks the host's worker, never writes */
 	uint64_t cgroup_id;    /* inode of the cgroup directory; 0: not known */
 	char *cgroup_path;     /* from the cgroup2 root, "/..."; never NULL */
 	char *name;            /* what an operator calls it; never NULL */
@@ -86,7 +88,8 @@ struct bpftune_tuner {
 
 /*
  * Loads an opened object with the shared maps (`events`, `gates`, `lost`) in place, then attaches each
- * program by its section: raw_tp/..., cgroup/..., sockops. Takes `object`, also on error. A program
+ * program by its section: raw_tp/..., cgroup/..., sockops; one whose name ends in _container is attached to
+ * the cgroup of each container, with its instance id in the CGROUP_STORAGE map `instance_ids`. Takes `object`, also on error. A program
  * that the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
  * 0, or -errno when nothing could be loaded.
  */

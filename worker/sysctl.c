@@ -111,7 +111,7 @@ int sysctl_parse_ints(const char *value, unsigned int n, long long *ret_ints)
 		if (*end && *end != ' ' && *end != '\t')
 			return -EINVAL;
 	}
-	if (p[strspn(p, " \t\n")])
+	if (p[strspn(p, " \t")])
 		return -EINVAL;
 	memcpy(ret_ints, ints, n * sizeof(*ints));
 	return 0;

@@ -72,7 +72,9 @@ static const struct {
 
 static bool is_ours(const struct worker *worker, const struct bpftune_tunable *tunable)
 {
-	return tunable->scope == BPFTUNE_SCOPE_NETNS || worker->instance->id == BPFTUNE_HOST_ID;
+	if (tunable->scope == BPFTUNE_SCOPE_HOST)
+		return worker->instance->id == BPFTUNE_HOST_ID;
+	return !worker->instance->shares_netns;
 }
 
 static void report_value(const struct worker *worker, struct engine *engine, unsigned int i)
