@@ -310,6 +310,20 @@ static const struct {
 	{ "io.bpftune.Resume", resume },
 };
 
+static void send_not_found(const struct call *call)
+{
+	const char *dot = strrchr(call->method, '.');
+	size_t n = dot ? dot - call->method : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (n && !strncmp(methods[i].name, call->method, n + 1)) {
+			send_error(call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", call->method));
+			return;
+		}
+	send_error(call, "org.varlink.service.InterfaceNotFound",
+		   json_pack("{s:s%}", "interface", call->method, n));
+}
+
 static void on_call(void *arg, json_t *message)
 {
 	struct call call = {
@@ -331,7 +345,7 @@ static void on_call(void *arg, json_t *message)
 			methods[i].handle(&call);
 			return;
 		}
-	send_error(&call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", call.method));
+	send_not_found(&call);
 }
 
 /* --- followers ---------------------------------------------------------------------------------- */

@@ -194,13 +194,15 @@ static void own_sysctls(struct supervisor *s, uint16_t number)
 	}
 }
 
-static void open_tuners(struct supervisor *s)
+static int open_tuners(struct supervisor *s)
 {
 	int err = plugins_open(&s->plugins, s->options.plugin_dir, complain, s);
 
-	if (err)
-		supervisor_log(s, NULL, LOG_ERR, "cannot read the tuners' directory %s: %s (--plugin-dir names another)",
-			       s->options.plugin_dir, strerror(-err));
+	if (err) {
+		fprintf(stderr, "bpftune: cannot read the tuners' directory %s: %s (--plugin-dir names another)\n",
+			s->options.plugin_dir, strerror(-err));
+		return err;
+	}
 	for (size_t i = 0; i < s->plugins.n; i++) {
 		own_sysctls(s, i);
 		err = bpf_attach_tuner(&s->host, s->plugins.tuners[i], i);
@@ -209,6 +211,7 @@ static void open_tuners(struct supervisor *s)
 				       s->plugins.tuners[i]->name, strerror(-err));
 	}
 	say_refused_hooks(s);
+	return 0;
 }
 
 static int open_host_instance(struct supervisor *s, uint64_t cookie)
@@ -313,7 +316,8 @@ static int start(struct supervisor *s)
 			s->options.run_dir, strerror(-err));
 		return EXIT_FAILED;
 	}
-	open_tuners(s);
+	if (open_tuners(s))
+		return EXIT_FAILED;
 	raise_descriptor_limit();
 	s->streams.told = (void (*)(void *, const struct log_record *))control_tell;
 	s->streams.arg = s;

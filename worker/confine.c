@@ -4,6 +4,7 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -63,8 +64,11 @@ int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
 
 int confine_capabilities(void)
 {
+	bool net_admin = capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+
 	capng_clear(CAPNG_SELECT_BOTH);
-	if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) < 0)
+	/* Without it root still writes the sysctls of namespaces that belong to the initial user namespace. */
+	if (net_admin && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) < 0)
 		return -EINVAL;
 	/* A bounding set that cannot be shrunk any more is no failure: no_new_privs closes that way too. */
 	if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
