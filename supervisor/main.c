@@ -50,57 +50,29 @@ struct command_line {
 	struct question question;
 };
 
-static int do_run(const struct command_line *line)
-{
-	return supervisor_run(&line->run);
-}
-
-static int do_status(const struct command_line *line)
-{
-	return client_status(&line->question);
-}
-
-static int do_log(const struct command_line *line)
-{
-	return client_log(&line->question);
-}
-
-static int do_rollback(const struct command_line *line)
-{
-	return client_rollback(&line->question);
-}
-
-static int do_resume(const struct command_line *line)
-{
-	return client_resume(&line->question);
-}
-
-static int do_tuners(const struct command_line *line)
-{
-	return client_tuners(&line->question);
-}
-
-static int do_probe(const struct command_line *line)
-{
-	return probe_run(line->run.plugin_dir);
-}
-
 #define OPTIONS_MAX 6
 
 static const struct command {
 	const char *name;
-	int (*run)(const struct command_line *line);
+	int (*ask)(const struct question *question); /* a running supervisor; NULL: run and probe need none */
 	int options[OPTIONS_MAX]; /* besides --run-dir, --help and --version */
 	int operands_min, operands_max;
 } commands[] = {
-	{ "run", do_run, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
-	{ "status", do_status, { OPTION_JSON }, 0, 1 },
-	{ "log", do_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
-	{ "rollback", do_rollback, { OPTION_JSON, OPTION_DRY_RUN }, 0, 1 },
-	{ "resume", do_resume, { 0 }, 1, 2 },
-	{ "tuners", do_tuners, { OPTION_JSON }, 0, 0 },
-	{ "probe", do_probe, { OPTION_PLUGIN_DIR }, 0, 0 },
+	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
+	{ "status", client_status, { OPTION_JSON }, 0, 1 },
+	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
+	{ "rollback", client_rollback, { OPTION_JSON, OPTION_DRY_RUN }, 0, 1 },
+	{ "resume", client_resume, { 0 }, 1, 2 },
+	{ "tuners", client_tuners, { OPTION_JSON }, 0, 0 },
+	{ "probe", NULL, { OPTION_PLUGIN_DIR }, 0, 0 },
 };
+
+static int carry_out(const struct command *command, const struct command_line *line)
+{
+	if (command->ask)
+		return command->ask(&line->question);
+	return strcmp(command->name, "run") ? probe_run(line->run.plugin_dir) : supervisor_run(&line->run);
+}
 
 static const struct command *find_command(const char *name)
 {
@@ -210,5 +182,5 @@ int main(int argc, char **argv)
 		return say_wrong("it must be said for which CONTAINER", command->name);
 	line.question.container = optind < argc ? argv[optind] : NULL;
 	line.question.tuner = optind + 1 < argc ? argv[optind + 1] : NULL;
-	return command->run(&line);
+	return carry_out(command, &line);
 }
