@@ -101,6 +101,13 @@ static int open_cgroup2(struct bpftune_host *host)
 
 /* --- load and attach ---------------------------------------------------------------------------- */
 
+static bool ends_with(const char *text, const char *end)
+{
+	size_t n = strlen(text), m = strlen(end);
+
+	return n >= m && !strcmp(text + n - m, end);
+}
+
 static struct hook *hook_get(struct bpftune_host *host, const char *program, const char *section)
 {
 	struct hook *hook;
@@ -113,7 +120,13 @@ static struct hook *hook_get(struct bpftune_host *host, const char *program, con
 		return NULL;
 	host->hooks = hook;
 	hook += host->n_hooks++;
-	*hook = (struct hook){ .program = strdup(program), .attach = strdup(section), .tuner = host->loading };
+	*hook = (struct hook){
+		.program = strdup(program),
+		.tuner = host->loading,
+		.of_containers = ends_with(program, "_container"),
+	};
+	if (asprintf(&hook->attach, "%s%s", section, hook->of_containers ? " (each container)" : "") < 0)
+		hook->attach = NULL;
 	return hook;
 }
 
@@ -146,13 +159,6 @@ static int prepare(struct bpftune_host *host, struct bpf_object *object)
 	return err;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-
-	return n >= m && !strcmp(text + n - m, end);
-}
-
 static void attach(struct bpftune_host *host, struct bpf_program *program)
 {
 	const char *section = bpf_program__section_name(program);
@@ -162,7 +168,6 @@ static void attach(struct bpftune_host *host, struct bpf_program *program)
 	if (!hook || hook->error)
 		return;
 	hook->bpf_program = program;
-	hook->of_containers = ends_with(hook->program, "_container");
 	if (hook->of_containers)
 		return;
 	hook->link = on_cgroup ? bpf_program__attach_cgroup(program, host->cgroup_fd) : bpf_program__attach(program);

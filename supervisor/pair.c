@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/pair.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ enum id_kind {
 	ID_UID,  /* a pod's: hexadecimal with - or _ */
 };
 
-/* A path component that names a container: below a parent (prefix; NULL: any), prefix, id, suffix. */
+/* A path component that names a container: below a parent (NULL: any; a prefix when it ends in *), prefix, id, suffix. */
 static const struct runtime {
 	const char *name, *parent, *prefix, *suffix;
 	enum id_kind id;
@@ -38,8 +39,8 @@ static const struct runtime {
 	{ "containerd", NULL, "cri-containerd-", ".scope", ID_HEX },
 	{ "containerd", NULL, "nerdctl-", ".scope", ID_HEX },
 	{ "cri-o", NULL, "crio-", ".scope", ID_HEX },
-	{ "cri-o", "pod", "crio-", "", ID_HEX },
-	{ "containerd", "pod", "", "", ID_HEX },                         /* cgroupfs driver under Kubernetes */
+	{ "cri-o", "pod*", "crio-", "", ID_HEX },
+	{ "containerd", "pod*", "", "", ID_HEX },                        /* cgroupfs driver under Kubernetes */
 	{ "containerd", "default", "", "", ID_HEX },                     /* its own namespace `default` */
 	{ "lxc", NULL, "lxc.payload.", "", ID_NAME },
 	{ "lxc", "lxc", "", "", ID_NAME },                               /* before 4.0 */
@@ -49,6 +50,9 @@ static const struct runtime {
 	{ "kubernetes", NULL, "kubepods-pod", ".slice", ID_UID },
 	{ "kubernetes", NULL, "kubepods-burstable-pod", ".slice", ID_UID },
 	{ "kubernetes", NULL, "kubepods-besteffort-pod", ".slice", ID_UID },
+	{ "kubernetes", NULL, "kubelet-kubepods-pod", ".slice", ID_UID }, /* kind: all below kubelet.slice */
+	{ "kubernetes", NULL, "kubelet-kubepods-burstable-pod", ".slice", ID_UID },
+	{ "kubernetes", NULL, "kubelet-kubepods-besteffort-pod", ".slice", ID_UID },
 	{ "kubernetes", "burstable", "pod", "", ID_UID },
 	{ "kubernetes", "besteffort", "pod", "", ID_UID },
 	{ "systemd", "system.slice", "", ".service", ID_NAME },          /* PrivateNetwork= */
@@ -68,12 +72,18 @@ static bool is_id(enum id_kind kind, const char *id, size_t n)
 	return (kind == ID_HEX ? n == 64 : n >= 32 && n <= 36) && strspn(id, kind == ID_HEX ? hex : uid) >= n;
 }
 
+static bool is_parent(const char *pattern, struct component parent)
+{
+	size_t n = strcspn(pattern, "*");
+
+	return (pattern[n] ? parent.n >= n : parent.n == n) && !strncmp(parent.at, pattern, n);
+}
+
 static bool matches(const struct runtime *runtime, struct component parent, struct component here, struct component *ret_id)
 {
 	size_t prefix = strlen(runtime->prefix), suffix = strlen(runtime->suffix);
 
-	if (runtime->parent && (parent.n < strlen(runtime->parent) ||
-				strncmp(parent.at, runtime->parent, strlen(runtime->parent))))
+	if (runtime->parent && !is_parent(runtime->parent, parent))
 		return false;
 	if (here.n <= prefix + suffix || strncmp(here.at, runtime->prefix, prefix) ||
 	    strncmp(here.at + here.n - suffix, runtime->suffix, suffix))
@@ -82,15 +92,18 @@ static bool matches(const struct runtime *runtime, struct component parent, stru
 	return is_id(runtime->id, ret_id->at, ret_id->n);
 }
 
-/* systemd.unit(5): \xNN stands for a byte. */
+/* systemd.unit(5): \xNN stands for a byte. A slash stays as it is: it would pass for OUTER/INNER. */
 static void copy_unescaped(char *to, size_t size, const char *from, size_t n)
 {
 	size_t at = 0;
 
 	for (size_t i = 0; i < n && at + 1 < size; i++) {
-		unsigned int byte;
+		unsigned int byte = 0;
 
-		if (i + 4 <= n && from[i] == '\\' && from[i + 1] == 'x' && sscanf(from + i + 2, "%2x", &byte) == 1 && byte) {
+		if (i + 4 <= n && from[i] == '\\' && from[i + 1] == 'x' && isxdigit((unsigned char)from[i + 2]) &&
+		    isxdigit((unsigned char)from[i + 3]))
+			sscanf(from + i + 2, "%2x", &byte);
+		if (byte && byte != '/') {
 			to[at++] = byte;
 			i += 3;
 		} else {
@@ -150,10 +163,10 @@ bool pair_parse_cgroup(const char *path, struct pair_name *ret_name)
 			continue;
 		if (runtime->id == ID_UID)
 			take_pod(runtime, parent, id, &name);
-		else if (strcmp(runtime->name, "systemd") || !name.runtime)
+		else if (strcmp(runtime->name, "systemd"))
 			take_container(runtime, id, &name);
-		if (!strcmp(runtime->name, "systemd"))
-			name.container_id[0] = '\0'; /* a service may turn out to hold a container */
+		else if (!name.runtime)
+			name.runtime = runtime->name; /* it may turn out to hold a container */
 	}
 	if (name.pod_uid[0] && !name.runtime)
 		name.runtime = "kubernetes";
@@ -436,7 +449,8 @@ static void add_task(void *arg, uint32_t inode, pid_t pid)
 		if (agains->list[i].instance->pub.netns_inode == inode)
 			again = &agains->list[i];
 	/* Who looks in from a login is not what the namespace is for. */
-	if (!again || pid == again->instance->child.pid || !pair_find_cgroup(pid, path, sizeof(path)) || pair_is_session(path))
+	if (!again || pid == again->instance->child.pid || !pair_find_cgroup(pid, path, sizeof(path)) ||
+	    (pair_is_session(path) && !pair_is_container(path)))
 		return;
 	if (again->path)
 		pair_common(again->path, path);

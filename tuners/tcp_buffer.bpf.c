@@ -91,7 +91,8 @@ static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp)
 	__u32 now = bpf_jiffies64(), limited = tp->chrono_stat[TCP_CHRONO_SNDBUF_LIMITED - 1];
 	struct chrono *chrono, last;
 
-	if (tp->chrono_type == TCP_CHRONO_SNDBUF_LIMITED)
+	/* two bits of a byte up to 6.17, a byte of its own since */
+	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_SNDBUF_LIMITED)
 		limited += now - tp->chrono_start;
 	chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!chrono)

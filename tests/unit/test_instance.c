@@ -11,8 +11,6 @@
 #include "ipc/cleanup.h"
 #include "supervisor/instance.h"
 
-static const struct plugins plugins;
-
 struct fixture {
 	struct registry registry;
 	ino_t own_inode; /* of this process's network namespace */
@@ -44,7 +42,6 @@ static int populate(void **state)
 		return -1;
 	fixture->own_inode = st.st_ino;
 	registry = &fixture->registry;
-	registry->plugins = &plugins;
 	add(registry, 101, st.st_ino, "host", NULL);	/* 1 */
 	add(registry, 102, 2002, "web", "abcdef0123");	/* 2 */
 	add(registry, 103, 2003, "db", "abcxyz4567");	/* 3 */
@@ -152,6 +149,8 @@ static void test_find(void **state)
 		{ "pid:-1", 0, ENOENT },
 		{ "pid:../self", 0, ENOENT },
 		{ "pid:4294967295", 0, ENOENT },
+		{ "pid:18446744073709551616", 0, ENOENT },
+		{ "pid:99999999999999999999999999", 0, ENOENT },
 	};
 	const struct registry *registry = &((struct fixture *)*state)->registry;
 
@@ -184,7 +183,7 @@ static void test_find_by_pid(void **state)
 static void test_find_in_none(void **state)
 {
 	static const struct registry none;
-	static const char *const containers[] = { "host", "1", "", "pid:1" };
+	static const char *const containers[] = { "host", "1", "", "pid:0" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(containers); i++) {
@@ -194,13 +193,58 @@ static void test_find_in_none(void **state)
 	}
 }
 
-static void test_tuner_state_names(void **state)
+/* A container in the host's namespace has a record of its own, and the cookie stays the host's. */
+static void test_shared(void **state)
 {
-	(void)state;
-	assert_string_equal(tuner_state_name(TUNER_ACTIVE), "active");
-	assert_string_equal(tuner_state_name(TUNER_MANUAL), "manual");
-	assert_string_equal(tuner_state_name(TUNER_PAUSED), "paused");
-	assert_string_equal(tuner_state_name(TUNER_OFF), "off");
+	struct fixture *fixture = *state;
+	struct registry *registry = &fixture->registry;
+	struct instance *host = instance_by_id(registry, INSTANCE_HOST), *shared = instance_new_shared(registry, host);
+	char container[32];
+
+	assert_non_null(shared);
+	assert_true(shared->pub.shares_netns);
+	assert_int_equal(shared->pub.id, 9);
+	assert_int_equal(shared->pub.netns_cookie, 101);
+	assert_int_equal(shared->pub.netns_inode, host->pub.netns_inode);
+	assert_ptr_equal(instance_by_cookie(registry, 101), host);
+	assert_ptr_equal(instance_by_id(registry, 9), shared);
+	assert_ptr_equal(instance_find(registry, "9"), shared);
+	snprintf(container, sizeof(container), "pid:%d", getpid());
+	assert_ptr_equal(instance_find(registry, container), host);
+	instance_free(registry, shared);
+	assert_ptr_equal(instance_by_cookie(registry, 101), host);
+	assert_null(instance_by_id(registry, 9));
+}
+
+static void test_by_cgroup(void **state)
+{
+	struct fixture *fixture = *state;
+	struct registry *registry = &fixture->registry;
+
+	instance_by_id(registry, 3)->pub.cgroup_id = 33;
+	instance_by_id(registry, 4)->pub.cgroup_id = 1ULL << 32 | 33;
+	assert_int_equal(instance_by_cgroup(registry, 33)->pub.id, 3);
+	assert_int_equal(instance_by_cgroup(registry, 1ULL << 32 | 33)->pub.id, 4);
+	assert_null(instance_by_cgroup(registry, 34));
+}
+
+/* OUTER/INNER: a prefix of the outer id means the outer one, however many it holds. */
+static void test_find_nested(void **state)
+{
+	struct fixture *fixture = *state;
+	struct registry *registry = &fixture->registry;
+
+	add(registry, 109, 2009, "a", "beef01");	/* 9 */
+	add(registry, 110, 2010, "b", "beef01/cafe02"); /* 10 */
+	add(registry, 111, 2011, "c", "beef01/cafe03"); /* 11 */
+	assert_int_equal(instance_find(registry, "bee")->pub.id, 9);
+	assert_int_equal(instance_find(registry, "beef01")->pub.id, 9);
+	assert_int_equal(instance_find(registry, "beef01/cafe02")->pub.id, 10);
+	assert_int_equal(instance_find(registry, "beef01/cafe03")->pub.id, 11);
+	assert_null(instance_find(registry, "beef01/cafe"));
+	assert_int_equal(errno, ENOTUNIQ);
+	assert_null(instance_find(registry, "cafe02"));
+	assert_int_equal(errno, ENOENT);
 }
 
 #define in_a_registry(test) cmocka_unit_test_setup_teardown(test, populate, clear)
@@ -213,8 +257,10 @@ int main(void)
 		in_a_registry(test_free_reuses_no_id),
 		in_a_registry(test_find),
 		in_a_registry(test_find_by_pid),
+		in_a_registry(test_shared),
+		in_a_registry(test_by_cgroup),
+		in_a_registry(test_find_nested),
 		cmocka_unit_test(test_find_in_none),
-		cmocka_unit_test(test_tuner_state_names),
 	};
 
 	return cmocka_run_group_tests_name("instance", tests, NULL, NULL);

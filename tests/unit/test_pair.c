@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -12,50 +13,92 @@
 
 #define ID "3f4a8c1e9b7d2056a1c3e5f70918273645546372819a0bcdef123456789abcde"
 #define ID_B "0011223344556677889900aabbccddeeff0011223344556677889900aabbccdd"
-#define POD "kubepods-burstable-pod1b0f3a52_66c1_4b8e_9d3c_2f7a51e0c4d9.slice"
-#define LONG_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-#define LONG_255 LONG_64 LONG_64 LONG_64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define UID "1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
+#define UID_UNDER "1b0f3a52_66c1_4b8e_9d3c_2f7a51e0c4d9"
+#define UID_STATIC "5d41402abc4b2a76b9719d911017c592" /* a static pod's: a hash */
+#define USER "/user.slice/user-1000.slice/user@1000.service/user.slice"
+#define PODS "/kubepods.slice"
+#define KIND "/kubelet.slice/kubelet-kubepods.slice"
+#define SLICE_G "/kubepods-pod" UID_UNDER ".slice"
+#define SLICE_BU "/kubepods-burstable.slice/kubepods-burstable-pod" UID_UNDER ".slice"
+#define SLICE_BE "/kubepods-besteffort.slice/kubepods-besteffort-pod" UID_UNDER ".slice"
+
+static const struct {
+	const char *path, *runtime, *container_id, *pod_uid, *pod_qos;
+} containers[] = {
+	{ "/system.slice/docker-" ID ".scope", "docker", ID, "", NULL },
+	{ "/system.slice/docker-" ID ".scope/init", "docker", ID, "", NULL },
+	{ "/docker/" ID, "docker", ID, "", NULL },
+	{ USER "/docker-" ID ".scope", "docker", ID, "", NULL },
+	{ "/machine.slice/libpod-" ID ".scope", "podman", ID, "", NULL },
+	{ "/machine.slice/libpod-" ID ".scope/container", "podman", ID, "", NULL },
+	{ "/machine.slice/machine-libpod_pod_" ID_B ".slice/libpod-" ID ".scope", "podman", ID, "", NULL },
+	{ "/libpod_parent/libpod-" ID, "podman", ID, "", NULL },
+	{ USER "/libpod-" ID ".scope/container", "podman", ID, "", NULL },
+	{ "/system.slice/nerdctl-" ID ".scope", "containerd", ID, "", NULL },
+	{ "/default/" ID, "containerd", ID, "", NULL },
+	{ "/lxc.payload.web", "lxc", "web", "", NULL },
+	{ "/lxc.payload.my.host/init.scope", "lxc", "my.host", "", NULL },
+	{ "/lxc/web", "lxc", "web", "", NULL },
+	{ "/machine.slice/systemd-nspawn@web.service/payload", "systemd-nspawn", "web", "", NULL },
+	{ "/machine.slice/machine-web.scope", "machine", "web", "", NULL },
+	{ "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope", "machine", "qemu-1-vm", "", NULL },
+
+	/* Kubernetes, systemd driver */
+	{ PODS SLICE_G "/cri-containerd-" ID ".scope", "containerd", ID, UID, "guaranteed" },
+	{ PODS SLICE_BU "/cri-containerd-" ID ".scope", "containerd", ID, UID, "burstable" },
+	{ PODS SLICE_BE "/crio-" ID ".scope", "cri-o", ID, UID, "besteffort" },
+	{ PODS SLICE_BE "/crio-" ID ".scope/container", "cri-o", ID, UID, "besteffort" },
+	{ PODS SLICE_BU "/docker-" ID ".scope", "docker", ID, UID, "burstable" },
+	{ PODS SLICE_BU, "kubernetes", "", UID, "burstable" },
+	{ PODS SLICE_G, "kubernetes", "", UID, "guaranteed" },
+	{ PODS "/kubepods-burstable.slice/kubepods-burstable-pod" UID_STATIC ".slice/crio-" ID ".scope", "cri-o", ID,
+	  UID_STATIC, "burstable" },
+	{ KIND "/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod" UID_UNDER ".slice/cri-containerd-" ID ".scope",
+	  "containerd", ID, UID, "burstable" },
+	{ KIND "/kubelet-kubepods-pod" UID_UNDER ".slice", "kubernetes", "", UID, "guaranteed" },
+	/* the same, cgroupfs driver */
+	{ "/kubepods/pod" UID "/" ID, "containerd", ID, UID, "guaranteed" },
+	{ "/kubepods/burstable/pod" UID "/" ID, "containerd", ID, UID, "burstable" },
+	{ "/kubepods/besteffort/pod" UID "/crio-" ID, "cri-o", ID, UID, "besteffort" },
+	{ "/kubepods/burstable/pod" UID, "kubernetes", "", UID, "burstable" },
+	{ "/kubepods/besteffort/pod" UID_STATIC, "kubernetes", "", UID_STATIC, "besteffort" },
+
+	/* a service, which may have a namespace of its own, and what it may hold */
+	{ "/system.slice/redis.service", "systemd", "", "", NULL },
+	{ "/system.slice/system-getty.slice/redis.service/docker/" ID, "docker", ID, "", NULL },
+	{ "/system.slice/lxc.service/lxc.payload.web", "lxc", "web", "", NULL },
+
+	/* one in another: the outer one comes first, and the services of a container are the container's */
+	{ "/lxc.payload.web-1/system.slice/ssh.service", "lxc", "web-1", "", NULL },
+	{ "/lxc.payload.web/system.slice/docker-" ID ".scope", "lxc", "web/" ID, "", NULL },
+	{ "/system.slice/docker-" ID ".scope/system.slice/ssh.service", "docker", ID, "", NULL },
+	{ "/system.slice/docker-" ID ".scope/system.slice/docker-" ID_B ".scope", "docker", ID "/" ID_B, "", NULL },
+	{ "/docker/" ID KIND SLICE_BU "/cri-containerd-" ID_B ".scope", "docker", ID "/" ID_B, UID, "burstable" },
+	{ "/machine.slice/systemd-nspawn@web.service/payload/system.slice/ssh.service", "systemd-nspawn", "web", "", NULL },
+
+	/* below the root of the reader's own cgroup namespace, and odd slashes */
+	{ "/../docker-" ID ".scope", "docker", ID, "", NULL },
+	{ "docker-" ID ".scope", "docker", ID, "", NULL },
+	{ "////docker-" ID ".scope////", "docker", ID, "", NULL },
+	{ "/kubepods//pod" UID "//" ID, "containerd", ID, UID, "guaranteed" },
+};
 
 static void test_runtimes(void **state)
 {
-	static const struct {
-		const char *path, *runtime, *container_id;
-	} cases[] = {
-		{ "/system.slice/docker-" ID ".scope", "docker", ID },
-		{ "/system.slice/docker-" ID ".scope/init", "docker", ID },
-		{ "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" ID ".scope", "docker", ID },
-		{ "/machine.slice/libpod-" ID ".scope", "podman", ID },
-		{ "/machine.slice/libpod-" ID ".scope/container", "podman", ID },
-		{ "/machine.slice/machine-libpod_pod_" ID_B ".slice/libpod-" ID ".scope", "podman", ID },
-		{ "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" ID ".scope/container", "podman", ID },
-		{ "/kubepods.slice/kubepods-burstable.slice/" POD "/crio-" ID ".scope", "cri-o", ID },
-		{ "/kubepods.slice/kubepods-burstable.slice/" POD "/crio-" ID ".scope/container", "cri-o", ID },
-		{ "/kubepods.slice/kubepods-burstable.slice/" POD "/cri-containerd-" ID ".scope", "containerd", ID },
-		{ "/kubelet.slice/kubelet-kubepods.slice/" POD "/cri-containerd-" ID ".scope", "containerd", ID },
-		{ "/lxc.payload.web", "lxc", "web" },
-		{ "/lxc.payload.web-1/system.slice/ssh.service", "lxc", "web-1" },
-		{ "/lxc.payload.my.host/init.scope", "lxc", "my.host" },
-		{ "/machine.slice/systemd-nspawn@web.service/payload", "systemd-nspawn", "web" },
-		{ "/machine.slice/systemd-nspawn@web.service/payload/system.slice/ssh.service", "systemd-nspawn", "web" },
-		{ "/machine.slice/machine-web.scope/payload/init.scope", "systemd-nspawn", "web" },
-		/* one in another: its own */
-		{ "/lxc.payload.web/system.slice/docker-" ID ".scope", "docker", ID },
-		{ "/system.slice/docker-" ID ".scope/system.slice/docker-" ID_B ".scope", "docker", ID_B },
-		/* below the root of the reader's own cgroup namespace */
-		{ "/../docker-" ID ".scope", "docker", ID },
-		{ "docker-" ID ".scope", "docker", ID },
-		{ "//docker-" ID ".scope//", "docker", ID },
-		{ "/docker-x.scope", "docker", "x" },
-		{ "/docker-" LONG_255 ".scope", "docker", LONG_255 },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct pair_name name = { .runtime = "" };
+	for (size_t i = 0; i < ARRAY_SIZE(containers); i++) {
+		const char *qos = containers[i].pod_qos;
+		struct pair_name name = { 0 };
 
-		if (!pair_parse_cgroup(cases[i].path, &name) || strcmp(name.runtime, cases[i].runtime) ||
-		    strcmp(name.container_id, cases[i].container_id))
-			fail_msg("%s: %s, %s", cases[i].path, name.runtime, name.container_id);
+		if (!pair_parse_cgroup(containers[i].path, &name))
+			fail_msg("%s: none", containers[i].path);
+		if (strcmp(name.runtime, containers[i].runtime) || strcmp(name.container_id, containers[i].container_id) ||
+		    strcmp(name.pod_uid, containers[i].pod_uid) || !name.pod_qos != !qos || (qos && strcmp(name.pod_qos, qos)))
+			fail_msg("%s: %s, '%s', '%s', %s", containers[i].path, name.runtime, name.container_id,
+				 name.pod_uid, name.pod_qos);
+		if (pair_is_container(containers[i].path) != (strcmp(name.runtime, "systemd") != 0))
+			fail_msg("%s: whether a container", containers[i].path);
 	}
 }
 
@@ -67,28 +110,44 @@ static void test_no_container(void **state)
 		"//",
 		"/init.scope",
 		"/system.slice",
-		"/system.slice/docker.service",
 		"/system.slice/docker.socket",
-		"/system.slice/containerd.service",
-		"/system.slice/docker-" ID ".service",
 		"/system.slice/docker-" ID ".scope.d",
 		"/system.slice/docker-" ID,
+		"/system.slice/docker-" ID "0.scope",
 		"/system.slice/docker-.scope",
 		"/system.slice/docker-",
+		"/system.slice/docker-x.scope",
 		"/system.slice/.scope",
+		"/system.slice/.service",
 		"/system.slice/mydocker-" ID ".scope",
 		"/system.slice/Docker-" ID ".scope",
 		"/system.slice/docker-" ID "/.scope",
-		"/docker-" LONG_255 "a.scope",
-		"/docker-" LONG_255 LONG_255 LONG_255 ".scope",
+		"/docker",
+		"/docker/buildkit",
+		"/dockerd/" ID,
+		"/" ID,
+		/* the monitor of a container is not in it */
+		"/machine.slice/libpod-conmon-" ID ".scope",
+		USER "/libpod-conmon-" ID ".scope",
+		"/libpod_parent/conmon",
+		PODS SLICE_BU "x/crio-conmon-" ID ".scope",
+		"/lxc.monitor.web",
+		"/lxc.monitor.web/x",
+		"/lxc.payload.",
+		"/lxc.payload",
+		"/lxc",
 		"/machine.slice",
 		"/machine.slice/machine-.scope",
 		"/machine.slice/systemd-nspawn@.service",
 		"/machine.slice/machine-libpod_pod_" ID ".slice",
-		"/lxc.payload.",
-		"/lxc.monitor.web",
-		"/lxc.payload",
-		"/kubepods.slice/kubepods-burstable.slice/" POD,
+		"/machine.slice.d/machine-web.scope",
+		PODS,
+		PODS "/kubepods-burstable.slice",
+		PODS "/kubepods-podshort.slice",
+		PODS "/kubepods-pod" UID_UNDER "00.slice",
+		"/kubepods/burstable",
+		"/kubepods/burstable/pod",
+		"/pods/pod" UID,
 		"/user.slice/user-1000.slice/session-3.scope",
 		"/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-firefox-4711.scope",
 	};
@@ -98,18 +157,121 @@ static void test_no_container(void **state)
 		struct pair_name name = { .runtime = "" };
 
 		if (pair_parse_cgroup(paths[i], &name))
-			fail_msg("%s: %s, %s", paths[i], name.runtime, name.container_id);
+			fail_msg("%s: %s, %s, %s", paths[i], name.runtime, name.container_id, name.pod_uid);
+		assert_string_equal(name.runtime, ""); /* not touched */
 	}
 }
 
-/* Too long to be an id, but in something that is a container. */
-static void test_too_long_falls_back(void **state)
+static void test_escapes(void **state)
 {
-	struct pair_name name = { 0 };
+	static const struct {
+		const char *escaped, *id;
+	} cases[] = {
+		{ "a\\x2db", "a-b" },
+		{ "a\\x2Db", "a-b" },
+		{ "\\xff", "\xff" },
+		{ "a\\x2fb", "a\\x2fb" }, /* no slash: that would be another container in it */
+		{ "a\\x00b", "a\\x00b" },
+		{ "a\\x-1b", "a\\x-1b" },
+		{ "a\\x 5b", "a\\x 5b" },
+		{ "a\\x5", "a\\x5" },
+		{ "a\\", "a\\" },
+		{ "\\\\x2d", "\\-" },
+		{ "a\nb", "a\nb" }, /* logs and status escape it */
+		{ "\xc3\x28\xfe", "\xc3\x28\xfe" },
+		{ "..", ".." },
+	};
 
 	(void)state;
-	assert_true(pair_parse_cgroup("/docker-" ID ".scope/docker-" LONG_255 "a.scope/x", &name));
-	assert_string_equal(name.container_id, ID);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pair_name name = { 0 };
+		char path[64];
+
+		snprintf(path, sizeof(path), "/lxc.payload.%s/x", cases[i].escaped);
+		assert_true(pair_parse_cgroup(path, &name));
+		assert_string_equal(name.container_id, cases[i].id);
+	}
+}
+
+/* Made to deceive or to break something: what comes out is bounded, and no other container's id. */
+static void test_hostile(void **state)
+{
+	static const char *const pieces[] = { "a", "/", "..", "/../", "\n", "\xff", "\\x2d", "\\x", "/docker/", "/lxc/x" };
+	char *path = malloc(2 * PAIR_PATH_BYTES);
+
+	(void)state;
+	assert_non_null(path);
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		struct pair_name name = { 0 };
+		size_t n = sprintf(path, "/lxc.payload.");
+
+		while (n < PAIR_PATH_BYTES - 8)
+			n += sprintf(path + n, "%s", pieces[i]);
+		if (!pair_parse_cgroup(path, &name))
+			continue;
+		assert_string_equal(name.runtime, "lxc");
+		assert_true(strlen(name.container_id) < sizeof(name.container_id));
+	}
+	/* whoever is in a container may make any cgroup below */
+	struct pair_name name = { 0 };
+
+	assert_true(pair_parse_cgroup("/lxc.payload.evil/docker/" ID, &name));
+	assert_string_equal(name.container_id, "evil/" ID);
+	free(path);
+}
+
+static void test_common(void **state)
+{
+	static const struct {
+		const char *a, *b, *common;
+	} cases[] = {
+		{ "/a/b", "/a/b", "/a/b" },
+		{ "/a/b", "/a/c", "/a" },
+		{ "/a/b", "/a/bc", "/a" },
+		{ "/a/bc", "/a/b", "/a" },
+		{ "/a/b/c", "/a/b", "/a/b" },
+		{ "/a/b", "/a/b/c/d", "/a/b" },
+		{ "/a", "/b", "/" },
+		{ "/", "/", "/" },
+		{ "/", "/a", "/" },
+		{ "/a", "/", "/" },
+		{ "/a", "", "/" },
+		{ "/pod/x/deep", "/pod/y", "/pod" },
+		{ "/..", "/../a", "/.." },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char path[64];
+
+		strcpy(path, cases[i].a);
+		pair_common(path, cases[i].b);
+		if (strcmp(path, cases[i].common))
+			fail_msg("%s, %s: %s", cases[i].a, cases[i].b, path);
+	}
+}
+
+static void test_sessions(void **state)
+{
+	static const struct {
+		const char *path;
+		bool session;
+	} cases[] = {
+		{ "/user.slice/user-0.slice/session-1.scope", true },
+		{ "/user.slice", true },
+		{ "user.slice", true },
+		{ "/user@1000.service", true },
+		{ "/a/session-3.scope", true },
+		{ "/", false },
+		{ "/system.slice/session.service", false },
+		{ "/docker/" ID, false },
+		{ "/super-user.slice", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (pair_is_session(cases[i].path) != cases[i].session)
+			fail_msg("%s", cases[i].path);
 }
 
 #define DAEMON "/system.slice/bpftune.service"
@@ -126,6 +288,9 @@ static void test_cgroup_of(void **state)
 		{ "unified, the same", "0::" DAEMON "\n", "0::" DAEMON "\n", NULL },
 		{ "unified, all in the root", "0::/\n", "0::/\n", NULL },
 		{ "unified, below ours", "0::" DAEMON "/sub\n", "0::" DAEMON "\n", DAEMON "/sub" },
+		{ "unified, removed meanwhile", "0::" DOCKER " (deleted)\n", "0::/\n", DOCKER },
+		{ "unified, the root (deleted)", "0::/ (deleted)\n", "0::/a\n", NULL },
+		{ "unified, (deleted) within", "0::/a (deleted)/b\n", "0::/\n", "/a (deleted)/b" },
 		{ "unified, above ours", "0::/system.slice\n", "0::" DAEMON "\n", "/system.slice" },
 		{ "unified, as long as ours", "0::/a\n", "0::/b\n", "/a" },
 		{ "unified, in another's cgroup namespace", "0::/../docker-x.scope\n", "0::/\n", "/../docker-x.scope" },
@@ -135,18 +300,19 @@ static void test_cgroup_of(void **state)
 		  "13:memory:" DOCKER "\n1:name=systemd:" DOCKER "\n0::" DOCKER "/init\n",
 		  "13:memory:/\n1:name=systemd:" DAEMON "\n0::" DAEMON "\n", DOCKER "/init" },
 		{ "hybrid, cgroup2 unused",
-		  "13:memory:/docker/x\n12:cpu,cpuacct:/docker/x\n1:name=systemd:/docker/x\n0::/\n",
-		  "13:memory:/\n12:cpu,cpuacct:/\n1:name=systemd:/init.scope\n0::/\n", "/docker/x" },
+		  "13:memory:/docker/" ID "\n12:cpu,cpuacct:/docker/" ID "\n1:name=systemd:/docker/" ID "\n0::/\n",
+		  "13:memory:/\n12:cpu,cpuacct:/\n1:name=systemd:/init.scope\n0::/\n", "/docker/" ID },
+		{ "hybrid, no runtime that we know", "13:memory:/x\n0::/\n", "13:memory:/\n0::/\n", NULL },
 		{ "hybrid, the first hierarchies say nothing",
-		  "13:cpuset:/\n12:memory:/same\n11:pids:/docker/x\n1:name=systemd:/late\n0::/\n",
-		  "13:cpuset:/\n12:memory:/same\n11:pids:/\n1:name=systemd:/\n0::/\n", "/docker/x" },
+		  "13:cpuset:/\n12:memory:/same\n10:blkio:/other\n11:pids:" DOCKER "\n1:name=systemd:/late\n0::/\n",
+		  "13:cpuset:/\n12:memory:/same\n10:blkio:/\n11:pids:/\n1:name=systemd:/\n0::/\n", DOCKER },
 		{ "hybrid, cgroup2 the same place",
-		  "11:pids:/docker/x\n0::/user.slice\n", "11:pids:/\n0::/user.slice\n", "/docker/x" },
+		  "11:pids:" DOCKER "\n0::/user.slice\n", "11:pids:/\n0::/user.slice\n", DOCKER },
 		{ "a hierarchy's number within another's",
-		  "1:name=systemd:/a\n11:pids:/b\n", "11:pids:/\n1:name=systemd:/a\n", "/b" },
-		{ "without cgroup2", "2:pids:/docker/x\n1:name=systemd:/docker/x\n", "2:pids:/\n1:name=systemd:/\n", "/docker/x" },
-		{ "hybrid, the same", "2:pids:/a\n0::/\n", "2:pids:/a\n0::/\n", NULL },
-		{ "a hierarchy that we are not in", "2:pids:/a\n0::/\n", "0::/\n", "/a" },
+		  "1:name=systemd:/a\n11:pids:" DOCKER "\n", "11:pids:/\n1:name=systemd:/a\n", DOCKER },
+		{ "without cgroup2", "2:pids:" DOCKER "\n1:name=systemd:" DOCKER "\n", "2:pids:/\n1:name=systemd:/\n", DOCKER },
+		{ "hybrid, the same", "2:pids:" DOCKER "\n0::/\n", "2:pids:" DOCKER "\n0::/\n", NULL },
+		{ "a hierarchy that we are not in", "2:pids:" DOCKER "\n0::/\n", "0::/\n", DOCKER },
 		{ "we have none", "0::/a\n", "", "/a" },
 		{ "they have none", "", "0::/a\n", NULL },
 		{ "an empty line", "\n0::/a\n", "0::/\n", "/a" },
@@ -180,11 +346,10 @@ static void test_cgroup_of_too_long(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runtimes),
-		cmocka_unit_test(test_no_container),
-		cmocka_unit_test(test_too_long_falls_back),
-		cmocka_unit_test(test_cgroup_of),
-		cmocka_unit_test(test_cgroup_of_too_long),
+		cmocka_unit_test(test_runtimes),	  cmocka_unit_test(test_no_container),
+		cmocka_unit_test(test_escapes),		  cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_common),		  cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_cgroup_of),	  cmocka_unit_test(test_cgroup_of_too_long),
 	};
 
 	return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
