@@ -30,7 +30,7 @@ static __always_inline _Bool tuner_is_off(void *gates, __u64 netns_cookie, __u16
 }
 
 /* At most one a key in interval_ns. Two CPUs at one moment may both pass: the worker copes. */
-static __always_inline _Bool rate_allows(void *rates, const struct rate_key *key, __u64 interval_ns)
+static __always_inline _Bool rate_allows(void *rates, const void *key, __u64 interval_ns)
 {
 	__u64 now = bpf_ktime_get_ns();
 	__u64 *last = bpf_map_lookup_elem(rates, key);

@@ -57,8 +57,10 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct watch_move);
-	__type(value, __u8);
+	__type(value, __u64); /* when it was told */
 } moves SEC(".maps");
+
+#define MOVES_MIN_NS (100 * NSEC_PER_MSEC)
 
 const volatile __u64 host_cookie;
 
@@ -153,14 +155,12 @@ int watch_attach(struct bpf_raw_tracepoint_args *ctx)
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
 	struct task_struct *task = (struct task_struct *)ctx->args[2];
 	struct watch_move move = { .netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie) };
-	__u8 one = 1;
 
 	if (!move.netns_cookie || !is_cgroup2(cgroup))
 		return 0;
 	move.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
-	if (bpf_map_lookup_elem(&moves, &move))
-		return 0;
-	bpf_map_update_elem(&moves, &move, &one, BPF_ANY);
+	if (!rate_allows(&moves, &move, MOVES_MIN_NS))
+		return 0; /* it is looked at later than that */
 	tell_cgroup(move.netns_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), move.cgroup_id);
 	return 0;
 }

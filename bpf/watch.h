@@ -14,7 +14,7 @@ struct watch_netns {
 	__u64 stray; /* the cgroup of the last NETNS_STRAYED: said once */
 };
 
-/* A task's move, said once: the namespace it was in and the cgroup it went to. */
+/* A task's move: the namespace it was in and the cgroup it went to. */
 struct watch_move {
 	__u64 netns_cookie;
 	__u64 cgroup_id;

@@ -178,10 +178,16 @@ bool pair_parse_cgroup(const char *path, struct pair_name *ret_name)
 
 /* --- cgroup paths ------------------------------------------------------------------------------- */
 
+static const char *next_line(const char *line)
+{
+	line = strchr(line, '\n');
+	return line ? line + 1 : NULL;
+}
+
 /* The path of `hierarchy` ("0::", "4:memory:") in the text of a /proc/PID/cgroup, with its length; NULL: none. */
 static const char *hierarchy_path(const char *proc_cgroup, const char *hierarchy, size_t n, size_t *ret_n)
 {
-	for (const char *line = proc_cgroup; line && *line; line = strchr(line, '\n'), line += !!line)
+	for (const char *line = proc_cgroup; line && *line; line = next_line(line))
 		if (!strncmp(line, hierarchy, n)) {
 			*ret_n = strcspn(line + n, "\n");
 			return line + n;
@@ -225,7 +231,7 @@ bool pair_cgroup_of(const char *proc_cgroup, const char *own_proc_cgroup, char *
 
 	if (differs(proc_cgroup, own_proc_cgroup, "0::", ret_path, size))
 		return true;
-	for (const char *line = proc_cgroup; line && *line; line = strchr(line, '\n'), line += !!line)
+	for (const char *line = proc_cgroup; line && *line; line = next_line(line))
 		if (differs(proc_cgroup, own_proc_cgroup, line, ret_path, size) && pair_parse_cgroup(ret_path, &name))
 			return true;
 	return false;

@@ -58,6 +58,14 @@ static void settle_shared(struct supervisor *s, struct instance *instance)
 	close_fdp(&netns_fd);
 }
 
+static bool same_cgroup(pid_t a, pid_t b)
+{
+	char path_a[PAIR_PATH_BYTES], path_b[PAIR_PATH_BYTES];
+
+	return a == b || !pair_find_cgroup(a, path_a, sizeof(path_a)) || !pair_find_cgroup(b, path_b, sizeof(path_b)) ||
+	       !strcmp(path_a, path_b);
+}
+
 static void settle_in(struct supervisor *s, struct instance *instance)
 {
 	uint32_t last_pid = bpf_last_pid(&s->host, instance->pub.netns_cookie);
@@ -72,8 +80,8 @@ static void settle_in(struct supervisor *s, struct instance *instance)
 		instance->pid = last_pid;
 	if (pair_instance(s, instance, instance->pid))
 		child_step(s, instance, CHILD_WANTED);
-	if ((pid_t)last_pid != instance->pid)
-		moved(s, instance); /* several tasks: all of them count */
+	if (netns_fd >= 0 && !same_cgroup(instance->pid, last_pid))
+		moved(s, instance);
 }
 
 static void on_due(uv_timer_t *timer)
