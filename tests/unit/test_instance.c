@@ -11,8 +11,6 @@
 #include "ipc/cleanup.h"
 #include "supervisor/instance.h"
 
-static const struct plugins plugins;
-
 struct fixture {
 	struct registry registry;
 	ino_t own_inode; /* of this process's network namespace */
@@ -44,7 +42,6 @@ static int populate(void **state)
 		return -1;
 	fixture->own_inode = st.st_ino;
 	registry = &fixture->registry;
-	registry->plugins = &plugins;
 	add(registry, 101, st.st_ino, "host", NULL);	/* 1 */
 	add(registry, 102, 2002, "web", "abcdef0123");	/* 2 */
 	add(registry, 103, 2003, "db", "abcxyz4567");	/* 3 */
@@ -184,7 +181,7 @@ static void test_find_by_pid(void **state)
 static void test_find_in_none(void **state)
 {
 	static const struct registry none;
-	static const char *const containers[] = { "host", "1", "", "pid:1" };
+	static const char *const containers[] = { "host", "1", "", "pid:0" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(containers); i++) {
@@ -192,15 +189,6 @@ static void test_find_in_none(void **state)
 		assert_null(instance_find(&none, containers[i]));
 		assert_int_equal(errno, ENOENT);
 	}
-}
-
-static void test_tuner_state_names(void **state)
-{
-	(void)state;
-	assert_string_equal(tuner_state_name(TUNER_ACTIVE), "active");
-	assert_string_equal(tuner_state_name(TUNER_MANUAL), "manual");
-	assert_string_equal(tuner_state_name(TUNER_PAUSED), "paused");
-	assert_string_equal(tuner_state_name(TUNER_OFF), "off");
 }
 
 #define in_a_registry(test) cmocka_unit_test_setup_teardown(test, populate, clear)
@@ -214,7 +202,6 @@ int main(void)
 		in_a_registry(test_find),
 		in_a_registry(test_find_by_pid),
 		cmocka_unit_test(test_find_in_none),
-		cmocka_unit_test(test_tuner_state_names),
 	};
 
 	return cmocka_run_group_tests_name("instance", tests, NULL, NULL);
