@@ -300,6 +300,7 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	who.tuner = owner->tuner;
 	if (bpf_map_lookup_elem(&own_pids, &pid))
 		return !bpf_map_lookup_elem(&taken, &who);
+	sight(task, &who.netns_cookie); /* maybe the first that is seen of the namespace */
 	somebody_writes(ctx, task, &who, owner);
 	return 1;
 }

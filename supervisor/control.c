@@ -274,6 +274,8 @@ static void roll_back(const struct call *call)
 		send_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(s, only)), false);
 	else if (connection->rollback || s->stopping)
 		send_error(call, "io.bpftune.Busy", json_object());
+	else if (call->oneway)
+		rollback_start(s, only, true, on_rolled_back, NULL);
 	else
 		connection->rollback = rollback_start(s, only, true, on_rolled_back, connection);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ipc/log.h"
 #include "supervisor/ledger_file.h"
 
 static uint64_t realtime_us(void)
@@ -154,7 +155,7 @@ static void state_put(struct ledger *ledger, uint64_t netns_cookie, const char *
 		HASH_ADD(hh, ledger->states, key, sizeof(known->key), known);
 	}
 	known->state = state;
-	PUT(known->why, why);
+	log_escape(why ? why : "", known->why, sizeof(known->why)); /* a process calls itself what it likes; JSON is UTF-8 */
 }
 
 static void forget(struct ledger *ledger, uint64_t netns_cookie, bool all)
@@ -217,7 +218,7 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 	PUT(intent->to, change->to);
 	PUT(intent->tuner, change->tuner);
 	PUT(intent->scenario, change->scenario);
-	PUT(intent->reason, change->reason);
+	log_escape(change->reason ? change->reason : "", intent->reason, sizeof(intent->reason));
 	err = ledger_file_intent(ledger, entry);
 	entry->intended = !err;
 	return err;
@@ -273,7 +274,7 @@ void ledger_gone(struct ledger *ledger, uint64_t netns_cookie)
 void ledger_prune(struct ledger *ledger, bool (*lives)(void *arg, uint64_t netns_cookie), void *arg)
 {
 	const struct ledger_entry *entry = ledger->entries;
-	const struct ledger_state *state = ledger->states;
+	const struct ledger_state *state;
 
 	while (entry)
 		if (lives(arg, entry->key.netns_cookie)) {
@@ -282,6 +283,7 @@ void ledger_prune(struct ledger *ledger, bool (*lives)(void *arg, uint64_t netns
 			ledger_gone(ledger, entry->key.netns_cookie);
 			entry = ledger->entries; /* several may have gone at once */
 		}
+	state = ledger->states; /* some went with their entries */
 	while (state)
 		if (lives(arg, state->key.netns_cookie)) {
 			state = state->hh.next;

@@ -10,12 +10,17 @@
 #include "supervisor/supervisor.h"
 #include "worker/sysctl.h"
 
-/* As the kernel will show it: single blanks, no newline. */
+/* As the kernel will show it: single blanks, no newline. It may be any bytes, as nobody has checked it yet. */
 static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
 {
+	char line[sizeof(((struct bpftune_written *)0)->value) + 1];
 	long long ints[BPFTUNE_INTS_MAX];
 
-	snprintf(ret_value, BPFTUNE_VALUE_BYTES, "%.*s", (int)strcspn(written, "\n"), written);
+	snprintf(line, sizeof(line), "%.*s", (int)strcspn(written, "\n"), written);
+	for (char *p = line; *p; p++)
+		if (*p == '\t')
+			*p = ' ';
+	log_escape(line, ret_value, BPFTUNE_VALUE_BYTES);
 	if (tunable->n_ints && sysctl_parse_ints(ret_value, tunable->n_ints, ints) == 0)
 		sysctl_format_ints(ints, tunable->n_ints, ret_value);
 }

@@ -185,7 +185,7 @@ static void on_request(struct supervisor *s, struct instance *instance, const st
 {
 	struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
 	struct bpftune_event event = {
-		.netns_cookie = host->pub.netns_cookie,
+		.netns_cookie = host ? host->pub.netns_cookie : 0,
 		.time_ns = report->event_ns,
 		.tuner = report->tuner,
 		.scenario = report->scenario,
@@ -195,7 +195,7 @@ static void on_request(struct supervisor *s, struct instance *instance, const st
 	memcpy(event.payload, report->text, sizeof(event.payload));
 	if (report->tuner >= s->plugins.n || !*scenario_of(s, report))
 		s->counters.unroutable++;
-	else if (supervisor_tuner_state(s, host, report->tuner) == TUNER_ACTIVE)
+	else if (host && supervisor_tuner_state(s, host, report->tuner) == TUNER_ACTIVE) /* it may be the first to end */
 		child_send(s, host, &event);
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "worker/netlink.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <limits.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -195,9 +197,11 @@ int netlink_write_neightbl(const char *name, const char *value, struct netlink_e
 	struct ndtmsg *table;
 	int err;
 
-	if (!*value || *end)
+	if (*end || !isdigit((unsigned char)*value))
 		return -EINVAL;
 	err = parse_name(name, &target);
+	if (!err && !target.attribute->is_u64 && number > INT_MAX)
+		err = -EINVAL; /* the kernel would keep it in an int */
 	if (!err)
 		err = open_socket(&socket);
 	if (err)

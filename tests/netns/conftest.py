@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Needs root and the machine's own kernel; BPFTUNE, BPFTUNE_TUNERS and LONGPATH name what was built."""
+"""Needs root and the machine's own kernel; BPFTUNE, BPFTUNE_TUNERS, BPFTUNE_POKE and LONGPATH name what was built."""
 import os
 import shutil
 
@@ -24,7 +24,7 @@ def pytest_configure():
     reason = unsupported()
     if reason:
         pytest.exit(f"skipped: {reason}", 77)
-    for name in ("BPFTUNE", "BPFTUNE_TUNERS", "LONGPATH"):
+    for name in ("BPFTUNE", "BPFTUNE_TUNERS", "BPFTUNE_POKE", "LONGPATH"):
         if not os.path.exists(os.environ.get(name, "")):
             pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
     lab_module.alone()

@@ -5,6 +5,7 @@ Everything is made through a Lab, which takes it all away again in the opposite 
 """
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import pathlib
@@ -18,19 +19,23 @@ import time
 
 BPFTUNE = os.environ.get("BPFTUNE", "bpftune")
 TUNERS = os.environ.get("BPFTUNE_TUNERS")
+POKE = os.environ.get("BPFTUNE_POKE")
 LONGPATH = os.environ.get("LONGPATH", "longpath")
 
 WMEM = "net.ipv4.tcp_wmem"
 RMEM = "net.ipv4.tcp_rmem"
 SMALL_WMEM = {WMEM: "4096 16384 65536"}
 SMALL_RMEM = {RMEM: "4096 65536 65536"}
+# What the test tuner changes: see poke.c.
+TTL, FIN_TIMEOUT, CONGESTION = "net.ipv4.ip_default_ttl", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_congestion_control"
+BACKLOG, QUEUE = "net.core.netdev_max_backlog", "arp_cache.lo.queue_lenbytes"
 AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 
 def run(*command, check=True, timeout=30, **options):
     """Runs a command to its end; its output is text, and in the exception when it fails."""
-    result = subprocess.run([str(word) for word in command], text=True, stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout, **options)
+    result = subprocess.run([str(word) for word in command], text=True, errors="surrogateescape", timeout=timeout,
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     if check and result.returncode:
         raise AssertionError(f"{' '.join(result.args)}: exit {result.returncode}: {result.stderr or result.stdout}")
     return result
@@ -80,8 +85,29 @@ def maximum(limits):
     return int(limits.split()[2])
 
 
+@functools.cache
+def pokes():
+    """A directory with all tuners, and the commands poke-N: see poke.h. It goes when we end."""
+    directory = tempfile.TemporaryDirectory(prefix="bpftune-poke-")
+    path = pathlib.Path(directory.name)
+    path.chmod(0o755)
+    for library in *pathlib.Path(TUNERS).glob("*.so"), *pathlib.Path(POKE).glob("*.so"):
+        (path / library.name).symlink_to(library)
+    for number in range(len(poke_numbers())):
+        (path / f"poke-{number}").symlink_to("/bin/true")
+    pokes.directory = directory
+    return path
+
+
+@functools.cache
+def poke_numbers():
+    header = pathlib.Path(__file__).with_name("poke.h").read_text()
+    return {name.lower(): number for number, name in enumerate(re.findall(r"^\tPOKE_(\w+)", header, re.M))}
+
+
 def sysctl_path(name):
-    return pathlib.Path("/proc/sys", *name.split("."))
+    """A slash in a name stands for a dot in an interface's name."""
+    return pathlib.Path("/proc/sys", name.translate(str.maketrans("./", "/.")))
 
 
 def bpf_objects():
@@ -109,7 +135,8 @@ def cgroup2_mounts():
 
 
 @contextlib.contextmanager
-def kept_sysctls(names=(WMEM, RMEM, "net.ipv4.tcp_mem", "net.core.rmem_max", "net.core.wmem_max")):
+def kept_sysctls(names=(WMEM, RMEM, TTL, FIN_TIMEOUT, CONGESTION, BACKLOG, "net.ipv4.tcp_mem", "net.core.rmem_max",
+                        "net.core.wmem_max")):
     """Puts the host's values back at the end; gives a function that lists what differs from the beginning."""
     before = {name: sysctl_path(name).read_text() for name in names}
 
@@ -133,6 +160,16 @@ class Host:
 
     def sysctl(self, name):
         return " ".join(run("nsenter", f"--net={self.netns}", "cat", sysctl_path(name)).stdout.split())
+
+    def write(self, name, value):
+        """An administrator's write from the host; gives the writer's process id."""
+        script = f"echo $$ && echo '{value}' >{sysctl_path(name)}"
+        return int(run("nsenter", f"--net={self.netns}", "sh", "-c", script).stdout)
+
+    def poke(self, *scenarios):
+        """Raises these scenarios of the test tuner here."""
+        for scenario in scenarios:
+            run("nsenter", f"--net={self.netns}", pokes() / f"poke-{poke_numbers()[scenario]}")
 
     def limits(self):
         return {name: self.sysctl(name) for name in (WMEM, RMEM)}
@@ -159,7 +196,7 @@ class NetnsContainer(Host):
         return "nsenter", f"--net={self.netns}", *words
 
     def remove(self):
-        run("ip", "netns", "del", self.name, check=False)
+        run("ip", "netns", "del", self.link_target, check=False)
 
 
 class RuncContainer(Host):
@@ -178,6 +215,7 @@ class RuncContainer(Host):
         spec["process"].update(terminal=False, args=["sleep", "infinity"])
         spec["process"].pop("rlimits", None)    # raising one needs CAP_SYS_RESOURCE
         spec["linux"].update(cgroupsPath=f"/{name}", sysctl=sysctls or {})
+        spec["linux"]["readonlyPaths"].remove("/proc/sys")      # so that tests write from inside
         spec["mounts"] += [
             {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]},
             {"destination": "/tmp", "source": "tmpfs", "type": "tmpfs"},
@@ -275,10 +313,10 @@ class LongPath:
 class Supervisor:
     running = []        # for the report of a failed test
 
-    def __init__(self, *options, wrap=()):
+    def __init__(self, *options, wrap=(), tuners=TUNERS, run_dir=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-run-"))
-        self.run_dir, self.stderr_path = self.directory / "run", self.directory / "stderr"
-        self.wrap, self.options = wrap, options
+        self.run_dir, self.stderr_path = run_dir or self.directory / "run", self.directory / "stderr"
+        self.wrap, self.options, self.tuners = wrap, options, tuners
         self.running.append(self)
         self.process, self.bpf = None, set()
         try:
@@ -289,7 +327,7 @@ class Supervisor:
 
     def start(self):
         command = [*self.wrap, BPFTUNE, "run", "--stderr", "--run-dir", self.run_dir, *self.options]
-        command += ["--plugin-dir", TUNERS] if TUNERS else []
+        command += ["--plugin-dir", self.tuners] if self.tuners else []
         with self.stderr_path.open("ab") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                                             start_new_session=True)     # Ctrl-C is for us, who then stop it
@@ -307,8 +345,11 @@ class Supervisor:
         assert self.process.poll() is None, f"the supervisor exited with {self.process.returncode}:\n{self.stderr()}"
         return self.cli("status", "--json", check=False).returncode == 0
 
+    def command(self, command, *words):
+        return [BPFTUNE, command, "--run-dir", str(self.run_dir), *map(str, words)]
+
     def cli(self, command, *words, check=True):
-        return run(BPFTUNE, command, "--run-dir", self.run_dir, *words, check=check)
+        return run(*self.command(command, *words), check=check)
 
     def status(self, *container):
         return json.loads(self.cli("status", "--json", *container).stdout)
@@ -334,6 +375,34 @@ class Supervisor:
 
     def tunable(self, container, name):
         return next(t for t in self.instance(container)["tunables"] if t["name"] == name)
+
+    def tuner(self, container, name):
+        return next(t for t in self.instance(container)["tuners"] if t["name"] == name)
+
+    def is_manual(self, container, name):
+        """The tuner has stepped aside in this container: why."""
+        tuner = self.tuner(container, name)
+        return tuner["state"] == "manual" and tuner["why"]
+
+    def resume(self, *words):
+        return self.cli("resume", *words).stdout
+
+    def give_back(self, container):
+        """An administrator set the container up while we looked on: the tuners that stepped aside go on."""
+        def stepped_aside():
+            instance = self.instance(container)
+            return instance and any(tuner["state"] == "manual" for tuner in instance["tuners"])
+        wait_for(stepped_aside, 5, f"the tuners to step aside in {container}")
+        self.resume(container)
+
+    def rollback(self, *words):
+        return json.loads(self.cli("rollback", "--json", *words).stdout)
+
+    def kill(self):
+        """An end without notice."""
+        self.process.kill()
+        self.process.wait()
+        wait_for(lambda: not self.traces(), 5, "its workers and BPF objects to go")
 
     def log(self, *words):
         return [json.loads(line) for line in self.cli("log", "--json", *words).stdout.splitlines()]
@@ -372,6 +441,41 @@ class Supervisor:
         shutil.rmtree(self.directory)
 
 
+def values(container):
+    """What the test tuner changes in a container, to the byte."""
+    inside = "nsenter", f"--net={container.netns}"
+    result = {name: run(*inside, "cat", sysctl_path(name)).stdout for name in (TTL, FIN_TIMEOUT, CONGESTION)}
+    shown = run(*inside, "ip", "ntable", "show", "dev", "lo", "name", "arp_cache").stdout
+    return {**result, QUEUE: shown.partition(" queue ")[2].split()[0]}
+
+
+def change(supervisor, container, *scenarios):
+    """Pokes, and waits for each change, so that their order is known."""
+    for scenario in scenarios:
+        before = len(supervisor.changes(container.name))
+        container.poke(scenario)
+        wait_for(lambda: len(supervisor.changes(container.name)) > before, 2, f"the change of {scenario}")
+
+
+def names(rows):
+    return [row["tunable"] for row in rows]
+
+
+def said(supervisor, container, text, count=1):
+    """Waits until a container's log has said it that often; gives the last such record."""
+    def found():
+        records = [record for record in supervisor.log(container) if text in record["text"]]
+        return len(records) >= count and records[-1]
+    return wait_for(found, 2, f"'{text}' in the log of {container}")
+
+
+def assert_true_ledger(supervisor, container):
+    """What it takes for the current value is what the kernel has."""
+    for tunable in supervisor.instance(container.name)["tunables"]:
+        if tunable["name"].startswith("net.ipv4."):
+            assert tunable["current"] == container.sysctl(tunable["name"])
+
+
 class Lab(contextlib.ExitStack):
     """Makes things and takes them away again."""
 
@@ -380,7 +484,10 @@ class Lab(contextlib.ExitStack):
         return thing
 
     def container(self, kind, name, sysctls=None):
-        return self.keep(KINDS[kind](name, sysctls))
+        container = self.keep(KINDS[kind](name, sysctls))
+        for supervisor in Supervisor.running if sysctls else ():
+            supervisor.give_back(name)
+        return container
 
     def path(self, near, far, number, **options):
         return self.keep(LongPath(self, near, far, number, **options))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What names nothing that exists is counted, and goes nowhere. */
+/* What names nothing that exists is counted, and goes nowhere; what may not be written is refused. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -28,7 +28,14 @@ struct fixture {
 	struct supervisor s;
 	struct instance *instance;
 	int read_fd;
+	char dir[64]; /* the ledger's */
 };
+
+static void complain(void *arg, const char *text)
+{
+	(void)arg;
+	fail_msg("the ledger complains: %s", text);
+}
 
 static int open_supervisor(void **state)
 {
@@ -39,7 +46,12 @@ static int open_supervisor(void **state)
 	if (!fixture || pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -1;
 	fixture->s.plugins = (struct plugins){ .n = 1, .tuners = { &tuner } };
-	fixture->s.registry.plugins = &fixture->s.plugins;
+	fixture->s.host = (struct bpftune_host){ .cgroup_fd = -1, .netns_fd = -1, .owned_fd = -1, .own_pids_fd = -1,
+						 .taken_fd = -1, .shared_fds = { -1, -1, -1 } };
+	strcpy(fixture->dir, "/tmp/bpftune-route-XXXXXX");
+	if (!mkdtemp(fixture->dir) || ledger_open(&fixture->s.ledger, fixture->dir, complain, NULL) < 0)
+		return -1;
+	log_open(LOG_SINK_STDERR);
 	fixture->instance = instance_new(&fixture->s.registry, 101, 2001);
 	if (!fixture->instance)
 		return -1;
@@ -52,10 +64,16 @@ static int open_supervisor(void **state)
 static int close_supervisor(void **state)
 {
 	struct fixture *fixture = *state;
+	char path[80];
 
 	close(fixture->read_fd);
 	close(fixture->instance->child.event_fd);
 	instance_free(&fixture->s.registry, fixture->instance);
+	streams_free(&fixture->s.streams);
+	ledger_close(&fixture->s.ledger);
+	snprintf(path, sizeof(path), "%s/ledger", fixture->dir);
+	unlink(path);
+	rmdir(fixture->dir);
 	free(fixture);
 	return 0;
 }
@@ -103,7 +121,7 @@ static void test_a_tuner_that_is_off(void **state)
 	struct fixture *fixture = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		fixture->instance->tuners[0].state = states[i];
+		supervisor_set_tuner_state(&fixture->s, fixture->instance, 0, states[i], "a test");
 		route_event(&fixture->s, &(struct bpftune_event){ .netns_cookie = 101 });
 	}
 	assert_int_equal(fixture->s.counters.received, ARRAY_SIZE(states));
@@ -140,7 +158,7 @@ static void test_intents(void **state)
 	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
 	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" }, absurd = intent;
 	struct bpftune_event event;
-	struct bpftune_verdict verdict;
+	struct bpftune_owner owner;
 
 	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE); /* its value is not known yet */
 	route_report(&fixture->s, fixture->instance, &value);
@@ -149,10 +167,10 @@ static void test_intents(void **state)
 	absurd.tuner = 7;
 	absurd.tunable = 9;
 	event = answer(fixture, &absurd);
-	memcpy(&verdict, event.payload, sizeof(verdict));
+	memcpy(&owner, event.payload, sizeof(owner));
 	assert_int_equal(event.scenario, BPFTUNE_REFUSE);
-	assert_int_equal(verdict.tuner, 7);
-	assert_int_equal(verdict.tunable, 9);
+	assert_int_equal(owner.tuner, 7);
+	assert_int_equal(owner.tunable, 9);
 }
 
 static void test_no_grant_when_stopping(void **state)
@@ -164,7 +182,112 @@ static void test_no_grant_when_stopping(void **state)
 	route_report(&fixture->s, fixture->instance, &value);
 	fixture->s.stopping = true;
 	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE);
-	assert_false(ledger_entry(&fixture->instance->ledger, 0, 0)->intended);
+	assert_false(ledger_find(&fixture->s.ledger, 101, "a.x")->intended);
+}
+
+static void test_no_grant_when_off(void **state)
+{
+	static const enum tuner_state states[] = { TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF, TUNER_ACTIVE };
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		supervisor_set_tuner_state(&fixture->s, fixture->instance, 0, states[i], NULL);
+		assert_int_equal(answer(fixture, &intent).scenario,
+				 states[i] == TUNER_ACTIVE ? BPFTUNE_GRANT : BPFTUNE_REFUSE);
+	}
+}
+
+/* What cannot be on record is not written. */
+static void test_no_grant_without_ledger(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	close_fdp(&fixture->s.ledger.fd);
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE);
+}
+
+static void test_outcomes(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "1000" };
+	struct bpftune_report change = { .kind = BPFTUNE_CHANGE, .from = "1", .to = "512" };
+	const struct ledger_entry *entry;
+
+	route_report(&fixture->s, fixture->instance, &value);
+	entry = ledger_find(&fixture->s.ledger, 101, "a.x");
+	route_report(&fixture->s, fixture->instance, &change); /* not asked for */
+	assert_string_equal(entry->current, "1");
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_GRANT);
+	route_report(&fixture->s, fixture->instance, &change);
+	assert_string_equal(entry->current, "512");
+	assert_string_equal(ledger_last(entry)->scenario, "near");
+	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_ACTIVE);
+}
+
+/* The worker finds that somebody else was there in between: then it is theirs. */
+static void test_stale_outcome(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+	struct bpftune_report change = { .kind = BPFTUNE_CHANGE, .from = "1", .to = "7", .error = -ESTALE };
+	const struct ledger_entry *entry;
+
+	route_report(&fixture->s, fixture->instance, &value);
+	answer(fixture, &intent);
+	route_report(&fixture->s, fixture->instance, &change);
+	entry = ledger_find(&fixture->s.ledger, 101, "a.x");
+	assert_string_equal(entry->current, "7");
+	assert_string_equal(entry->initial, "1");
+	assert_int_equal(ledger_changes(entry), 0);
+	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_MANUAL);
+}
+
+/* A container's worker asks; the host's is the one that hears it, with who asked. */
+static void test_requests(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *asker = instance_new(&fixture->s.registry, 102, 2002);
+	struct bpftune_report request = { .kind = BPFTUNE_REQUEST, .event_ns = 5, .text = "payload" };
+	struct bpftune_event event;
+
+	route_report(&fixture->s, asker, &request);
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	assert_int_equal(event.tuner, 0);
+	assert_int_equal(event.netns_cookie, 101);
+	assert_int_equal(event.asker, asker->pub.id);
+	assert_int_equal(event.time_ns, 5);
+	assert_string_equal((const char *)event.payload, "payload");
+
+	request.scenario = 9;
+	route_report(&fixture->s, asker, &request);
+	request.tuner = 9;
+	route_report(&fixture->s, asker, &request);
+	assert_int_equal(fixture->s.counters.unroutable, 2);
+	request.tuner = request.scenario = 0;
+	supervisor_set_tuner_state(&fixture->s, fixture->instance, 0, TUNER_MANUAL, "an administrator's");
+	route_report(&fixture->s, asker, &request);
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), -1);
+	instance_free(&fixture->s.registry, asker);
+}
+
+/* The host's instance may be the first to go at the end. */
+static void test_request_without_host(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *asker = instance_new(&fixture->s.registry, 102, 2002);
+
+	close(fixture->instance->child.event_fd);
+	instance_free(&fixture->s.registry, fixture->instance);
+	fixture->instance = asker;
+	route_report(&fixture->s, asker, &(struct bpftune_report){ .kind = BPFTUNE_REQUEST });
 }
 
 #define on_a_supervisor(test) cmocka_unit_test_setup_teardown(test, open_supervisor, close_supervisor)
@@ -177,6 +300,12 @@ int main(void)
 		on_a_supervisor(test_unknown_reports),
 		on_a_supervisor(test_intents),
 		on_a_supervisor(test_no_grant_when_stopping),
+		on_a_supervisor(test_no_grant_when_off),
+		on_a_supervisor(test_no_grant_without_ledger),
+		on_a_supervisor(test_outcomes),
+		on_a_supervisor(test_stale_outcome),
+		on_a_supervisor(test_requests),
+		on_a_supervisor(test_request_without_host),
 	};
 
 	return cmocka_run_group_tests_name("route", tests, NULL, NULL);

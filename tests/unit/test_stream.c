@@ -235,6 +235,124 @@ static void test_renamed(void **state)
 	assert_int_equal(streams_find_ended(streams, "web"), 1);
 }
 
+static void keep_last(void *arg, const struct log_record *record)
+{
+	snprintf(arg, 128, "%s", record->text);
+}
+
+static void assert_last(const struct streams *streams, const char *text)
+{
+	char last[128] = "";
+
+	assert_int_equal(streams_read(streams, 1, 1, keep_last, last), 0);
+	assert_string_equal(last, text);
+}
+
+static void count_record(void *arg, const struct log_record *record)
+{
+	(void)record;
+	++*(unsigned int *)arg;
+}
+
+/* What says the same again is only counted, and the count said before what comes next. */
+static void test_folding(void **state)
+{
+	struct streams *streams = *state;
+	unsigned int heard = 0;
+
+	streams->told = count_record;
+	streams->arg = &heard;
+	for (int i = 0; i < 15; i++)
+		tell(streams, 1, "c", "the same");
+	assert_last(streams, "the same");
+	assert_int_equal(heard, 1);
+	tell(streams, 2, "d", "the same"); /* another's: nothing to do with it */
+	assert_int_equal(heard, 2);
+	tell(streams, 1, "c", "another");
+	assert_int_equal(heard, 4);
+	assert_last(streams, "another");
+	heard = 0;
+	assert_int_equal(streams_read(streams, 1, SIZE_MAX, count_record, &heard), 0);
+	assert_int_equal(heard, 3);
+	assert_int_equal(streams_read(streams, 1, 2, count_record, &heard), 0);
+	tell(streams, 1, "c", "another");
+	tell(streams, 1, "c", "the same");
+	tell(streams, 1, "c", "the same");
+	streams_end(streams, 1); /* said at the end, too */
+	assert_last(streams, "the last record was repeated 1 times");
+}
+
+static void test_repeated_how_often(void **state)
+{
+	struct streams *streams = *state;
+	struct stream *stream;
+	uint64_t one = 1;
+
+	for (int i = 0; i < 15; i++)
+		tell(streams, 1, "c", "the same");
+	tell(streams, 1, "c", "another");
+	HASH_FIND(hh, streams->by_instance, &one, sizeof(one), stream);
+	assert_int_equal(stream->n, 3);
+	assert_string_equal(stream->records[1]->text, "the last record was repeated 14 times");
+	assert_string_equal(stream->records[1]->container, "c");
+}
+
+static void tell_fields(struct streams *streams, const struct log_record *record)
+{
+	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	dup2(null, STDERR_FILENO);
+	streams_log(streams, record);
+	dup2(real, STDERR_FILENO);
+}
+
+/* Anything that differs makes it another record. */
+static void test_different_ones_are_not_folded(void **state)
+{
+	static const struct log_record plain = { .instance = 1, .severity = LOG_NOTICE, .container = "c", .text = "t",
+						 .tuner = "u", .scenario = "s", .tunable = "a.x", .from = "1", .to = "2" };
+	struct log_record others[] = { plain, plain, plain, plain, plain, plain, plain, plain };
+	struct streams *streams = *state;
+	struct stream *stream;
+
+	others[0].severity = LOG_ERR;
+	others[1].text = "T";
+	others[2].tuner = NULL;
+	others[3].scenario = "S";
+	others[4].tunable = "a.y";
+	others[5].from = "0";
+	others[6].to = "3";
+	others[7].tuner = "";
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		tell_fields(streams, &plain);
+		tell_fields(streams, &others[i]);
+	}
+	HASH_FIND(hh, streams->by_instance, &plain.instance, sizeof(plain.instance), stream);
+	assert_int_equal(stream->n, 2 * ARRAY_SIZE(others));
+	assert_int_equal(stream->repeated, 0);
+}
+
+/* Old news are news again. */
+static void test_folding_ends(void **state)
+{
+	struct streams *streams = *state;
+	struct stream *stream;
+	uint64_t one = 1;
+
+	tell(streams, 1, "c", "the same");
+	tell(streams, 1, "c", "the same");
+	HASH_FIND(hh, streams->by_instance, &one, sizeof(one), stream);
+	stream->records[0]->time_us -= STREAM_FOLD_US; /* as if it had been that long ago */
+	tell(streams, 1, "c", "the same");
+	assert_int_equal(stream->n, 3);
+	assert_string_equal(stream->records[1]->text, "the last record was repeated 1 times");
+	assert_last(streams, "the same");
+	stream->records[2]->time_us += 2 * STREAM_FOLD_US; /* the clock was set back */
+	tell(streams, 1, "c", "the same");
+	assert_int_equal(stream->n, 4);
+}
+
 #define on_streams(test) cmocka_unit_test_setup_teardown(test, open_streams, close_streams)
 
 int main(void)
@@ -249,6 +367,10 @@ int main(void)
 		on_streams(test_first_to_end_goes_first),
 		on_streams(test_find_ended),
 		on_streams(test_renamed),
+		on_streams(test_folding),
+		on_streams(test_repeated_how_often),
+		on_streams(test_different_ones_are_not_folded),
+		on_streams(test_folding_ends),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Raises scenario N of the test tuner in the caller's namespace when a process named poke-N starts. */
+#include "bpf/tuner.bpf.h"
+#include "tests/netns/poke.h"
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+const volatile __u16 tuner;
+
+SEC("raw_tp/sched_process_exec")
+int poke_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u64 cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie);
+	struct bpftune_event *event;
+	char comm[16] = {};
+	__u16 scenario;
+
+	BPF_CORE_READ_STR_INTO(&comm, task, comm);
+	if (comm[0] != 'p' || comm[1] != 'o' || comm[2] != 'k' || comm[3] != 'e' || comm[4] != '-')
+		return 0;
+	scenario = comm[5] - '0';
+	if (comm[6])
+		scenario = 10 * scenario + comm[6] - '0';
+	if (tuner_is_off(&gates, cookie, tuner))
+		return 0;
+	event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	if (event)
+		bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";

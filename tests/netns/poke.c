@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A tuner for tests: it proposes what the kernel takes and what it does not, when it is told to. */
+#include <errno.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "ipc/cleanup.h"
+#include "tests/netns/poke.h"
+#include "tests/netns/poke.skel.h"
+#include "tuners/tuner.h"
+
+enum { TTL, FIN_TIMEOUT, CONGESTION, MISSING, DEVICE, BACKLOG, QUEUE, DEVICE_QUEUE, THRESH };
+
+static const struct bpftune_tunable tunables[] = {
+	[TTL] = { "net.ipv4.ip_default_ttl", BPFTUNE_SCOPE_NETNS, 1, "1 to 255, says the kernel" },
+	[FIN_TIMEOUT] = { "net.ipv4.tcp_fin_timeout", BPFTUNE_SCOPE_NETNS, 1, "1 to 100, says this table",
+			  .min = 1, .max = 100 },
+	[CONGESTION] = { "net.ipv4.tcp_congestion_control", BPFTUNE_SCOPE_NETNS, 0, "a string" },
+	[MISSING] = { "net.ipv4.poke_missing", BPFTUNE_SCOPE_NETNS, 1, "not there" },
+	[DEVICE] = { "net.ipv4.conf.poke0/1.rp_filter", BPFTUNE_SCOPE_NETNS, 1, "of a device with a dot in its name" },
+	[BACKLOG] = { "net.core.netdev_max_backlog", BPFTUNE_SCOPE_HOST, 1, "the machine's" },
+	[QUEUE] = { "arp_cache.lo.queue_lenbytes", BPFTUNE_SCOPE_NETNS, 1, "by netlink", .kind = BPFTUNE_NEIGHTBL },
+	[DEVICE_QUEUE] = { "arp_cache.poke0.1.queue_lenbytes", BPFTUNE_SCOPE_NETNS, 1, "by netlink, with a dot",
+			   .kind = BPFTUNE_NEIGHTBL },
+	[THRESH] = { "arp_cache.thresh1", BPFTUNE_SCOPE_NETNS, 1, "by netlink; only the host's to write",
+		     .kind = BPFTUNE_NEIGHTBL },
+};
+
+/* What each scenario does: adds to the value there is; goes back to the second value at the first. */
+static const struct {
+	int tunable, add, turn_at, turn_to;
+} steps[N_POKES] = {
+	[POKE_STEP] = { TTL, 1, 200, 100 }, [POKE_SECOND] = { FIN_TIMEOUT, -1, 10, 50 },
+	[POKE_KERNEL_REFUSES] = { TTL, 300 }, [POKE_OUT_OF_RANGE] = { FIN_TIMEOUT, 100 },
+	[POKE_MISSING] = { MISSING, 1 },   [POKE_DEVICE] = { DEVICE, 1 },
+	[POKE_HOST] = { BACKLOG, 1 },	   [POKE_QUEUE] = { QUEUE, 4096 },
+	[POKE_DEVICE_QUEUE] = { DEVICE_QUEUE, 4096 }, [POKE_THRESH] = { THRESH, 1 },
+	[POKE_NEGATIVE] = { QUEUE, -2147483647 },
+};
+
+#define SCENARIO(name) { name, "A process of that name was started." }
+
+static const struct bpftune_scenario scenarios[] = {
+	[POKE_STEP] = SCENARIO("step"),
+	[POKE_SECOND] = SCENARIO("second"),
+	[POKE_KERNEL_REFUSES] = SCENARIO("kernel_refuses"),
+	[POKE_OUT_OF_RANGE] = SCENARIO("out_of_range"),
+	[POKE_TEXT] = SCENARIO("text"),
+	[POKE_MISSING] = SCENARIO("missing"),
+	[POKE_DEVICE] = SCENARIO("device"),
+	[POKE_HOST] = SCENARIO("host"),
+	[POKE_QUEUE] = SCENARIO("queue"),
+	[POKE_DEVICE_QUEUE] = SCENARIO("device_queue"),
+	[POKE_THRESH] = SCENARIO("thresh"),
+	[POKE_NEGATIVE] = SCENARIO("negative"),
+	[POKE_CHATTER] = SCENARIO("chatter"),
+	[POKE_REPEAT] = SCENARIO("repeat"),
+};
+
+static int attach(struct bpftune_host *host, uint16_t number)
+{
+	struct poke_bpf *skel = poke_bpf__open();
+	int err;
+
+	if (!skel)
+		return -errno;
+	skel->rodata->tuner = number;
+	err = bpftune_host_load(host, take_ptr(skel->obj));
+	poke_bpf__destroy(skel);
+	return err;
+}
+
+static int propose(struct bpftune *b, const struct bpftune_event *event)
+{
+	long long value[BPFTUNE_INTS_MAX] = { 0 };
+	int tunable = steps[event->scenario].tunable;
+
+	bpftune_value_ints(b, tunable, value); /* what is not there counts from 0 */
+	if (steps[event->scenario].turn_at && value[0] == steps[event->scenario].turn_at)
+		value[0] = steps[event->scenario].turn_to;
+	else
+		value[0] += steps[event->scenario].add;
+	return bpftune_propose(b, tunable, value, event->scenario, event, "poked");
+}
+
+static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
+{
+	int err = 0;
+
+	(void)state;
+	switch (event->scenario) {
+	case POKE_TEXT:
+		err = bpftune_propose_text(b, CONGESTION, strcmp(bpftune_value(b, CONGESTION), "reno") ? "reno" : "cubic",
+					   event->scenario, event, "poked");
+		break;
+	case POKE_HOST:
+		err = b->id == BPFTUNE_HOST_ID ? propose(b, event) : bpftune_request(b, event);
+		break;
+	case POKE_CHATTER:
+		for (int i = 0; i < 2000; i++)
+			bpftune_log(b, LOG_INFO, "chatter %d %0300d", i, 0);
+		break;
+	case POKE_REPEAT:
+		for (int i = 0; i < 15; i++)
+			bpftune_log(b, LOG_INFO, "the same");
+		break;
+	default:
+		err = propose(b, event);
+	}
+	if (err)
+		bpftune_log(b, LOG_WARNING, "%s: refused: %s", scenarios[event->scenario].name, strerror(-err));
+}
+
+BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
+	.abi = BPFTUNE_ABI,
+	.name = "poke",
+	.summary = "does what a test tells it to",
+	.tunables = tunables,
+	.n_tunables = ARRAY_SIZE(tunables),
+	.scenarios = scenarios,
+	.n_scenarios = ARRAY_SIZE(scenarios),
+	.attach = attach,
+	.event = event,
+};

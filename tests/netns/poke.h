@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What can be asked of the test tuner: scenario N when a process named poke-N starts in the namespace. */
+#ifndef BPFTUNE_TESTS_POKE_H
+#define BPFTUNE_TESTS_POKE_H
+
+enum poke {
+	POKE_STEP,           /* a value that the kernel takes */
+	POKE_SECOND,         /* the same of another tunable */
+	POKE_KERNEL_REFUSES, /* a value that it does not */
+	POKE_OUT_OF_RANGE,   /* a value outside the tunable's own bounds */
+	POKE_TEXT,
+	POKE_MISSING,
+	POKE_DEVICE,
+	POKE_HOST,           /* a container's worker requests it */
+	POKE_QUEUE,          /* by netlink, of a device */
+	POKE_DEVICE_QUEUE,   /* the same, of one with a dot in its name */
+	POKE_THRESH,         /* by netlink, only the host's to change */
+	POKE_NEGATIVE,       /* by netlink, a number that it has no room for */
+	POKE_CHATTER,        /* many log records */
+	POKE_REPEAT,         /* the same one again and again */
+	N_POKES
+};
+
+#endif

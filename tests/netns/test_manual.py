@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Administrator first: whoever else writes a tunable has it, in that namespace, at once, until `resume`."""
+import os
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SMALL_WMEM, TTL, WMEM, Host, kept_sysctls, pokes,
+                 run, sysctl_path, wait_for)
+
+FAILED, USAGE = 1, 2
+
+
+@pytest.fixture(scope="module")
+def world(shared):
+    containers = {kind: shared.container(kind, f"bt-manual-{kind}") for kind in KINDS}
+    bystander = shared.container("netns", "bt-bystander")
+    supervisor = shared.supervisor(tuners=pokes())
+    supervisor.ready("host", bystander.name, *(container.name for container in containers.values()))
+    return SimpleNamespace(supervisor=supervisor, containers=containers, bystander=bystander)
+
+
+def settle(world):
+    """Whatever was raised before has been handled when this has been."""
+    changes = world.supervisor.tunable("bt-bystander", TTL)["changes"]
+    world.bystander.poke("step")
+    wait_for(lambda: world.supervisor.tunable("bt-bystander", TTL)["changes"] > changes, 2, "the bystander's change")
+
+
+def states(world):
+    """Of every tuner in every instance, but those that are active."""
+    return {(name, tuner["name"]): tuner["state"] for name, instance in world.supervisor.instances().items()
+            for tuner in instance["tuners"] if tuner["state"] != "active"}
+
+
+def by_exec(container, name, value):
+    """A shell inside the container writes; its process id there is not ours."""
+    run(*container.command("sh", "-c", f"echo {value} >{sysctl_path(name)}"))
+    return r"\d+"
+
+
+def by_nsenter(container, name, value):
+    return container.write(name, value)
+
+
+@pytest.mark.parametrize("way", [by_exec, by_nsenter])
+@pytest.mark.parametrize("kind", KINDS)
+def test_write(world, kind, way):
+    supervisor, container = world.supervisor, world.containers[kind]
+    container.poke("step")
+    wait_for(lambda: supervisor.tunable(container.name, TTL)["changes"], 2, "a change")
+    value = str(int(container.sysctl(TTL)) + 30)
+    pid = way(container, TTL, value)
+
+    why = wait_for(lambda: supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
+    assert re.fullmatch(rf"{TTL} was set to {value} by sh \(pid {pid}\)", why)
+    assert states(world) == {(container.name, "poke"): "manual"}
+    record = next(r for r in reversed(supervisor.log(container.name)) if r.get("scenario") == "manual")
+    assert (record["container"], record["tuner"], record["text"]) == (container.name, "poke", why)
+    assert why not in {r["text"] for r in supervisor.log("bt-bystander") + supervisor.log("host")}
+
+    container.poke("step", "second", "text")
+    settle(world)
+    assert container.sysctl(TTL) == value == supervisor.tunable(container.name, TTL)["current"]
+
+    changes = supervisor.tunable(container.name, TTL)["changes"]
+    supervisor.resume(container.name, "poke")
+    wait_for(lambda: supervisor.tunable(container.name, TTL)["initial"] == value, 2, "the new initial value")
+    assert not states(world)
+    container.poke("step")
+    wait_for(lambda: supervisor.tunable(container.name, TTL)["changes"] > changes, 2, "a change after resume")
+    assert container.sysctl(TTL) == str(int(value) + 1)
+    assert supervisor.tunable(container.name, TTL)["initial"] == value
+
+
+def test_write_on_the_host(world):
+    with kept_sysctls((TTL, BACKLOG)):
+        pid = Host().write(TTL, "77")
+        why = wait_for(lambda: world.supervisor.is_manual("host", "poke"), 2, "the tuner to step aside")
+        assert why == f"{TTL} was set to 77 by sh (pid {pid})"
+        assert states(world) == {("host", "poke"): "manual"}
+    wait_for(lambda: world.supervisor.tunable("host", TTL)["current"] == Host().sysctl(TTL), 2, "the value put back")
+    world.supervisor.resume("host")
+    assert not states(world)
+
+
+def test_host_scoped_write_stops_requests(world):
+    container = world.containers["netns"]
+    with kept_sysctls((BACKLOG,)):
+        Host().write(BACKLOG, "1234")
+        wait_for(lambda: world.supervisor.is_manual("host", "poke"), 2, "the tuner to step aside")
+        assert states(world) == {("host", "poke"): "manual"}
+        container.poke("host")
+        settle(world)
+        settle(world)   # the request goes by way of the container's worker
+        assert Host().sysctl(BACKLOG) == "1234"
+    world.supervisor.resume("host")
+    assert not states(world)
+
+
+def test_reading_and_the_same_value_change_nothing(world):
+    container = world.containers["runc"]
+    container.poke("text")
+    wait_for(lambda: world.supervisor.tunable(container.name, CONGESTION)["changes"], 2, "a change")
+    ttl, limits, word = container.sysctl(TTL), container.sysctl(WMEM), container.sysctl(CONGESTION)
+    for value in ttl, f"  {ttl} ", f"\t{ttl}":
+        container.write(TTL, value)
+    for value in limits, limits.replace(" ", "   "), limits.replace(" ", "\t"), f" {limits} ":
+        container.write(WMEM, value)
+    container.write(CONGESTION, word)
+    run(*container.command("sh", "-c", f"echo {ttl} >{sysctl_path(TTL)}; cat {sysctl_path(WMEM)}"))
+    settle(world)
+    assert not states(world)
+    changes = world.supervisor.tunable(container.name, TTL)["changes"]
+    container.poke("step")      # and our own writes still pass
+    wait_for(lambda: world.supervisor.tunable(container.name, TTL)["changes"] > changes, 2, "a change")
+
+
+def test_write_that_fails(world):
+    """Whatever it makes of the tuner, the ledger stays true."""
+    container = world.containers["netns"]
+    for name, value in (TTL, "999"), (CONGESTION, "no-such-word"):
+        with pytest.raises(AssertionError, match="exit"):
+            container.write(name, value)
+    settle(world)
+    for name in TTL, CONGESTION:
+        wait_for(lambda: world.supervisor.tunable(container.name, name)["current"] == container.sysctl(name), 2,
+                 f"the true value of {name}")
+    world.supervisor.resume(container.name)
+
+
+def test_netlink_counts_the_same(world):
+    supervisor, container = world.supervisor, world.containers["netns"]
+    changes = supervisor.tunable(container.name, QUEUE)["changes"]
+    container.poke("queue")
+    wait_for(lambda: supervisor.tunable(container.name, QUEUE)["changes"] > changes, 2, "a change by netlink")
+    run("ip", "-n", container.name, "ntable", "change", "name", "arp_cache", "dev", "lo", "queue", 33)
+    before = run("ip", "-n", container.name, "ntable", "show", "dev", "lo", "name", "arp_cache").stdout
+    container.poke("queue")
+    assert QUEUE in wait_for(lambda: supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
+    assert "queue 33 " in before
+    assert "queue 33 " in run("ip", "-n", container.name, "ntable", "show", "dev", "lo", "name", "arp_cache").stdout
+    assert states(world) == {(container.name, "poke"): "manual"}
+    supervisor.resume(container.name)
+
+
+def test_flow_goes_on(lab, world):
+    """The limit stays to the byte what the administrator made it, though the flow wants more."""
+    supervisor = world.supervisor
+    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
+    path = lab.path(near, far, 1)
+    flow = path.start(4, "-b", "400M")
+    wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
+    near.write(WMEM, "4096 16384 98304")
+    flow.finish()
+    assert near.sysctl(WMEM) == "4096 16384 98304" == supervisor.tunable(near.name, WMEM)["current"]
+    assert supervisor.is_manual(near.name, "tcp_buffer")
+
+    supervisor.resume(near.name, "tcp_buffer")
+    path.flow(1, "-b", "400M")
+    tunable = supervisor.tunable(near.name, WMEM)
+    assert tunable["initial"] == "4096 16384 98304" != tunable["current"]
+
+
+def test_written_before_anything_was_sighted(world):
+    """A namespace that neither forked, executed nor opened a socket yet: then it is manual, or ours, but not stuck."""
+    script = f"""if True:
+        import ctypes
+        assert ctypes.CDLL(None).unshare(0x40000000) == 0       # CLONE_NEWNET
+        open("{sysctl_path(TTL)}", "w").write("77")
+        print(flush=True)
+        input()"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        poke, supervisor = Host(), world.supervisor
+        poke.netns = f"/proc/{process.pid}/ns/net"
+        poke.poke("step")
+
+        def decided():
+            found = supervisor.cli("status", "--json", f"pid:{process.pid}", check=False)
+            if found.returncode:
+                return False
+            instance = supervisor.status(f"pid:{process.pid}")["instances"][0]
+            return supervisor.is_manual(instance["name"], "poke") or poke.sysctl(TTL) == "78"
+        try:
+            wait_for(decided, 3, "the tuner to step aside or to work")
+        finally:
+            process.stdin.close()
+
+
+def test_writer_with_an_odd_name(world, tmp_path):
+    """Bytes that no text holds, in the writer's name and in what it writes, harm neither status nor ledger."""
+    container = world.containers["netns"]
+    odd = os.fsencode(tmp_path) + b"/\xff\x1b[31m"
+    os.symlink(run("sh", "-c", "command -v dd").stdout.strip(), odd)
+    for name, value in (CONGESTION, b"\xfe\xff"), (TTL, b"88"):
+        subprocess.run([b"nsenter", f"--net={container.netns}".encode(), odd, f"of={sysctl_path(name)}".encode()],
+                       input=value, stderr=subprocess.DEVNULL, timeout=5)
+        why = wait_for(lambda: world.supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
+        wait_for(lambda: world.supervisor.tunable(container.name, name)["current"] == container.sysctl(name), 2,
+                 "the true value")
+        assert name in why and "\\xff\\x1b" in why
+        assert why in [record["text"] for record in world.supervisor.log(container.name)]
+        world.supervisor.resume(container.name)
+    assert "cannot write the ledger" not in world.supervisor.stderr()
+
+
+def test_resume_of_what_is_not_there(world):
+    def fails(code, *words):
+        result = run(BPFTUNE, "resume", "--run-dir", world.supervisor.run_dir, *words, check=False)
+        assert result.returncode == code and not result.stdout
+        return result.stderr
+    assert "no such tuner: dance" in fails(FAILED, "bt-bystander", "dance")
+    assert "no such container: bt-nobody" in fails(FAILED, "bt-nobody")
+    assert "CONTAINER" in fails(USAGE)
+    assert "no tuner had stepped aside" in world.supervisor.resume("bt-bystander")

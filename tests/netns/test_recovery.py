@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Initial values outlive every process: kill -9 at any moment, an end in order, a worker that hangs."""
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, TTL, change, names, pokes, values, wait_for
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_after_a_crash(lab, kind):
+    """The restarted supervisor knows the initial values, and puts them back before anything new happens."""
+    container = lab.container(kind, f"bt-crash-{kind}")
+    initial = values(container)
+    supervisor = lab.supervisor(tuners=pokes())
+    supervisor.ready(container.name)
+    change(supervisor, container, "step", "step", "second", "text", "queue")
+    tunables = supervisor.instance(container.name)["tunables"]
+    supervisor.kill()
+    assert values(container) != initial
+    supervisor.start()
+    assert supervisor.ready(container.name)["tunables"] == tunables
+    assert names(supervisor.rollback(container.name)["restored"]) == [QUEUE, CONGESTION, FIN_TIMEOUT, TTL]
+    assert values(container) == initial
+    supervisor.kill()       # paused it stays
+    supervisor.start()
+    assert {t["state"] for t in supervisor.ready(container.name)["tuners"]} == {"paused"}
+
+
+def test_written_while_no_supervisor_ran(lab):
+    container = lab.container("netns", "bt-crash")
+    supervisor = lab.supervisor(tuners=pokes())
+    supervisor.ready(container.name)
+    change(supervisor, container, "step", "second")
+    supervisor.kill()
+    container.write(TTL, "99")
+    supervisor.start()
+    supervisor.ready(container.name)
+    assert TTL in supervisor.is_manual(container.name, "poke")
+    assert TTL in names(supervisor.rollback(container.name)["left"])
+    assert container.sysctl(TTL) == "99"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_run_rollback(lab, number):
+    containers = [lab.container(kind, f"bt-end-{kind}") for kind in KINDS]
+    initial = [values(container) for container in containers]
+    supervisor = lab.supervisor("--rollback", tuners=pokes())
+    supervisor.ready(*(container.name for container in containers))
+    for container in containers:
+        change(supervisor, container, "step", "second", "text", "queue")
+    assert initial != [values(container) for container in containers]
+    supervisor.stop(number)
+    assert [values(container) for container in containers] == initial
+    supervisor.start()      # and it is an end, not a pause
+    instance = supervisor.ready(*(container.name for container in containers))
+    assert {t["state"] for t in instance["tuners"]} == {"active"}
+
+
+def test_worker_that_hangs(lab):
+    """It is killed in the midst of a rollback: its successor puts the values back, and the answer is whole."""
+    container = lab.container("netns", "bt-hang")
+    initial = values(container)
+    supervisor = lab.supervisor(tuners=pokes())
+    worker = supervisor.ready(container.name)["worker"]["pid"]
+    change(supervisor, container, "step", "second")
+    os.kill(worker, signal.SIGSTOP)
+    rollback = subprocess.Popen([*supervisor.command("rollback", "--json", container.name)], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, text=True)
+    try:
+        assert supervisor.status()      # answers in the meantime
+        os.kill(worker, signal.SIGKILL)
+        output = rollback.communicate(timeout=10)[0]
+    finally:
+        rollback.kill()
+    assert sorted(names(json.loads(output)["restored"])) == sorted([TTL, FIN_TIMEOUT])
+    assert values(container) == initial
+
+
+def test_killed_at_random_moments(lab, capsys):
+    """kill -9 of workers and supervisors while values change all the time: each comes back to the byte."""
+    seed = int(time.time())
+    with capsys.disabled():
+        print(f"\nseed {seed}", end=" ")
+    rng = random.Random(seed)
+    containers = [lab.container(kind, f"bt-load-{kind}") for kind in KINDS]
+    initial = [values(container) for container in containers]
+    supervisor = lab.supervisor(tuners=pokes())
+    for container in containers:
+        script = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
+        load = subprocess.Popen(["nsenter", f"--net={container.netns}", "sh", "-c", script], stdin=subprocess.DEVNULL,
+                                start_new_session=True)
+        lab.callback(load.wait)
+        lab.callback(os.killpg, load.pid, signal.SIGKILL)
+    ready = [container.name for container in containers]
+    for _ in range(25):
+        supervisor.ready(*ready, deadline=5)
+        time.sleep(rng.uniform(0, 0.1))
+        os.kill(supervisor.workers()[rng.choice(ready)], signal.SIGKILL)
+        time.sleep(rng.uniform(0, 0.1))
+        supervisor.kill()
+        supervisor.start()
+    supervisor.ready(*ready, deadline=5)
+    assert all(supervisor.tunable(name, TTL)["changes"] > 25 for name in ready)
+    result = supervisor.rollback()
+    assert not result["left"]
+    assert [values(container) for container in containers] == initial
