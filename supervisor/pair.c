@@ -470,6 +470,7 @@ static void move(struct supervisor *s, struct instance *instance, const char *pa
 		return;
 	take_cgroup(s, instance, path);
 	supervisor_log(s, instance, LOG_INFO, "is in cgroup %s now", instance->pub.cgroup_path);
+	child_step(s, instance, CHILD_WANTED);
 }
 
 void pair_again(struct supervisor *s)

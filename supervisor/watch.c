@@ -80,6 +80,8 @@ static void settle_in(struct supervisor *s, struct instance *instance)
 		instance->pid = last_pid;
 	if (pair_instance(s, instance, instance->pid))
 		child_step(s, instance, CHILD_WANTED);
+	else
+		moved(s, instance); /* these two may be gone, or only look in: what of its other tasks? */
 	if (netns_fd >= 0 && !same_cgroup(instance->pid, last_pid))
 		moved(s, instance);
 }
