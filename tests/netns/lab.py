@@ -158,6 +158,10 @@ class Host:
         """The command that runs these words inside."""
         return words
 
+    def cgroup_procs(self):
+        """Where a process joins its cgroup."""
+        return "/dev/null"
+
     def sysctl(self, name):
         return " ".join(run("nsenter", f"--net={self.netns}", "cat", sysctl_path(name)).stdout.split())
 
@@ -235,6 +239,9 @@ class RuncContainer(Host):
         lines = pathlib.Path(f"/proc/{self.pid}/cgroup").read_text().splitlines()
         path = next(line[3:] for line in lines if line.startswith("0::"))
         return path, os.stat(cgroup2_mounts()[-1] + path).st_ino
+
+    def cgroup_procs(self):
+        return f"{cgroup2_mounts()[-1]}{self.cgroup()[0]}/cgroup.procs"
 
     def remove_container(self):
         run("runc", "delete", "--force", self.name, check=False)

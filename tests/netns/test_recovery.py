@@ -92,9 +92,10 @@ def test_killed_at_random_moments(lab, capsys):
     initial = [values(container) for container in containers]
     supervisor = lab.supervisor(tuners=pokes())
     for container in containers:
-        script = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
-        load = subprocess.Popen(["nsenter", f"--net={container.netns}", "sh", "-c", script], stdin=subprocess.DEVNULL,
-                                start_new_session=True)
+        loop = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
+        # In the container's cgroup as well, as what runs in a container is.
+        script = f"echo $$ >'{container.cgroup_procs()}'; exec nsenter --net='{container.netns}' sh -c '{loop}'"
+        load = subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL, start_new_session=True)
         lab.callback(load.wait)
         lab.callback(os.killpg, load.pid, signal.SIGKILL)
     ready = [container.name for container in containers]
