@@ -409,8 +409,11 @@ void child_reap(struct supervisor *s)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct instance *instance = instance_of(s, pid);
 
-		if (!instance)
-			continue; /* the scout */
+		if (!instance) {
+			if (watch_scouted(s, pid))
+				supervisor_open_control(s);
+			continue;
+		}
 		while (read_reports(instance) > 0)
 			;
 		say_how(s, instance, pid, status);

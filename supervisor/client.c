@@ -52,7 +52,7 @@ static int say_error(const struct question *question, const char *error)
 		fprintf(stderr, "bpftune: several containers are called %s (use the instance id that 'bpftune status' shows)\n",
 			question->container);
 	else if (!strcmp(error, "io.bpftune.PermissionDenied"))
-		fprintf(stderr, "bpftune: the supervisor may not look at %s\n", question->container ? question->container : "that");
+		fprintf(stderr, "bpftune: permission denied (use sudo; there are processes that not even root may look at)\n");
 	else if (!strcmp(error, "io.bpftune.NoSuchTuner"))
 		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
 	else if (!strcmp(error, "io.bpftune.Busy"))
@@ -367,7 +367,7 @@ static void print_rollback(const struct question *question, json_t *result)
 	print_plan(json_object_get(result, "plan"));
 	print_restored(json_object_get(result, "restored"), "restored");
 	print_restored(json_object_get(result, "left"), "left");
-	if (!question->dry_run && !json_array_size(json_object_get(result, "restored")) &&
+	if (!json_object_get(result, "plan") && !json_array_size(json_object_get(result, "restored")) &&
 	    !json_array_size(json_object_get(result, "left")))
 		printf("nothing to roll back\n");
 }

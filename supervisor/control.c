@@ -270,7 +270,7 @@ static void roll_back(const struct call *call)
 	if (!container_of_call(call, false, &id))
 		return;
 	only = id ? instance_by_id(&s->registry, id) : NULL;
-	if (json_is_true(json_object_get(call->parameters, "dry_run")))
+	if (json_is_true(json_object_get(call->parameters, "dry_run")) || s->options.dry_run)
 		send_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(s, only)), false);
 	else if (connection->rollback || s->stopping)
 		send_error(call, "io.bpftune.Busy", json_object());

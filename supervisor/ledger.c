@@ -108,7 +108,7 @@ static void push_row(struct ledger_entry *entry, const struct ledger_row *row)
 
 static void settle(struct ledger *ledger, struct ledger_entry *entry, const char *value)
 {
-	entry->intended = false;
+	entry->intended = entry->foreign = false;
 	PUT(entry->current, value);
 	PUT(entry->intent.to, value);
 	count_scenario(entry, entry->intent.scenario, 1);
@@ -197,6 +197,7 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 		return LEDGER_SAME; /* nothing new to write down */
 	}
 	entry->renew = entry->intended = false;
+	entry->foreign = news == LEDGER_FOREIGN || (entry->foreign && news != LEDGER_FIRST);
 	PUT(entry->current, value);
 	ledger_file_entry(ledger, entry);
 	return news;
@@ -242,8 +243,9 @@ void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tu
 {
 	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
 
-	if (!entry || !strcmp(entry->current, value))
+	if (!entry || (entry->foreign && !strcmp(entry->current, value)))
 		return;
+	entry->foreign = true;
 	PUT(entry->current, value);
 	ledger_file_entry(ledger, entry);
 }
@@ -317,6 +319,7 @@ static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 	PUT(entry->initial, initial);
 	PUT(entry->current, text_of(line, "current"));
 	entry->renew = json_is_true(json_object_get(line, "renew"));
+	entry->foreign = json_is_true(json_object_get(line, "foreign"));
 	entry->intended = false;
 	memset(entry->scenarios, 0, sizeof(entry->scenarios));
 	json_object_foreach(json_object_get(line, "scenarios"), name, changes)

@@ -51,6 +51,7 @@ struct ledger_entry {
 	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
 	struct ledger_row *rows; /* the last LEDGER_ROWS_MAX changes, oldest first; the entry's own */
 	size_t n_rows;
+	bool foreign;  /* somebody else wrote `current` */
 	bool renew;    /* the next value read is the new initial one */
 	bool intended; /* `intent` is granted, its outcome not known yet */
 	struct ledger_row intent;

@@ -65,9 +65,10 @@ static json_t *entry_json(const struct ledger_entry *entry)
 
 	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
 		json_object_set_new(scenarios, entry->scenarios[i].name, json_integer(entry->scenarios[i].changes));
-	return json_pack("{s:s s:I s:s s:s s:s s:b s:o}", "kind", "entry", "netns",
+	return json_pack("{s:s s:I s:s s:s s:s s:b s:b s:o}", "kind", "entry", "netns",
 			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "initial", entry->initial,
-			 "current", entry->current, "renew", entry->renew, "scenarios", scenarios);
+			 "current", entry->current, "renew", entry->renew,
+			 "foreign", entry->foreign, "scenarios", scenarios);
 }
 
 static json_t *row_json(const char *kind, const struct ledger_entry *entry, const struct ledger_row *row)

@@ -61,6 +61,7 @@ void manual_written(struct supervisor *s, const struct bpftune_event *event)
 	const struct ledger_entry *entry;
 
 	if (!instance || !is_known(s, &written->owner)) {
+		bpf_untake(&s->host, event->netns_cookie, written->owner.tuner);
 		s->counters.unroutable++;
 		return;
 	}

@@ -93,7 +93,7 @@ static json_t *row(const struct instance *instance, const char *tunable, const c
 
 static const char *why_left(const struct supervisor *s, const struct instance *instance, const struct step *step)
 {
-	return supervisor_tuner_state(s, instance, step->owner.tuner) == TUNER_MANUAL ? "somebody else set it since" : NULL;
+	return entry_of(s, instance, step)->foreign ? "somebody else set it since" : NULL;
 }
 
 json_t *rollback_plan(struct supervisor *s, const struct instance *only)
@@ -145,6 +145,10 @@ static void finish(struct rollback *rollback)
 
 static void end_step(struct rollback *rollback, struct step *step, json_t *list, json_t *item)
 {
+	const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
+
+	if (step->sent && instance && supervisor_tuner_state(rollback->s, instance, step->owner.tuner) == TUNER_MANUAL)
+		bpf_take(&rollback->s->host, instance->pub.netns_cookie, step->owner.tuner);
 	step->done = true;
 	rollback->n_open--;
 	json_array_append_new(list, item);
@@ -201,6 +205,8 @@ static void send_step(struct rollback *rollback, struct step *step)
 		return;
 	}
 	step->sent = true;
+	/* Of a tuner that was taken over, the other values are still ours to put back. */
+	bpf_untake(&s->host, instance->pub.netns_cookie, step->owner.tuner);
 	memcpy(restore.value, entry->initial, sizeof(restore.value));
 	supervisor_order(s, instance, BPFTUNE_RESTORE, &restore, sizeof(restore));
 }

@@ -81,6 +81,8 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 	}
 	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
 		manual_found(s, instance, &owner, report->to);
+	else if (supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
+		bpf_untake(&s->host, instance->pub.netns_cookie, report->tuner);
 }
 
 static void send_verdict(struct supervisor *s, struct instance *instance, const struct bpftune_report *report, bool granted)
@@ -176,8 +178,11 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 		log_change(s, instance, &change, ledger_last(entry)->scenario, "");
 	else if (report->error == -ESTALE)
 		manual_found(s, instance, &owner, report->to);
-	else if (!(report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner)))
-		say_failed(s, instance, report); /* else the event that tells who took it is on its way */
+	else if (report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner))
+		/* The event that tells who took it is on its way, or was lost: then the value tells. */
+		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
+	else
+		say_failed(s, instance, report);
 	rollback_outcome(s, instance, report);
 }
 

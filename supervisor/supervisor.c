@@ -143,10 +143,25 @@ static void stop(struct supervisor *s, int signal)
 		return;
 	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
 	s->stopping = true; /* from now on no intent is granted */
-	if (s->options.rollback)
+	if (s->options.rollback && !s->options.dry_run)
 		rollback_start(s, NULL, false, stop_workers, s);
 	else
 		stop_workers(s, NULL);
+}
+
+void supervisor_open_control(struct supervisor *s)
+{
+	int err;
+
+	if (s->stopping)
+		return;
+	ring_buffer__consume(s->ring);
+	err = control_start(s);
+	if (!err)
+		return;
+	fprintf(stderr, "bpftune: cannot listen on %s/control.sock: %s\n", s->options.run_dir, strerror(-err));
+	s->status = EXIT_FAILED;
+	stop(s, SIGTERM);
 }
 
 static void on_signal(uv_signal_t *handle, int signal)
@@ -328,8 +343,6 @@ static int start(struct supervisor *s)
 	if (!err)
 		doing = "read the events", err = watch_ring(s);
 	if (!err)
-		doing = "listen on the control socket", err = control_start(s);
-	if (!err)
 		doing = "watch the network namespaces", err = watch_start(s);
 	if (!err)
 		doing = "look after the ledger", err = watch_prune(s);
@@ -375,7 +388,7 @@ int supervisor_run(const struct options *options)
 	struct supervisor s = { .options = *options, .host.cgroup_fd = -1, .watch.mounts_fd = -1 };
 	_cleanup_close_ int lock_fd = -1;
 	pid_t other = 0;
-	int err, status;
+	int err;
 
 	if (geteuid() != 0) {
 		fprintf(stderr, "bpftune: cannot run: not root (use sudo)\n");
@@ -399,9 +412,9 @@ int supervisor_run(const struct options *options)
 	}
 	s.loop.data = &s;
 	s.started_ms = uv_now(&s.loop);
-	status = start(&s);
-	if (!status)
+	s.status = start(&s);
+	if (!s.status)
 		uv_run(&s.loop, UV_RUN_DEFAULT);
 	end(&s);
-	return status;
+	return s.status;
 }

@@ -52,6 +52,7 @@ struct supervisor {
 	struct counters counters;
 	uint64_t started_ms; /* uv_now() */
 	bool stopping;
+	int status; /* the exit status */
 };
 
 /* `bpftune run`: an exit status. */
@@ -74,6 +75,12 @@ void supervisor_set_gate(struct supervisor *s, const struct instance *instance);
 /* An order to the instance's worker; it waits for READY if need be. */
 void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
 		      size_t size);
+
+/*
+ * Takes what has been sighted so far, then listens on the control socket: what is asked about from then on is
+ * what there is. Ends the supervisor if it cannot.
+ */
+void supervisor_open_control(struct supervisor *s);
 
 /* The instance is let go: its namespace is forgotten and its stream ends. */
 void supervisor_forget(struct supervisor *s, struct instance *instance);

@@ -347,12 +347,12 @@ static void visit(int netns_fd)
  * A child that enters each namespace, opens a socket there, and never comes back: to watch.bpf.c that is
  * a sighting like any other, with the cookie that no file shows.
  */
-static int send_scout(const struct scan *scan, const struct known_process *processes)
+static pid_t send_scout(const struct scan *scan, const struct known_process *processes)
 {
 	pid_t pid = child_fork();
 
 	if (pid)
-		return pid < 0 ? -errno : 0;
+		return pid < 0 ? -errno : pid;
 	for (const struct known_process *p = processes; p; p = p->hh.next)
 		visit(nsfs_open_pid(p->pid, p->inode));
 	for (size_t i = 0; i < scan->n_mounts; i++)
@@ -374,10 +374,21 @@ static int find_existing(struct supervisor *s)
 
 	if (!err)
 		err = nsfs_each_mount(found_mount, &scan);
-	if (!err)
-		err = send_scout(&scan, s->watch.processes);
+	if (!err) {
+		s->watch.scout = send_scout(&scan, s->watch.processes);
+		err = s->watch.scout < 0 ? s->watch.scout : 0;
+	}
 	scan_free(&scan);
 	return err;
+}
+
+bool watch_scouted(struct supervisor *s, pid_t pid)
+{
+	bool of_the_start = pid == s->watch.scout;
+
+	if (of_the_start)
+		s->watch.scout = 0;
+	return of_the_start;
 }
 
 /* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */

@@ -3,6 +3,7 @@
 #ifndef BPFTUNE_SUPERVISOR_WATCH_H
 #define BPFTUNE_SUPERVISOR_WATCH_H
 
+#include <stdbool.h>
 #include <uthash.h>
 #include <uv.h>
 
@@ -29,12 +30,16 @@ struct watch {
 	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */
 	struct instance *due_first, *due_last; /* young instances, oldest first */
 	struct known_process *processes;       /* one a namespace, of the scan at start */
+	pid_t scout;         /* of the start: what exists is sighted when it has ended; 0: it has */
 	uint64_t scanned_ms; /* when /proc was last read as a last resort */
 };
 
 /* Starts watching, sends out the scout for what exists. 0 or -errno. */
 int watch_start(struct supervisor *s);
 void watch_stop(struct supervisor *s);
+
+/* A child that is no worker has ended: true when that was the scout of the start. */
+bool watch_scouted(struct supervisor *s, pid_t pid);
 
 /* One of watch.bpf.c's events. */
 void watch_event(struct supervisor *s, const struct bpftune_event *event);

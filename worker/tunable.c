@@ -142,6 +142,8 @@ static int propose(struct worker *worker, unsigned int index, const char *value,
 	if (!strcmp(tunable->value, value))
 		return -EALREADY;
 	intent = &tunable->intent;
+	if (worker->dry_run && !strcmp(intent->from, tunable->value) && !strcmp(intent->to, value))
+		return -EALREADY; /* said already */
 	*intent = report_on(engine, worker->dry_run ? BPFTUNE_WOULD : BPFTUNE_INTENT, index);
 	intent->scenario = scenario;
 	intent->event_ns = cause ? cause->time_ns : 0;

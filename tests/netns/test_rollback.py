@@ -122,7 +122,6 @@ def test_what_someone_else_set_is_left(world, noticed):
     assert values(world.one)[theirs] == now[theirs]
 
 
-@pytest.mark.xfail(reason="a rollback leaves all of a tuner that is manual")
 @pytest.mark.parametrize("noticed", [True, False])
 def test_the_tuners_other_values_are_put_back(world, noticed):
     initial = values(world.one)
