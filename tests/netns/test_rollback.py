@@ -106,7 +106,8 @@ def set_by_someone_else(world, noticed):
     if not noticed:
         run("ip", "-n", world.one.name, "ntable", "change", "name", "arp_cache", "dev", "lo", "queue", 33)
         return QUEUE, TTL
-    world.one.write(TTL, str(int(world.one.sysctl(TTL)) % 50 + 50))     # neither what it is nor what it was
+    ledger = world.supervisor.tunable(world.one.name, TTL)
+    world.one.write(TTL, next(value for value in ("97", "98", "99") if value not in (ledger["initial"], ledger["current"])))
     wait_for(lambda: world.supervisor.is_manual(world.one.name, "poke"), 2, "the tuner to step aside")
     return TTL, QUEUE
 
