@@ -67,7 +67,7 @@ def test_two_containers_at_once(lab, world):
     """Each has its own log and, as its load differs, its own value."""
     supervisor = world.supervisor
     slow, fast = (lab.container("netns", name, SMALL_WMEM) for name in ("bt-slow", "bt-fast"))
-    flows = [lab.path(slow, world.far, 1).start(4, "-b", "20M"), lab.path(fast, world.far, 2).start(4, "-b", "400M")]
+    flows = [lab.path(slow, world.far, 1).start(6, "-b", "20M"), lab.path(fast, world.far, 2).start(6, "-b", "400M")]
     for flow in flows:
         flow.finish()
 
