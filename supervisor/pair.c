@@ -307,7 +307,7 @@ static void set_name(const struct supervisor *s, struct instance *instance, cons
 
 	log_escape(name, apart, sizeof(apart) - 32);
 	for (other = s->registry.by_id; other; other = other->by_id.next)
-		if (other != instance && !strcmp(other->pub.name, apart)) {
+		if (other != instance && other->child.state != CHILD_RETIRING && !strcmp(other->pub.name, apart)) {
 			snprintf(apart + strlen(apart), 32, "@%llu", (unsigned long long)instance->pub.id);
 			break;
 		}
@@ -470,7 +470,8 @@ static void move(struct supervisor *s, struct instance *instance, const char *pa
 		return;
 	take_cgroup(s, instance, path);
 	supervisor_log(s, instance, LOG_INFO, "is in cgroup %s now", instance->pub.cgroup_path);
-	child_step(s, instance, CHILD_WANTED);
+	if (uv_now(&s->loop) - instance->sighted_ms >= WATCH_YOUNG_MS)
+		child_step(s, instance, CHILD_WANTED); /* a container: worth a worker if it has none */
 }
 
 void pair_again(struct supervisor *s)

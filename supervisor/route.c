@@ -10,10 +10,14 @@
 #include "supervisor/rollback.h"
 #include "supervisor/supervisor.h"
 
+/* A container's program sees all sockets of its cgroup, also those of a namespace made inside: not its own. */
 static struct instance *instance_of(const struct supervisor *s, const struct bpftune_event *event)
 {
-	return event->instance ? instance_by_id(&s->registry, event->instance) :
-				 instance_by_cookie(&s->registry, event->netns_cookie);
+	struct instance *instance = event->instance ? instance_by_id(&s->registry, event->instance) : NULL;
+
+	if ((event->instance && !instance) || (instance && instance->pub.netns_cookie == event->netns_cookie))
+		return instance;
+	return instance_by_cookie(&s->registry, event->netns_cookie);
 }
 
 static void to_tuner(struct supervisor *s, const struct bpftune_event *event)

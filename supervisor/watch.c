@@ -58,6 +58,20 @@ static void settle_shared(struct supervisor *s, struct instance *instance)
 	close_fdp(&netns_fd);
 }
 
+/* A container whose set-up took long was taken for one that shares the host's namespace. */
+static void settle_claim(struct supervisor *s, pid_t pid)
+{
+	struct instance *instance = s->registry.by_id;
+	char path[PAIR_PATH_BYTES];
+
+	if (!pair_find_cgroup(pid, path, sizeof(path)))
+		return;
+	while (instance && !(instance->pub.shares_netns && !strcmp(instance->pub.cgroup_path, path)))
+		instance = instance->by_id.next;
+	if (instance)
+		settle_shared(s, instance);
+}
+
 static bool same_cgroup(pid_t a, pid_t b)
 {
 	char path_a[PAIR_PATH_BYTES], path_b[PAIR_PATH_BYTES];
@@ -76,9 +90,14 @@ static void settle_in(struct supervisor *s, struct instance *instance)
 		return;
 	}
 	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
-	if (netns_fd < 0 && last_pid)
+	if (netns_fd < 0 && last_pid) {
 		instance->pid = last_pid;
-	if (pair_instance(s, instance, instance->pid))
+		netns_fd = nsfs_open_pid(last_pid, instance->pub.netns_inode);
+	}
+	if (netns_fd >= 0)
+		settle_claim(s, instance->pid);
+	/* Who was seen in it may have looked in only, and its cgroup is another. */
+	if (pair_instance(s, instance, netns_fd < 0 ? 0 : instance->pid))
 		child_step(s, instance, CHILD_WANTED);
 	else
 		moved(s, instance); /* these two may be gone, or only look in: what of its other tasks? */
