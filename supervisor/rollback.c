@@ -13,7 +13,7 @@ struct step {
 	uint64_t instance;
 	struct bpftune_owner owner;
 	uint64_t changed_us;
-	bool sent, done;
+	bool sent, again, done; /* again: sent a second time */
 };
 
 struct rollback {
@@ -272,6 +272,16 @@ static struct step *find_step(struct rollback *rollback, const struct instance *
 	return NULL;
 }
 
+/* Another value of the same tuner was found to be somebody else's in between: that took the tuner, not this value. */
+static bool may_try_again(const struct rollback *rollback, struct step *step, const struct instance *instance,
+			  const struct bpftune_report *report)
+{
+	if (report->error != -EPERM || step->again || entry_of(rollback->s, instance, step)->foreign)
+		return false;
+	step->again = true;
+	return true;
+}
+
 void rollback_outcome(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
 	struct rollback *rollback, *next;
@@ -281,7 +291,7 @@ void rollback_outcome(struct supervisor *s, struct instance *instance, const str
 
 		if (!step)
 			continue;
-		if (!step->sent)
+		if (!step->sent || may_try_again(rollback, step, instance, report))
 			send_step(rollback, step);
 		else if (report->error)
 			leave(rollback, step,

@@ -86,8 +86,8 @@ static void test_events(void **state)
 		bool routed;
 	} cases[] = {
 		{ "by cookie", { .netns_cookie = 101 }, true },
-		{ "by instance", { .instance = 1 }, true },
-		{ "by instance, not by its cookie", { .instance = 1, .netns_cookie = 999 }, true },
+		{ "by instance", { .instance = 1, .netns_cookie = 101 }, true },
+		{ "in a namespace made inside it", { .instance = 1, .netns_cookie = 999 }, false },
 		{ "unknown cookie", { .netns_cookie = 102 }, false },
 		{ "no cookie", { .netns_cookie = 0 }, false },
 		{ "unknown instance", { .instance = 2, .netns_cookie = 101 }, false },
