@@ -54,8 +54,7 @@ static void forget_parents_signals(void)
 {
 	sigset_t none;
 
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+	signal(SIGCHLD, SIG_DFL); /* it and the next two are all that the supervisor handles */
 	/* A terminal's ^C, or a service manager's TERM to the whole group, is for the supervisor: its end of
 	 * file is what ends a worker, in order. */
 	signal(SIGINT, SIG_IGN);
