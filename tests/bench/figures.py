@@ -124,7 +124,11 @@ class Trace:
         self.mount = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-trace-"))
         run("mount", "-t", "tracefs", "tracefs", self.mount)
         self.directory = self.mount / "instances" / self.mount.name
-        self.directory.mkdir()
+        try:
+            self.directory.mkdir()
+        except BaseException:
+            self.remove()
+            raise
 
     def set(self, name, value):
         (self.directory / name).write_text(value)
@@ -154,7 +158,8 @@ class Trace:
         return {pid: (*forked[pid], ready[pid]) for pid in forked if pid in ready}
 
     def remove(self):
-        self.directory.rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.rmdir()
         run("umount", self.mount)
         self.mount.rmdir()
 

@@ -17,7 +17,7 @@ import pytest
 from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_in, is_ready, wait_for_instance)
 from lab import AMPLE, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, maximum, run, sysctl_path, wait_for
 
-CROWD = int(os.environ.get("CROWD", "20"))      # containers that come and go
+CROWD = int(os.environ.get("CROWD", "50"))      # containers that come and go
 
 
 @pytest.fixture(scope="module")
