@@ -11,6 +11,7 @@
 
 #include "ipc/cleanup.h"
 #include "supervisor/route.h"
+#include "supervisor/scan.h"
 #include "supervisor/supervisor.h"
 #include "worker/worker.h"
 
@@ -281,14 +282,17 @@ static bool has_room(struct supervisor *s, struct instance *instance)
 	return room;
 }
 
-/* A worker has gone: there may be room for one that had none. */
-static void serve_unserved(struct supervisor *s)
+/* A worker has gone from that cgroup: there is room for one that had none, there or, if all was full, anywhere. */
+static void serve_unserved(struct supervisor *s, uint64_t cgroup_id)
 {
+	bool was_full = HASH_CNT(by_id, s->registry.by_id) >= CHILD_WORKERS_MAX;
 	struct instance *instance, *next;
 
 	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		if (instance->unserved && instance->child.state == CHILD_NONE)
-			child_step(s, instance, CHILD_WANTED);
+		if (instance->unserved && instance->child.state == CHILD_NONE &&
+		    (was_full || instance->pub.cgroup_id == cgroup_id) &&
+		    child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
+			return;
 }
 
 static void do_fork(struct supervisor *s, struct instance *instance)
@@ -408,9 +412,10 @@ void child_reap(struct supervisor *s)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct instance *instance = instance_of(s, pid);
+		uint64_t cgroup_id;
 
 		if (!instance) {
-			if (watch_scouted(s, pid))
+			if (scan_ended(s, pid))
 				supervisor_open_control(s);
 			continue;
 		}
@@ -420,7 +425,8 @@ void child_reap(struct supervisor *s)
 		instance->child.pid = 0;
 		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
+		cgroup_id = instance->pub.cgroup_id;
 		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
-			serve_unserved(s);
+			serve_unserved(s, cgroup_id);
 	}
 }

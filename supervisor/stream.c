@@ -13,8 +13,9 @@
 static void stream_free(struct streams *streams, struct stream *stream)
 {
 	HASH_DEL(streams->by_instance, stream);
-	for (size_t i = 0; i < STREAM_RECORDS; i++)
+	for (size_t i = 0; i < stream->capacity; i++)
 		free(stream->records[i]);
+	free(stream->records);
 	free(stream->name);
 	free(stream);
 }
@@ -36,7 +37,7 @@ static struct stream *stream_get(struct streams *streams, const struct log_recor
 
 static struct log_record *newest(const struct stream *stream)
 {
-	return stream->n ? stream->records[(stream->n - 1) % STREAM_RECORDS] : NULL;
+	return stream->n ? stream->records[(stream->n - 1) % stream->capacity] : NULL;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -51,10 +52,32 @@ static bool says_the_same(const struct log_record *a, const struct log_record *b
 	       same_text(a->to, b->to);
 }
 
+/* Most streams stay short, and each worker's fork has a copy. */
+static bool make_room(struct stream *stream)
+{
+	size_t capacity = stream->capacity ? 2 * stream->capacity : 4;
+	struct log_record **records;
+
+	if (stream->n < stream->capacity || stream->capacity == STREAM_RECORDS)
+		return true;
+	records = realloc(stream->records, capacity * sizeof(*records));
+	if (!records)
+		return false;
+	memset(records + stream->capacity, 0, (capacity - stream->capacity) * sizeof(*records));
+	stream->records = records;
+	stream->capacity = capacity;
+	return true;
+}
+
 static void keep(struct streams *streams, struct stream *stream, struct log_record *record, uint64_t now_us)
 {
-	struct log_record **slot = &stream->records[stream->n++ % STREAM_RECORDS];
+	struct log_record **slot;
 
+	if (!make_room(stream)) {
+		free(record);
+		return;
+	}
+	slot = &stream->records[stream->n++ % stream->capacity];
 	record->time_us = now_us;
 	record->seq = ++streams->seq;
 	free(*slot);
@@ -163,7 +186,7 @@ int streams_read(const struct streams *streams, uint64_t instance, size_t n,
 	if (!records)
 		return -ENOMEM;
 	for (const struct stream *stream = streams->by_instance; stream; stream = stream->hh.next)
-		for (size_t i = 0; i < STREAM_RECORDS && (!instance || stream->instance == instance); i++)
+		for (size_t i = 0; i < stream->capacity && (!instance || stream->instance == instance); i++)
 			if (stream->records[i])
 				records[have++] = stream->records[i];
 	qsort(records, have, sizeof(*records), by_seq);

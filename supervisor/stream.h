@@ -15,8 +15,9 @@
 struct stream {
 	uint64_t instance;
 	char *name; /* for an operator who asks after it has ended */
-	struct log_record *records[STREAM_RECORDS];
-	uint64_t n; /* ever taken; the newest is at (n - 1) % STREAM_RECORDS */
+	struct log_record **records; /* a ring of `capacity`, which doubles up to STREAM_RECORDS */
+	size_t capacity;
+	uint64_t n; /* ever taken; the newest is at (n - 1) % capacity */
 	uint64_t ended; /* order of ending; 0: alive */
 	unsigned int repeated; /* times that the newest record came again and was not kept */
 	UT_hash_handle hh;

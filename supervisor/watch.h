@@ -38,8 +38,8 @@ struct watch {
 int watch_start(struct supervisor *s);
 void watch_stop(struct supervisor *s);
 
-/* A child that is no worker has ended: true when that was the scout of the start. */
-bool watch_scouted(struct supervisor *s, pid_t pid);
+/* A task of the host's namespace in a container's cgroup: maybe a container that shares the namespace. */
+void watch_sight_shared(struct supervisor *s, pid_t pid);
 
 /* One of watch.bpf.c's events. */
 void watch_event(struct supervisor *s, const struct bpftune_event *event);
