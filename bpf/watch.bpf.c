@@ -60,19 +60,28 @@ struct {
 	__type(value, __u64); /* when it was told */
 } moves SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct rate_key);
+	__type(value, __u64);
+} writes SEC(".maps");
+
 #define MOVES_MIN_NS (100 * NSEC_PER_MSEC)
+#define WRITES_MIN_NS (100 * NSEC_PER_MSEC) /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;
 
-static __always_inline void tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
+static __always_inline _Bool tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
 {
 	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
 
 	if (!event)
-		return;
+		return 0;
 	event->pid = pid;
 	((struct bpftune_sighting *)event->payload)->inode = inode;
 	bpf_ringbuf_submit(event, 0);
+	return 1;
 }
 
 static __always_inline struct watch_netns *sight(struct task_struct *task, __u64 *ret_cookie)
@@ -92,8 +101,9 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 	}
 	fresh.net = (__u64)net;
 	fresh.inode = BPF_CORE_READ(net, ns.inum);
-	if (!bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST))
-		tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode);
+	if (!bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST) &&
+	    !tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode))
+		bpf_map_delete_elem(&netns, &cookie); /* the ring is full: the next task tells */
 	return NULL;
 }
 
@@ -226,7 +236,7 @@ static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_net
 	known->left = 0;
 	/* A freed struct net may be another's by now: cookies are never used twice. */
 	if (BPF_CORE_READ(net, net_cookie) != *cookie || netns_references(net) <= own_users)
-		tell(*cookie, BPFTUNE_NETNS_UNUSED, 0, known->inode);
+		tell(*cookie, BPFTUNE_NETNS_UNUSED, own_users, known->inode);
 	return 0;
 }
 
@@ -264,6 +274,10 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	bpf_sysctl_get_current_value(ctx, current_value, sizeof(current_value));
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
 	if (same_value(written.value, current_value))
+		return;
+	struct rate_key key = { .netns_cookie = who->netns_cookie, .instance = owner->tuner, .scenario = owner->tunable };
+
+	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && bpf_map_lookup_elem(&taken, who))
 		return;
 	bpf_map_update_elem(&taken, who, &one, BPF_ANY);
 	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);

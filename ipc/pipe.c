@@ -45,6 +45,9 @@ int record_write(int fd, const void *record, size_t size)
 
 static bool replaces(const struct bpftune_event *newer, const struct bpftune_event *older)
 {
+	if (newer->tuner == BPFTUNE_FROM_SUPERVISOR) /* reading twice is no more than reading once */
+		return older->tuner == newer->tuner && newer->scenario == BPFTUNE_READ && older->scenario == BPFTUNE_READ &&
+		       !memcmp(newer->payload, older->payload, sizeof(struct bpftune_owner));
 	return newer->tuner != BPFTUNE_FROM_SUPERVISOR && newer->tuner == older->tuner &&
 	       newer->scenario == older->scenario && newer->instance == older->instance &&
 	       newer->asker == older->asker;
@@ -75,6 +78,16 @@ enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune
 		return EVENT_LOST;
 	queue->events[queue->n++] = *event;
 	return EVENT_QUEUED;
+}
+
+void event_queue_drop_orders(struct event_queue *queue)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < queue->n; i++)
+		if (queue->events[i].tuner != BPFTUNE_FROM_SUPERVISOR)
+			queue->events[kept++] = queue->events[i];
+	queue->n = kept;
 }
 
 int event_queue_flush(struct event_queue *queue, int fd)

@@ -49,6 +49,9 @@ enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune
 /* Writes what the pipe takes, oldest first. 0: empty now; -EAGAIN: some are left; or -errno of write(2). */
 int event_queue_flush(struct event_queue *queue, int fd);
 
+/* The worker that the orders were for is gone; events are its successor's. */
+void event_queue_drop_orders(struct event_queue *queue);
+
 void event_queue_clear(struct event_queue *queue);
 
 #endif

@@ -264,7 +264,12 @@ static int load_what_works(struct bpftune_host *host, uint16_t number,
 		programs++;
 	}
 	host->trial = NULL;
-	return refused && refused < programs ? open_and_load(host, arg) : whole;
+	if (refused && refused < programs)
+		whole = open_and_load(host, arg);
+	for (size_t i = 0; whole && i < host->n_hooks; i++)
+		if (host->hooks[i].tuner == number && !host->hooks[i].error)
+			host->hooks[i].error = whole;
+	return whole;
 }
 
 static int load_tuner(struct bpftune_host *host, const void *arg)

@@ -425,6 +425,7 @@ void child_reap(struct supervisor *s)
 		instance->child.pid = 0;
 		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
+		event_queue_drop_orders(&instance->child.queue);
 		cgroup_id = instance->pub.cgroup_id;
 		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
 			serve_unserved(s, cgroup_id);

@@ -158,9 +158,9 @@ static void print_tunable(json_t *tunable)
 	json_int_t changes = number_of(tunable, "changes");
 
 	if (!changes)
-		printf("      %-20.20s %s\n", text_of(tunable, "name"), text_of(tunable, "current"));
+		printf("      %-28.28s %s\n", text_of(tunable, "name"), text_of(tunable, "current"));
 	else
-		printf("      %-20.20s %.24s -> %.24s  %lld %s\n", text_of(tunable, "name"), text_of(tunable, "initial"),
+		printf("      %-28.28s %.24s -> %.24s  %lld %s\n", text_of(tunable, "name"), text_of(tunable, "initial"),
 		       text_of(tunable, "current"), (long long)changes, changes == 1 ? "change" : "changes");
 }
 
@@ -352,7 +352,7 @@ static void print_plan(json_t *plan)
 	json_array_foreach(plan, i, item)
 		if (*text_of(item, "why") || !*text_of(item, "command"))
 			printf("# %s in %s stays %s: %s\n", text_of(item, "tunable"), text_of(item, "container"),
-			       text_of(item, "from"), *text_of(item, "why") ? text_of(item, "why") : "no sysctl");
+			       text_of(item, "from"), *text_of(item, "why") ? text_of(item, "why") : "no sysctl(8) line reaches it");
 		else
 			printf("%s  # %s: now %s\n", text_of(item, "command"), text_of(item, "container"), text_of(item, "from"));
 }

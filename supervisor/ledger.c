@@ -185,7 +185,8 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 
 	if (!entry)
 		return LEDGER_SAME;
-	if (!entry->initial[0] || entry->renew) {
+	if (!entry->known || entry->renew) {
+		entry->known = true;
 		PUT(entry->initial, value);
 		news = LEDGER_FIRST;
 	} else if (entry->intended && strcmp(value, entry->intent.from)) {
@@ -209,10 +210,15 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 	struct ledger_row *intent;
 	int err;
 
-	if (!entry || !entry->initial[0])
+	if (!entry || !entry->known)
 		return -EINVAL;
 	if (entry->intended)
 		return -EBUSY;
+	if (!entry->on_disk) { /* it could not be written when it was read */
+		err = ledger_file_entry(ledger, entry);
+		if (err)
+			return err;
+	}
 	intent = &entry->intent;
 	intent->time_us = realtime_us();
 	PUT(intent->from, change->from);
@@ -314,8 +320,9 @@ static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 	struct ledger_entry *entry = tunable ? entry_get(ledger, netns_cookie, tunable) : NULL;
 	json_t *changes;
 
-	if (!entry || !initial || !*initial)
+	if (!entry || !initial)
 		return false;
+	entry->known = entry->on_disk = true;
 	PUT(entry->initial, initial);
 	PUT(entry->current, text_of(line, "current"));
 	entry->renew = json_is_true(json_object_get(line, "renew"));

@@ -23,7 +23,7 @@
 #define LEDGER_SCENARIOS_MAX 8
 #define LEDGER_ROWS_MAX 64
 #define LEDGER_LINE_MAX 4096
-#define LEDGER_FILE_MAX (16 * 1024 * 1024)
+#define LEDGER_FILE_MAX (256 * 1024 * 1024)
 #define LEDGER_ROLLBACK "rollback" /* the scenario of a value put back */
 
 enum tuner_state { TUNER_ACTIVE, TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF };
@@ -51,6 +51,8 @@ struct ledger_entry {
 	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
 	struct ledger_row *rows; /* the last LEDGER_ROWS_MAX changes, oldest first; the entry's own */
 	size_t n_rows;
+	bool known;    /* the initial value was read; it may be "" */
+	bool on_disk;  /* the file has a line of it */
 	bool foreign;  /* somebody else wrote `current` */
 	bool renew;    /* the next value read is the new initial one */
 	bool intended; /* `intent` is granted, its outcome not known yet */

@@ -181,9 +181,12 @@ static int append(struct ledger *ledger, json_t *line)
 	return 0;
 }
 
-int ledger_file_entry(struct ledger *ledger, const struct ledger_entry *entry)
+int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry)
 {
-	return append(ledger, entry_json(entry));
+	int err = append(ledger, entry_json(entry));
+
+	entry->on_disk = entry->on_disk || !err;
+	return err;
 }
 
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry)

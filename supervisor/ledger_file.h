@@ -11,7 +11,7 @@
 json_t *ledger_file_parse(const char *line, size_t n);
 
 /* Each appends one line. -errno of write(2); what could not be written was complained of. */
-int ledger_file_entry(struct ledger *ledger, const struct ledger_entry *entry);
+int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry);
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry);
 int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row);
 int ledger_file_state(struct ledger *ledger, const struct ledger_state *state);

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "ipc/cleanup.h"
+#include "supervisor/nsfs.h"
 #include "supervisor/pair.h"
 #include "supervisor/supervisor.h"
 #include "worker/sysctl.h"
@@ -52,6 +54,15 @@ static bool is_known(const struct supervisor *s, const struct bpftune_owner *own
 	return owner->tuner < s->plugins.n && owner->tunable < s->plugins.tuners[owner->tuner]->n_tunables;
 }
 
+/* Maybe too young to have its name yet. */
+static void name_it(struct supervisor *s, struct instance *instance)
+{
+	int fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
+
+	pair_instance(s, instance, fd < 0 ? 0 : instance->pid); /* that pid may be another's by now */
+	close_fdp(&fd);
+}
+
 void manual_written(struct supervisor *s, const struct bpftune_event *event)
 {
 	const struct bpftune_written *written = (const struct bpftune_written *)event->payload;
@@ -75,11 +86,12 @@ void manual_written(struct supervisor *s, const struct bpftune_event *event)
 			bpf_untake(&s->host, event->netns_cookie, written->owner.tuner);
 		return;
 	}
-	if (instance->child.state == CHILD_NONE)
-		pair_instance(s, instance, instance->pid); /* maybe too young to have its name yet */
+	if (instance->child.state == CHILD_NONE && supervisor_tuner_state(s, instance, written->owner.tuner) != TUNER_MANUAL)
+		name_it(s, instance);
 	snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
 	take_over(s, instance, &written->owner, value, by);
-	supervisor_order(s, instance, BPFTUNE_READ, &written->owner, sizeof(written->owner));
+	if (instance->child.state != CHILD_NONE) /* else its start will read it */
+		supervisor_order(s, instance, BPFTUNE_READ, &written->owner, sizeof(written->owner));
 }
 
 void manual_found(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner, const char *value)

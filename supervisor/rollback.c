@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <utlist.h>
 
 #include "supervisor/supervisor.h"
@@ -113,8 +114,11 @@ json_t *rollback_plan(struct supervisor *s, const struct instance *only)
 		if (instance->pub.id != INSTANCE_HOST && instance->child.pid)
 			snprintf(enter, sizeof(enter), "nsenter -t %d -n ", instance->child.pid);
 		snprintf(command, sizeof(command), "%ssysctl -w %s='%s'", enter, tunable->name, entry->initial);
-		json_object_set_new(item, "command",
-				    tunable->kind == BPFTUNE_SYSCTL ? json_string(command) : json_null());
+		/* Without a process in the namespace the command would be the host's. */
+		bool reachable = instance->pub.id == INSTANCE_HOST || instance->child.pid;
+
+		json_object_set_new(item, "command", tunable->kind == BPFTUNE_SYSCTL && reachable ?
+					     json_string(command) : json_null());
 		json_array_append_new(plan, item);
 	}
 	free(steps);
@@ -159,6 +163,9 @@ static void leave(struct rollback *rollback, struct step *step, const char *why)
 	const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
 	const struct ledger_entry *entry = instance ? entry_of(rollback->s, instance, step) : NULL;
 
+	if (entry)
+		supervisor_log(rollback->s, instance, LOG_NOTICE, "rollback leaves %s at %s: %s",
+			       tunable_of(rollback->s, step)->name, entry->current, why);
 	if (entry)
 		end_step(rollback, step, rollback->left,
 			 row(instance, tunable_of(rollback->s, step)->name, entry->current, entry->initial, why));

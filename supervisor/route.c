@@ -77,7 +77,7 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 	const struct bpftune_tunable *tunable = tunable_of(s, report);
 
-	if (!tunable)
+	if (!tunable || instance->pub.shares_netns)
 		return;
 	if (report->error) {
 		ledger_outcome(&s->ledger, instance->pub.netns_cookie, tunable->name, report->error, NULL);
@@ -99,7 +99,9 @@ static void send_verdict(struct supervisor *s, struct instance *instance, const 
 static void on_intent(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
 	const struct bpftune_tunable *tunable = tunable_of(s, report);
-	bool allowed = tunable && !s->stopping && *scenario_of(s, report) &&
+	bool its_own = tunable && !instance->pub.shares_netns &&
+		       (tunable->scope == BPFTUNE_SCOPE_NETNS || instance->pub.id == INSTANCE_HOST);
+	bool allowed = its_own && !s->stopping && *scenario_of(s, report) &&
 		       supervisor_tuner_state(s, instance, report->tuner) == TUNER_ACTIVE;
 
 	send_verdict(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){

@@ -94,9 +94,9 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 {
 	uint64_t id = instance->pub.id;
 
+	rollback_drop(s, id);
 	if (!s->stopping && !instance->pub.shares_netns)
 		ledger_gone(&s->ledger, instance->pub.netns_cookie);
-	rollback_drop(s, id);
 	watch_drop(s, instance);
 	if (!instance->pub.shares_netns)
 		bpf_forget(&s->host, instance->pub.netns_cookie);
@@ -108,14 +108,19 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 }
 
 #define PRUNE_MS 5000
+#define PRUNE_ENTRIES 16384
+#define EVENTS_AT_ONCE 256
 
 /* --- the loop's callbacks ----------------------------------------------------------------------- */
 
 static int on_ring_event(void *arg, void *data, size_t size)
 {
+	struct supervisor *s = arg;
+
 	if (size == sizeof(struct bpftune_event))
-		route_event(arg, data);
-	return 0;
+		route_event(s, data);
+	/* Whoever fills the ring as fast as we empty it must not keep us from all else. */
+	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
 }
 
 static void on_ring(uv_poll_t *poll, int status, int events)
@@ -123,7 +128,8 @@ static void on_ring(uv_poll_t *poll, int status, int events)
 	struct supervisor *s = poll->data;
 
 	(void)status, (void)events;
-	ring_buffer__consume(s->ring);
+	s->taken_at_once = 0;
+	ring_buffer__consume(s->ring); /* the poll is level-triggered: what is left comes next */
 }
 
 static void stop_workers(void *arg, json_t *rolled_back)
@@ -155,6 +161,7 @@ void supervisor_open_control(struct supervisor *s)
 
 	if (s->stopping)
 		return;
+	s->taken_at_once = 0;
 	ring_buffer__consume(s->ring);
 	err = control_start(s);
 	if (!err)
@@ -285,7 +292,9 @@ static void on_prune(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
-	ledger_prune(&s->ledger, lives, s);
+	/* Cookies are never used again: an old entry does no harm, and its namespace may be held by a descriptor only. */
+	if (HASH_COUNT(s->ledger.entries) > PRUNE_ENTRIES)
+		ledger_prune(&s->ledger, lives, s);
 }
 
 static int watch_prune(struct supervisor *s)

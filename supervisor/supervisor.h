@@ -41,6 +41,7 @@ struct supervisor {
 	uv_poll_t ring_poll;
 	uv_timer_t prune; /* once, when what lives has been sighted */
 	struct ring_buffer *ring;
+	unsigned int taken_at_once; /* from the ring in this turn of the loop */
 	struct bpftune_host host;
 	struct plugins plugins;
 	struct registry registry;

@@ -234,7 +234,10 @@ static void strayed(struct supervisor *s, const struct bpftune_event *event)
 static void on_sweep(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
-	int err = bpf_sweep(&s->host);
+	int err;
+
+	child_reap(s); /* a dead worker's reference is not there to be discounted */
+	err = bpf_sweep(&s->host);
 
 	if (err)
 		supervisor_log(s, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
@@ -254,6 +257,7 @@ static void on_slow(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
+	child_reap(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);
 	else
@@ -262,12 +266,17 @@ static void on_slow(uv_timer_t *timer)
 
 static void unused(struct supervisor *s, const struct bpftune_event *event)
 {
-	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
+	struct instance *instance;
 
+	child_reap(s);
+	instance = instance_by_cookie(&s->registry, event->netns_cookie);
 	if (!instance) {
 		bpf_forget(&s->host, event->netns_cookie);
 		return;
 	}
+	/* Our worker was discounted, but has died: the reference that was left is somebody else's. */
+	if (event->pid && instance->child.state != CHILD_READY && instance->child.state != CHILD_RETIRING)
+		return;
 	if (instance->pub.id != INSTANCE_HOST)
 		child_step(s, instance, CHILD_UNUSED);
 }

@@ -559,12 +559,25 @@ static void test_damaged(void **state)
 }
 
 /* Whole lines with a right checksum that say what cannot be. */
+/* As net.ipv4.ip_local_reserved_ports is by default. */
+static void test_empty_value_is_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	struct ledger *ledger = &fixture->ledger;
+
+	assert_int_equal(ledger_value(ledger, 7, "a.x", ""), LEDGER_FIRST);
+	assert_int_equal(reopen(fixture), 0);
+	assert_int_equal(fixture->complaints, 0);
+	assert_int_equal(ledger_value(ledger, 7, "a.x", ""), LEDGER_SAME);
+	assert_int_equal(ledger_value(ledger, 7, "a.x", "1"), LEDGER_FOREIGN);
+	assert_string_equal(ledger_find(ledger, 7, "a.x")->initial, "");
+}
+
 static void test_nonsense(void **state)
 {
 	static const char *const lines[] = {
 		"[]", "{}", "{\"kind\":\"entry\"}", "{\"kind\":\"dance\",\"netns\":7}", "{\"kind\":1,\"netns\":7}",
 		"{\"kind\":\"entry\",\"netns\":\"7\",\"tunable\":\"a.x\",\"initial\":\"1\",\"current\":\"1\"}",
-		"{\"kind\":\"entry\",\"netns\":7,\"tunable\":\"a.x\",\"initial\":\"\",\"current\":\"1\"}",
 		"{\"kind\":\"entry\",\"netns\":7,\"tunable\":\"\",\"initial\":\"1\",\"current\":\"1\"}",
 		"{\"kind\":\"intent\",\"netns\":9,\"tunable\":\"a.x\",\"from\":\"1\",\"to\":\"2\",\"scenario\":\"near\"}",
 		"{\"kind\":\"change\",\"netns\":9,\"tunable\":\"a.x\",\"from\":\"1\",\"to\":\"2\",\"scenario\":\"near\"}",
@@ -809,6 +822,7 @@ int main(void)
 		on_a_ledger(test_reopen),
 		on_a_ledger(test_torn),
 		on_a_ledger(test_damaged),
+		on_a_ledger(test_empty_value_is_kept),
 		on_a_ledger(test_nonsense),
 		on_a_ledger(test_other_heads),
 		on_a_ledger(test_not_a_file),
