@@ -68,7 +68,7 @@ struct {
 } writes SEC(".maps");
 
 #define MOVES_MIN_NS (100 * NSEC_PER_MSEC)
-#define WRITES_MIN_NS (100 * NSEC_PER_MSEC) /* per tunable, once its tuner is taken */
+#define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;
 

@@ -22,6 +22,7 @@ struct instance {
 	struct bpf_link **links; /* programs attached to its cgroup; its own */
 	size_t n_links;
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
+	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
 	bool unserved;       /* wants a worker, and there is no room for one */
 	pid_t pid;           /* a task that was seen in it; may have ended */
 	uint64_t sighted_ms; /* uv_now() */

@@ -12,6 +12,8 @@
 #include "supervisor/supervisor.h"
 #include "worker/sysctl.h"
 
+#define SAY_AGAIN_MS 100
+
 /* As the kernel will show it: single blanks, no newline. It may be any bytes, as nobody has checked it yet. */
 static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
 {
@@ -32,11 +34,18 @@ static void take_over(struct supervisor *s, struct instance *instance, const str
 {
 	const struct bpftune_tuner *tuner = s->plugins.tuners[owner->tuner];
 	const char *tunable = tuner->tunables[owner->tunable].name;
+	const struct ledger_state *was = ledger_get_state(&s->ledger, instance->pub.netns_cookie, tuner->name);
+	/* Who writes one value after the other gets a line every now and then. */
+	bool said = was && was->state == TUNER_MANUAL && !strncmp(was->why, tunable, strlen(tunable)) &&
+		    uv_now(&s->loop) - instance->manual_said_ms < SAY_AGAIN_MS;
 	char why[LEDGER_WHY_BYTES];
 
 	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by);
 	ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value);
 	supervisor_set_tuner_state(s, instance, owner->tuner, TUNER_MANUAL, why);
+	if (said)
+		return;
+	instance->manual_said_ms = uv_now(&s->loop);
 	streams_log(&s->streams, &(struct log_record){
 		.instance = instance->pub.id,
 		.severity = LOG_NOTICE,
