@@ -113,6 +113,14 @@ static void log_sentence(const struct log_record *record, char *ret_line, size_t
 		snprintf(ret_line, size, "%s%s%s", tuner, colon, text);
 }
 
+uint64_t log_realtime_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
+}
+
 static void log_time(const struct log_record *record, char ret_text[48])
 {
 	time_t seconds = record->time_us / 1000000;

@@ -24,6 +24,9 @@ enum log_sink {
 	LOG_SINK_JOURNAL, /* systemd's native protocol, with BPFTUNE_* fields */
 };
 
+/* CLOCK_REALTIME in microseconds. */
+uint64_t log_realtime_us(void);
+
 /* A copy in one allocation, to be free()d; its strings are escaped. NULL: no memory. */
 struct log_record *log_record_new(const struct log_record *fields);
 

@@ -41,7 +41,7 @@ struct event_queue {
 	size_t n, capacity;
 };
 
-enum event_fate { EVENT_SENT, EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST };
+enum event_fate { EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST };
 
 /* Never blocks; -ENOMEM counts as EVENT_LOST. */
 enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event);

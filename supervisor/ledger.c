@@ -5,18 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/log.h"
 #include "supervisor/ledger_file.h"
-
-static uint64_t realtime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
-}
 
 /* Fits, or is cut: fixed sizes, always ended. */
 static void put(char *to, size_t size, const char *from)
@@ -220,7 +211,7 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 			return err;
 	}
 	intent = &entry->intent;
-	intent->time_us = realtime_us();
+	intent->time_us = log_realtime_us();
 	PUT(intent->from, change->from);
 	PUT(intent->to, change->to);
 	PUT(intent->tuner, change->tuner);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/cleanup.h"
 
@@ -105,19 +104,11 @@ static void say_repeated(struct streams *streams, struct stream *stream, uint64_
 		keep(streams, stream, note, now_us);
 }
 
-static uint64_t realtime_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * 1000000ULL + now.tv_nsec / 1000;
-}
-
 void streams_log(struct streams *streams, const struct log_record *fields)
 {
 	struct stream *stream = stream_get(streams, fields);
 	struct log_record *record = log_record_new(fields);
-	uint64_t now_us = realtime_us();
+	uint64_t now_us = log_realtime_us();
 
 	if (!stream || !record) {
 		free(record);
@@ -146,7 +137,7 @@ void streams_end(struct streams *streams, uint64_t instance)
 	if (!stream)
 		return;
 	if (stream->repeated)
-		say_repeated(streams, stream, realtime_us());
+		say_repeated(streams, stream, log_realtime_us());
 	stream->ended = ++streams->endings;
 	HASH_ITER(hh, streams->by_instance, stream, next) {
 		if (!stream->ended)
