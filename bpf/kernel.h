@@ -77,8 +77,18 @@ struct proto {
 	long *sysctl_mem; /* pages: low, pressure, high; global for TCP */
 };
 
+struct in6_addr {
+	union {
+		__u32 u6_addr32[4];
+	} in6_u;
+};
+
 struct sock_common {
+	__u32 skc_daddr; /* it, skc_dport and skc_num: members of anonymous unions there */
+	__u16 skc_dport;
+	__u16 skc_num; /* local port, in host order */
 	unsigned short skc_family;
+	struct in6_addr skc_v6_daddr;
 	possible_net_t skc_net;
 	struct proto *skc_prot;
 };
