@@ -91,4 +91,23 @@ struct bpftune_gate {
 	__u32 own_users;  /* references to the namespace that are our worker's: 0 or 1 */
 };
 
+/*
+ * What a tuner's own BPF programs are to do about something, as its worker decided. Bytes that are not
+ * used are zero; a value of zeros takes it back.
+ */
+struct bpftune_verdict {
+	__u8 key[32]; /* about what: the tuner's own encoding */
+	__u8 value[24];
+};
+
+/*
+ * The key of a tuner's map `verdicts` (an LRU hash), whose value is a verdict's. The supervisor fills in whose
+ * it is: `instance` is 0 but for a container in the host's namespace.
+ */
+struct bpftune_verdict_key {
+	__u64 netns_cookie;
+	__u64 instance;
+	__u8 key[32];
+};
+
 #endif

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <limits.h>
 
+#include "ipc/event.h"
+
 #define BPFTUNE_VALUE_BYTES 64 /* three ints of ten digits fit; so does an algorithm's name */
 #define BPFTUNE_TEXT_BYTES 352
 
@@ -20,6 +22,8 @@ enum bpftune_report_kind {
 	BPFTUNE_WOULD,     /* an intent that a dry run keeps to itself */
 	BPFTUNE_REQUEST,   /* asks the host's worker: `text` holds an event's payload */
 	BPFTUNE_LOG,       /* something to tell: `text` */
+	BPFTUNE_LEARNT,    /* `text` about `from` */
+	BPFTUNE_VERDICT,   /* the same, and `to` holds a struct bpftune_verdict for the tuner's BPF programs */
 };
 
 struct bpftune_report {
@@ -37,6 +41,7 @@ struct bpftune_report {
 };
 
 _Static_assert(sizeof(struct bpftune_report) == 512, "the pipes carry 512-byte reports");
+_Static_assert(sizeof(struct bpftune_verdict) < BPFTUNE_VALUE_BYTES, "a verdict fits a value");
 _Static_assert(sizeof(struct bpftune_report) <= PIPE_BUF, "a write must be atomic");
 
 #endif

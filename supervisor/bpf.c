@@ -177,10 +177,16 @@ static void attach(struct bpftune_host *host, struct bpf_program *program)
 
 int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
 {
+	const struct bpf_map *verdicts = bpf_object__find_map_by_name(object, "verdicts");
 	struct bpf_object **objects;
 	struct bpf_program *program;
 	int err;
 
+	if (verdicts && (bpf_map__key_size(verdicts) != sizeof(struct bpftune_verdict_key) ||
+			 bpf_map__value_size(verdicts) != sizeof(((struct bpftune_verdict *)0)->value))) {
+		bpf_object__close(object);
+		return -EINVAL;
+	}
 	err = prepare(host, object);
 	if (!err)
 		err = bpf_object__load(object);
@@ -195,6 +201,8 @@ int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
 	}
 	host->objects = objects;
 	host->objects[host->n_objects++] = object;
+	if (host->loading < BPFTUNE_TUNERS_MAX && verdicts)
+		host->verdict_fds[host->loading] = bpf_map__fd(verdicts);
 	bpf_object__for_each_program(program, object)
 		if (is_hook(program))
 			attach(host, program);
@@ -445,6 +453,18 @@ void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner
 	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
 
 	bpf_map_delete_elem(host->taken_fd, &key);
+}
+
+int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
+		    const struct bpftune_verdict *verdict)
+{
+	static const uint8_t zeros[sizeof(verdict->value)];
+
+	if (!host->verdict_fds[tuner])
+		return -ENOENT;
+	if (!memcmp(verdict->value, zeros, sizeof(zeros)))
+		return bpf_map_delete_elem(host->verdict_fds[tuner], key);
+	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
 }
 
 uint64_t bpf_lost(const struct bpftune_host *host)

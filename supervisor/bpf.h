@@ -36,6 +36,7 @@ struct bpftune_host {
 	struct hook *hooks;
 	size_t n_hooks;
 	uint16_t n_tuners;
+	int verdict_fds[BPFTUNE_TUNERS_MAX]; /* map `verdicts` of each tuner; 0: none */
 	uint16_t loading;              /* whose object bpftune_host_load() is given */
 	const char *trial;             /* only this program, and only to see whether it loads */
 	int sweep_fd;                  /* program to test-run */
@@ -89,6 +90,10 @@ void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours);
 bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+
+/* For the tuner's programs to find, or, with a value of zeros, no more: 0; -ENOENT: it looks for none. */
+int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
+		    const struct bpftune_verdict *verdict);
 
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);

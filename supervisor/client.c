@@ -175,6 +175,15 @@ static void print_reproduction(json_t *tunable)
 	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
 }
 
+static void print_learnt(json_t *learnt)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(learnt, i, item)
+		printf("      %s: %s: %s\n", text_of(item, "tuner"), text_of(item, "about"), text_of(item, "text"));
+}
+
 static void print_instance(json_t *instance, bool whole)
 {
 	json_t *worker = json_object_get(instance, "worker"), *pid = json_object_get(worker, "pid"), *item;
@@ -205,6 +214,8 @@ static void print_instance(json_t *instance, bool whole)
 		if (whole && number_of(item, "changes"))
 			print_reproduction(item);
 	}
+	if (whole)
+		print_learnt(json_object_get(instance, "learnt"));
 }
 
 static void print_refused(const char *owner, json_t *hooks)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "supervisor/bpf.h"
+#include "supervisor/learnt.h"
 
 static struct instance *make(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
 {
@@ -60,6 +61,7 @@ void instance_free(struct registry *registry, struct instance *instance)
 		HASH_DELETE(by_cookie, registry->by_cookie, instance);
 	HASH_DELETE(by_id, registry->by_id, instance);
 	event_queue_clear(&instance->child.queue);
+	learnt_free(&instance->learnt);
 	bpf_detach_container(&instance->links, &instance->n_links);
 	free(instance->container_id);
 	free(instance->pod_uid);

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 struct bpf_link;
+struct learnt;
 
 #include "supervisor/child.h"
 #include "tuners/tuner.h"
@@ -21,6 +22,7 @@ struct instance {
 	const char *pod_qos;
 	struct bpf_link **links; /* programs attached to its cgroup; its own */
 	size_t n_links;
+	struct learnt *learnt; /* what its tuners told, oldest first */
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
 	bool unserved;       /* wants a worker, and there is no room for one */

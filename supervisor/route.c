@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/learnt.h"
 #include "supervisor/manual.h"
 #include "supervisor/rollback.h"
 #include "supervisor/supervisor.h"
@@ -89,7 +90,7 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 		bpf_untake(&s->host, instance->pub.netns_cookie, report->tuner);
 }
 
-static void send_verdict(struct supervisor *s, struct instance *instance, const struct bpftune_report *report, bool granted)
+static void send_answer(struct supervisor *s, struct instance *instance, const struct bpftune_report *report, bool granted)
 {
 	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 
@@ -104,7 +105,7 @@ static void on_intent(struct supervisor *s, struct instance *instance, const str
 	bool allowed = its_own && !s->stopping && *scenario_of(s, report) &&
 		       supervisor_tuner_state(s, instance, report->tuner) == TUNER_ACTIVE;
 
-	send_verdict(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){
+	send_answer(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){
 		.netns_cookie = instance->pub.netns_cookie,
 		.container = instance->pub.name,
 		.tuner = s->plugins.tuners[report->tuner]->name,
@@ -223,10 +224,37 @@ static void on_log(struct supervisor *s, struct instance *instance, const struct
 	});
 }
 
+static void on_learnt(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
+{
+	struct learnt_key key = { .tuner = report->tuner };
+	struct bpftune_verdict verdict;
+	char text[sizeof(report->from) + sizeof(report->text) + 16];
+
+	if (report->tuner >= s->plugins.n || !report->from[0]) {
+		s->counters.unknown_reports++;
+		return;
+	}
+	if (supervisor_tuner_state(s, instance, report->tuner) != TUNER_ACTIVE)
+		return;
+	log_escape(report->from, key.about, sizeof(key.about));
+	memcpy(&verdict, report->to, sizeof(verdict));
+	if (!learnt_put(s->options.dry_run ? NULL : &s->host, instance, &key, report->text,
+			report->kind == BPFTUNE_VERDICT ? &verdict : NULL))
+		return;
+	snprintf(text, sizeof(text), "%s%s: %s", s->options.dry_run ? "would decide: " : "", key.about, report->text);
+	streams_log(&s->streams, &(struct log_record){
+		.instance = instance->pub.id,
+		.severity = LOG_NOTICE,
+		.container = instance->pub.name,
+		.tuner = s->plugins.tuners[report->tuner]->name,
+		.text = text,
+	});
+}
+
 static void (*const handlers[])(struct supervisor *s, struct instance *instance, const struct bpftune_report *report) = {
 	[BPFTUNE_READY] = on_ready,   [BPFTUNE_VALUE] = on_value, [BPFTUNE_INTENT] = on_intent,
 	[BPFTUNE_CHANGE] = on_change, [BPFTUNE_WOULD] = on_would, [BPFTUNE_REQUEST] = on_request,
-	[BPFTUNE_LOG] = on_log,
+	[BPFTUNE_LOG] = on_log,	      [BPFTUNE_LEARNT] = on_learnt, [BPFTUNE_VERDICT] = on_learnt,
 };
 
 void route_report(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)

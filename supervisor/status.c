@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "supervisor/learnt.h"
 #include "supervisor/supervisor.h"
 
 static json_t *optional(const char *text)
@@ -91,11 +92,21 @@ static json_t *tunables_json(const struct supervisor *s, const struct instance *
 	return tunables;
 }
 
+static json_t *learnt_json(const struct supervisor *s, const struct instance *instance)
+{
+	json_t *learnt = json_array();
+
+	for (const struct learnt *row = instance->learnt; row; row = row->hh.next)
+		json_array_append_new(learnt, json_pack("{s:s s:s s:s}", "tuner", s->plugins.tuners[row->key.tuner]->name,
+							"about", row->key.about, "text", row->text));
+	return learnt;
+}
+
 static json_t *instance_json(const struct supervisor *s, const struct instance *instance)
 {
 	const struct child *child = &instance->child;
 
-	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o}",
+	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o s:o}",
 			 "id", (json_int_t)instance->pub.id, "name", instance->pub.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
 			 "pod_uid", optional(instance->pod_uid), "pod_qos", optional(instance->pod_qos),
@@ -104,7 +115,8 @@ static json_t *instance_json(const struct supervisor *s, const struct instance *
 			 "cgroup", "path", instance->pub.cgroup_path, "id", (json_int_t)instance->pub.cgroup_id,
 			 "worker", "pid", child->pid ? json_integer(child->pid) : json_null(),
 			 "state", child_state_name(child->state), "restarts", (int)child->restarts,
-			 "tuners", instance_tuners_json(s, instance), "tunables", tunables_json(s, instance));
+			 "tuners", instance_tuners_json(s, instance), "tunables", tunables_json(s, instance),
+			 "learnt", learnt_json(s, instance));
 }
 
 json_t *status_json(const struct supervisor *s, const struct instance *only)

@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "ipc/cleanup.h"
+#include "supervisor/learnt.h"
 #include "supervisor/rollback.h"
 #include "supervisor/route.h"
 #include "supervisor/summary.h"
@@ -98,6 +99,7 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 	if (!s->stopping && !instance->pub.shares_netns)
 		ledger_gone(&s->ledger, instance->pub.netns_cookie);
 	watch_drop(s, instance);
+	learnt_take_back(&s->host, instance);
 	if (!instance->pub.shares_netns)
 		bpf_forget(&s->host, instance->pub.netns_cookie);
 	instance_free(&s->registry, instance);

@@ -89,8 +89,8 @@ struct bpftune_tuner {
 /*
  * Loads an opened object with the shared maps (`events`, `gates`, `lost`) in place, then attaches each
  * program by its section: raw_tp/..., cgroup/..., sockops; one whose name ends in _container is attached to
- * the cgroup of each container, with its instance id in the CGROUP_STORAGE map `instance_ids`. Takes `object`, also on error. A program
- * that the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
+ * the cgroup of each container, with its instance id in the CGROUP_STORAGE map `instance_ids`. A map `verdicts`
+ * (struct bpftune_verdict_key) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
  * 0, or -errno when nothing could be loaded.
  */
 BPFTUNE_API int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object);
@@ -123,6 +123,15 @@ BPFTUNE_API int bpftune_propose_text(struct bpftune *b, unsigned int tunable, co
  * is the host's worker already.
  */
 BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *event);
+
+/*
+ * What the running tuner has learnt about something (a remote host, a port): `status` shows it as "about: text".
+ * The newest text replaces the older one; a tuner has 64 in an instance, and the one least recently told
+ * goes. `verdict`, or NULL, is put where the tuner's BPF programs find it; a new one is logged. A dry run
+ * puts none there. 0; -EINVAL: nothing to tell about.
+ */
+BPFTUNE_API int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict,
+			       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)

@@ -234,7 +234,7 @@ static void carry_out(const struct worker *worker, const struct bpftune_tunable 
 	send_report(worker, change);
 }
 
-void tunable_verdict(struct worker *worker, const struct bpftune_owner *owner, bool granted)
+void tunable_answer(struct worker *worker, const struct bpftune_owner *owner, bool granted)
 {
 	const struct bpftune_tunable *what;
 	struct engine *engine;
@@ -269,6 +269,24 @@ void tunable_read(struct worker *worker, const struct bpftune_owner *owner)
 
 	if (find(worker, owner, &engine, &what))
 		report_value(worker, engine, owner->tunable);
+}
+
+int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict, const char *format, ...)
+{
+	struct bpftune_report report = report_on(self->running, verdict ? BPFTUNE_VERDICT : BPFTUNE_LEARNT, 0);
+	va_list args;
+
+	(void)b;
+	if (!*about)
+		return -EINVAL;
+	snprintf(report.from, sizeof(report.from), "%s", about);
+	if (verdict)
+		memcpy(report.to, verdict, sizeof(*verdict));
+	va_start(args, format);
+	vsnprintf(report.text, sizeof(report.text), format, args);
+	va_end(args);
+	send_report(self, &report);
+	return 0;
 }
 
 void bpftune_log(struct bpftune *b, int severity, const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one write path: propose -> check -> intent to the supervisor's ledger -> its verdict -> write ->
+ * The one write path: propose -> check -> intent to the supervisor's ledger -> its answer -> write ->
  * read back -> report.
  */
 #ifndef BPFTUNE_WORKER_TUNABLE_H
@@ -13,7 +13,7 @@
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
 	struct bpftune_report intent;    /* while `pending` */
-	bool pending;                    /* an intent waits for its verdict */
+	bool pending;                    /* an intent waits for its answer */
 };
 
 /* A tuner at work in this worker. */
@@ -41,8 +41,8 @@ void tunable_set_worker(struct worker *worker);
 /* Reads all tunables of the engine that this instance has, and reports each value. */
 void tunable_read_all(struct worker *worker, struct engine *engine);
 
-/* The supervisor's verdict on an intent: carries it out, or forgets it. */
-void tunable_verdict(struct worker *worker, const struct bpftune_owner *owner, bool granted);
+/* The supervisor's answer to an intent: carries it out, or forgets it. */
+void tunable_answer(struct worker *worker, const struct bpftune_owner *owner, bool granted);
 
 /* Reads one tunable again and reports its value. */
 void tunable_read(struct worker *worker, const struct bpftune_owner *owner);

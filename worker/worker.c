@@ -86,7 +86,7 @@ static void take_order(struct worker *worker, const struct bpftune_event *event)
 	switch (event->scenario) {
 	case BPFTUNE_GRANT:
 	case BPFTUNE_REFUSE:
-		tunable_verdict(worker, owner, event->scenario == BPFTUNE_GRANT);
+		tunable_answer(worker, owner, event->scenario == BPFTUNE_GRANT);
 		break;
 	case BPFTUNE_READ:
 		tunable_read(worker, owner);

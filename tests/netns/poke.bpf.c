@@ -22,6 +22,13 @@ struct {
 	__type(value, __u64);
 } lost SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct bpftune_verdict_key);
+	__type(value, __u8[24]);
+} verdicts SEC(".maps");
+
 const volatile __u16 tuner;
 
 SEC("raw_tp/sched_process_exec")
@@ -29,7 +36,9 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u64 cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie);
+	struct bpftune_verdict_key key = { .netns_cookie = cookie };
 	struct bpftune_event *event;
+	__u8 *verdict;
 	char comm[16] = {};
 	__u16 scenario;
 
@@ -42,8 +51,11 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 	if (tuner_is_off(&gates, cookie, tuner))
 		return 0;
 	event = event_reserve(&events, &lost, cookie, tuner, scenario);
-	if (event)
-		bpf_ringbuf_submit(event, 0);
+	if (!event)
+		return 0;
+	verdict = bpf_map_lookup_elem(&verdicts, &key);
+	event->payload[0] = verdict ? *verdict : 0;
+	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 

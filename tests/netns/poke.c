@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A tuner for tests: it proposes what the kernel takes and what it does not, when it is told to. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -55,6 +56,9 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_NEGATIVE] = SCENARIO("negative"),
 	[POKE_CHATTER] = SCENARIO("chatter"),
 	[POKE_REPEAT] = SCENARIO("repeat"),
+	[POKE_LEARN] = SCENARIO("learn"),
+	[POKE_TELL] = SCENARIO("tell"),
+	[POKE_LEARN_MANY] = SCENARIO("learn_many"),
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -83,6 +87,17 @@ static int propose(struct bpftune *b, const struct bpftune_event *event)
 	return bpftune_propose(b, tunable, value, event->scenario, event, "poked");
 }
 
+static void learn(struct bpftune *b, unsigned int key, unsigned int value)
+{
+	struct bpftune_verdict verdict = { 0 };
+	char about[32];
+
+	snprintf(about, sizeof(about), "poke %u", key);
+	verdict.key[0] = key;
+	verdict.value[0] = value;
+	bpftune_learnt(b, about, &verdict, "is %u", value);
+}
+
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
 	int err = 0;
@@ -103,6 +118,16 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	case POKE_REPEAT:
 		for (int i = 0; i < 15; i++)
 			bpftune_log(b, LOG_INFO, "the same");
+		break;
+	case POKE_LEARN: /* the payload is the verdict that there is */
+		learn(b, 0, (event->payload[0] + 1) % 4);
+		break;
+	case POKE_LEARN_MANY:
+		for (int i = 1; i <= 64; i++)
+			learn(b, i, 1);
+		break;
+	case POKE_TELL:
+		bpftune_log(b, LOG_INFO, "the program finds %u", event->payload[0]);
 		break;
 	default:
 		err = propose(b, event);

@@ -18,6 +18,9 @@ enum poke {
 	POKE_NEGATIVE,       /* by netlink, a number that it has no room for */
 	POKE_CHATTER,        /* many log records */
 	POKE_REPEAT,         /* the same one again and again */
+	POKE_LEARN,          /* a text, and a verdict: one more each time */
+	POKE_TELL,           /* what verdict the BPF program finds */
+	POKE_LEARN_MANY,     /* more than are kept */
 	N_POKES
 };
 

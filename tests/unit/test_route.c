@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/learnt.h"
 #include "supervisor/route.h"
 #include "supervisor/supervisor.h"
 
@@ -278,6 +279,43 @@ static void test_requests(void **state)
 	instance_free(&fixture->s.registry, asker);
 }
 
+/* Bounded for each tuner; the least recently told goes; only another verdict is news. */
+static void test_learnt(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report report = { .kind = BPFTUNE_VERDICT, .text = "is so\n" };
+	struct bpftune_verdict verdict = { .value = { 1 } };
+	struct learnt_key first = { .about = "about 0" };
+	const struct learnt *newest;
+
+	for (int i = 0; i < LEARNT_MAX; i++) {
+		snprintf(report.from, sizeof(report.from), "about %d", i);
+		route_report(&fixture->s, fixture->instance, &report);
+	}
+	assert_false(learnt_put(NULL, fixture->instance, &first, "told again", NULL));
+	assert_true(learnt_put(NULL, fixture->instance, &first, "decided", &verdict));
+	assert_false(learnt_put(NULL, fixture->instance, &first, "as before", &verdict));
+	strcpy(report.from, "one more");
+	route_report(&fixture->s, fixture->instance, &report);
+	assert_int_equal(HASH_COUNT(fixture->instance->learnt), LEARNT_MAX);
+	assert_string_equal(fixture->instance->learnt->key.about, "about 2");
+	newest = ELMT_FROM_HH(fixture->instance->learnt->hh.tbl, fixture->instance->learnt->hh.tbl->tail);
+	assert_string_equal(newest->key.about, "one more");
+	assert_string_equal(newest->text, "is so\\x0a");
+
+	report.tuner = 1; /* there is none */
+	route_report(&fixture->s, fixture->instance, &report);
+	report.tuner = 0;
+	report.from[0] = '\0';
+	route_report(&fixture->s, fixture->instance, &report);
+	assert_int_equal(fixture->s.counters.unknown_reports, 2);
+	supervisor_set_tuner_state(&fixture->s, fixture->instance, 0, TUNER_PAUSED, NULL);
+	strcpy(report.from, "too late");
+	route_report(&fixture->s, fixture->instance, &report);
+	assert_string_equal(newest->key.about, "one more");
+	assert_int_equal(HASH_COUNT(fixture->instance->learnt), LEARNT_MAX);
+}
+
 /* The host's instance may be the first to go at the end. */
 static void test_request_without_host(void **state)
 {
@@ -305,6 +343,7 @@ int main(void)
 		on_a_supervisor(test_outcomes),
 		on_a_supervisor(test_stale_outcome),
 		on_a_supervisor(test_requests),
+		on_a_supervisor(test_learnt),
 		on_a_supervisor(test_request_without_host),
 	};
 

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What tuners learn is shown for each container, and what they decide reaches their programs, there only."""
+from lab import pokes, said, wait_for
+
+
+def learnt(supervisor, container):
+    return {row["about"]: row["text"] for row in supervisor.instance(container.name)["learnt"] if row["tuner"] == "poke"}
+
+
+def learn(supervisor, container, text):
+    container.poke("learn")
+    wait_for(lambda: learnt(supervisor, container).get("poke 0") == text, 2, f"'{text}' in {container.name}")
+
+
+def test_verdict(lab):
+    """Each 'learn' decides one more than the program finds; zero takes it back."""
+    one, other = lab.container("netns", "bt-learn"), lab.container("runc", "bt-learns-not")
+    supervisor = lab.supervisor(tuners=pokes())
+    supervisor.ready(one.name, other.name)
+    for number in 1, 2:
+        learn(supervisor, one, f"is {number}")
+        assert said(supervisor, one.name, f"poke 0: is {number}")["tuner"] == "poke"
+    for container, number in (one, 2), (other, 0):
+        container.poke("tell")
+        said(supervisor, container.name, f"the program finds {number}")
+    assert not learnt(supervisor, other)
+    assert "poke: poke 0: is 2\n" in supervisor.cli("status", one.name).stdout
+    learn(supervisor, one, "is 3")
+    learn(supervisor, one, "is 0")
+    one.poke("tell")
+    said(supervisor, one.name, "the program finds 0")
+
+
+def test_bounded(lab):
+    """64 are kept, the newest ones; what goes is taken back from the program."""
+    container = lab.container("netns", "bt-learn")
+    supervisor = lab.supervisor(tuners=pokes())
+    supervisor.ready(container.name)
+    learn(supervisor, container, "is 1")
+    container.poke("learn_many")
+    wait_for(lambda: "poke 64" in learnt(supervisor, container), 2, "the last of many")
+    assert list(learnt(supervisor, container)) == [f"poke {number}" for number in range(1, 65)]
+    container.poke("tell")
+    said(supervisor, container.name, "the program finds 0")
+
+
+def test_dry_run(lab):
+    container = lab.container("netns", "bt-learn")
+    supervisor = lab.supervisor("--dry-run", tuners=pokes())
+    supervisor.ready(container.name)
+    learn(supervisor, container, "is 1")
+    said(supervisor, container.name, "would decide: poke 0: is 1")
+    container.poke("tell")
+    said(supervisor, container.name, "the program finds 0")
