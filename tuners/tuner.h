@@ -133,6 +133,19 @@ BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *e
 BPFTUNE_API int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict,
 			       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/* One counter of /proc/net/snmp or /proc/net/netstat: { "TcpExt", "ListenOverflows" }. */
+struct bpftune_counter {
+	const char *group, *name;
+	uint64_t value; /* -1 of the kernel's is UINT64_MAX */
+	bool found;     /* a kernel may not have it: then `value` stays as it was */
+};
+
+/*
+ * Reads counters of the worker's own namespace. It opens two files: for a tick, not for each event. 0, -errno of
+ * fopen(3), or -EBADMSG when a file is not what it should be.
+ */
+BPFTUNE_API int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n);
+
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/procnet.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/cleanup.h"
+
+#define BLANKS " \n"
+
+/* A whole decimal number, maybe negative (Tcp: MaxConn is -1). */
+static int parse(const char *text, size_t length, uint64_t *ret_value)
+{
+	bool negative = length && *text == '-';
+	uint64_t value = 0;
+
+	if (length == negative)
+		return -EBADMSG;
+	for (size_t i = negative; i < length; i++) {
+		if (text[i] < '0' || text[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, text[i] - '0', &value))
+			return -EBADMSG;
+	}
+	*ret_value = negative ? -value : value;
+	return 0;
+}
+
+static bool is(const char *wanted, const char *text, size_t length)
+{
+	return strlen(wanted) == length && !memcmp(wanted, text, length);
+}
+
+static void take(struct bpftune_counter *counters, size_t n, const char *group, size_t group_length, const char *name,
+		 size_t name_length, uint64_t value)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is(counters[i].name, name, name_length) && is(counters[i].group, group, group_length)) {
+			counters[i].value = value;
+			counters[i].found = true;
+		}
+}
+
+int procnet_pair(const char *names, const char *values, struct bpftune_counter *counters, size_t n)
+{
+	size_t group_length = strcspn(names, ":" BLANKS), name_length, value_length;
+	const char *group = names;
+	uint64_t value;
+
+	if (!group_length || strncmp(names, values, group_length + 1) || names[group_length] != ':')
+		return -EBADMSG;
+	names += group_length + 1;
+	values += group_length + 1;
+	for (;;) {
+		names += strspn(names, BLANKS);
+		values += strspn(values, BLANKS);
+		name_length = strcspn(names, BLANKS);
+		value_length = strcspn(values, BLANKS);
+		if (!name_length && !value_length)
+			return 0;
+		if (!name_length || parse(values, value_length, &value) < 0)
+			return -EBADMSG;
+		take(counters, n, group, group_length, names, name_length, value);
+		names += name_length;
+		values += value_length;
+	}
+}
+
+int procnet_read(FILE *file, struct bpftune_counter *counters, size_t n)
+{
+	_cleanup_free_ char *names = NULL, *values = NULL;
+	size_t names_size = 0, values_size = 0;
+	int err = 0;
+
+	while (!err && getline(&names, &names_size, file) > 0)
+		err = getline(&values, &values_size, file) > 0 ? procnet_pair(names, values, counters, n) : -EBADMSG;
+	return err;
+}
+
+int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
+{
+	static const char *const paths[] = { "/proc/self/net/snmp", "/proc/self/net/netstat" };
+	int err = 0;
+
+	(void)b;
+	for (size_t i = 0; i < n; i++)
+		counters[i].found = false;
+	for (size_t i = 0; i < ARRAY_SIZE(paths) && !err; i++) {
+		_cleanup_fclose_ FILE *file = fopen(paths[i], "re");
+
+		err = file ? procnet_read(file, counters, n) : -errno;
+	}
+	return err;
+}
