@@ -145,10 +145,35 @@ static void stop_workers(void *arg, json_t *rolled_back)
 		child_step(s, instance, CHILD_STOP);
 }
 
+#define NOTIFY_RETRY_MS 100
+
+/* To the service manager: first that we are ready, until it has taken that; then that the loop goes round. */
+static void tell_manager(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+	unsigned int workers = 0;
+	char lines[128];
+
+	if (s->notify.fd < 0)
+		return;
+	for (const struct instance *i = s->registry.by_id; i; i = i->by_id.next)
+		workers += i->child.state == CHILD_READY;
+	snprintf(lines, sizeof(lines), "%s\nSTATUS=instances: %u, workers: %u", s->said_ready ? "WATCHDOG=1" : "READY=1",
+		 HASH_CNT(by_id, s->registry.by_id), workers);
+	if (notify_send(&s->notify, lines) == -EAGAIN) {
+		uv_timer_start(timer, tell_manager, NOTIFY_RETRY_MS, 0);
+		return;
+	}
+	s->said_ready = true;
+	if (s->notify.watchdog_ms)
+		uv_timer_start(timer, tell_manager, s->notify.watchdog_ms, 0);
+}
+
 static void stop(struct supervisor *s, int signal)
 {
 	if (s->stopping)
 		return;
+	notify_send(&s->notify, "STOPPING=1");
 	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
 	s->stopping = true; /* from now on no intent is granted */
 	if (s->options.rollback && !s->options.dry_run)
@@ -166,8 +191,10 @@ void supervisor_open_control(struct supervisor *s)
 	s->taken_at_once = 0;
 	ring_buffer__consume(s->ring);
 	err = control_start(s);
-	if (!err)
+	if (!err) {
+		tell_manager(&s->notify_due);
 		return;
+	}
 	fprintf(stderr, "bpftune: cannot listen on %s/control.sock: %s\n", s->options.run_dir, strerror(-err));
 	s->status = EXIT_FAILED;
 	stop(s, SIGTERM);
@@ -382,6 +409,7 @@ static void end(struct supervisor *s)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	close_if_open((uv_handle_t *)&s->ring_poll);
 	close_if_open((uv_handle_t *)&s->prune);
+	close_if_open((uv_handle_t *)&s->notify_due);
 	while (uv_run(&s->loop, UV_RUN_NOWAIT))
 		;
 	ring_buffer__free(s->ring);
@@ -391,6 +419,7 @@ static void end(struct supervisor *s)
 	plugins_close(&s->plugins);
 	ledger_close(&s->ledger);
 	streams_free(&s->streams);
+	notify_close(&s->notify);
 	uv_loop_close(&s->loop);
 }
 
@@ -423,6 +452,9 @@ int supervisor_run(const struct options *options)
 	}
 	s.loop.data = &s;
 	s.started_ms = uv_now(&s.loop);
+	uv_timer_init(&s.loop, &s.notify_due);
+	s.notify_due.data = &s;
+	notify_open(&s.notify);
 	s.status = start(&s);
 	if (!s.status)
 		uv_run(&s.loop, UV_RUN_DEFAULT);

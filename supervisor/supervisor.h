@@ -10,6 +10,7 @@
 #include "supervisor/control.h"
 #include "supervisor/instance.h"
 #include "supervisor/ledger.h"
+#include "supervisor/notify.h"
 #include "supervisor/plugin.h"
 #include "supervisor/stream.h"
 #include "supervisor/watch.h"
@@ -40,6 +41,9 @@ struct supervisor {
 	uv_signal_t signals[3]; /* TERM, INT, CHLD */
 	uv_poll_t ring_poll;
 	uv_timer_t prune; /* once, when what lives has been sighted */
+	struct notify notify;
+	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
+	bool said_ready;
 	struct ring_buffer *ring;
 	unsigned int taken_at_once; /* from the ring in this turn of the loop */
 	struct bpftune_host host;
