@@ -105,19 +105,25 @@ def named_namespaces(number):
             run("ip", "netns", "del", name, check=False)
 
 
+def wait_for_named(supervisor, names):
+    """Their instances."""
+    def found():
+        instances = supervisor.instances()
+        return all(name in instances for name in names) and [instances[name] for name in names]
+    return wait_for(found, 60, f"{len(names)} instances")
+
+
 def wait_for_workers(supervisor, number, deadline=120):
     """Asks nothing meanwhile: what the supervisor writes to between two forks, each worker keeps a copy of."""
     wait_for(lambda: supervisor.stderr().count(" is ready") >= number, deadline, f"{number} workers")
     return [instance["worker"]["pid"] for instance in supervisor.status()["instances"] if instance["worker"]["pid"]]
 
 
-# --- the time from fork to READY ------------------------------------------------------------------
+# --- what the kernel's trace tells ----------------------------------------------------------------
 
 class Trace:
-    """When the supervisor asked for each fork and had it, and when each worker last reported, by the kernel's trace.
-
-    A worker's last report at its start is READY, and at rest it has nothing to say.
-    """
+    """A tracefs instance of our own, with a filter (or none) for each event, on CLOCK_MONOTONIC."""
+    EVENTS = {}
     LINE = re.compile(r"-(\d+)\s+\[\d+\]\s+\S+\s+(\d+\.\d+): (\w+)(.*)")
 
     def __init__(self):
@@ -136,19 +142,38 @@ class Trace:
     def start(self):
         self.set("trace_clock", "mono")
         self.set("buffer_size_kb", "4096")
-        self.set("events/syscalls/sys_enter_write/filter", "count == 512")
-        for event in "syscalls/sys_enter_clone", "sched/sched_process_fork", "syscalls/sys_enter_write":
+        for event, condition in self.EVENTS.items():
+            if condition:
+                self.set(f"events/{event}/filter", condition)
             self.set(f"events/{event}/enable", "1")
+
+    def lines(self):
+        """Ends the trace: (task, nanoseconds, event, the rest) of each line."""
+        self.set("tracing_on", "0")
+        for line in (self.directory / "trace").read_text().splitlines():
+            match = self.LINE.search(line)
+            if match:
+                yield int(match[1]), round(float(match[2]) * 1e9), match[3], match[4]
+
+    def remove(self):
+        with contextlib.suppress(FileNotFoundError):
+            self.directory.rmdir()
+        run("umount", self.mount)
+        self.mount.rmdir()
+
+
+class ForkTrace(Trace):
+    """When the supervisor asked for each fork and had it, and when each worker last reported.
+
+    A worker's last report at its start is READY, and at rest it has nothing to say.
+    """
+    EVENTS = {"syscalls/sys_enter_clone": None, "sched/sched_process_fork": None,
+              "syscalls/sys_enter_write": "count == 512"}
 
     def stop(self, supervisor_pid):
         """By worker: when its fork began and ended and when it was READY, in nanoseconds of CLOCK_MONOTONIC."""
-        self.set("tracing_on", "0")
         forked, ready, asked = {}, {}, None
-        for line in (self.directory / "trace").read_text().splitlines():
-            match = self.LINE.search(line)
-            if not match:
-                continue
-            pid, time_ns, event, rest = int(match[1]), round(float(match[2]) * 1e9), match[3], match[4]
+        for pid, time_ns, event, rest in self.lines():
             if event == "sys_clone" and pid == supervisor_pid:
                 asked = time_ns
             elif event == "sched_process_fork" and pid == supervisor_pid:
@@ -157,11 +182,21 @@ class Trace:
                 ready[pid] = time_ns
         return {pid: (*forked[pid], ready[pid]) for pid in forked if pid in ready}
 
-    def remove(self):
-        with contextlib.suppress(FileNotFoundError):
-            self.directory.rmdir()
-        run("umount", self.mount)
-        self.mount.rmdir()
+
+class WrittenTrace(Trace):
+    """When each of these workers had written a few bytes: a sysctl, as what goes through a pipe is larger."""
+    EVENTS = {"syscalls/sys_exit_write": "ret > 0 && ret < 64"}
+
+    def __init__(self, workers):
+        super().__init__()
+        self.workers = set(workers)
+
+    def stop(self):
+        written = {}
+        for pid, time_ns, _, _ in self.lines():
+            if pid in self.workers:
+                written.setdefault(pid, []).append(time_ns)
+        return written
 
 
 def add_forks(report, what, seen):

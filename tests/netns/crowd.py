@@ -166,9 +166,22 @@ def ring_buffer_id(supervisor):
     raise AssertionError("the supervisor has no ring buffer")
 
 
-def forge(supervisor, *events):
-    """Events (cookie, instance, tuner, scenario) that nobody noticed; those of tuner 0 change nothing. Their times."""
+def put_in(supervisor, events, *options, timeout=60):
     lines = "".join(f"{' '.join(map(str, event))}\n" for event in events)
-    output = subprocess.run([FORGE, str(ring_buffer_id(supervisor))], input=lines, text=True, check=True, timeout=30,
-                            stdout=subprocess.PIPE).stdout
-    return [int(line) for line in output.split()]
+    output = subprocess.run([FORGE, str(ring_buffer_id(supervisor)), *map(str, options)], input=lines, text=True,
+                            check=True, timeout=timeout, stdout=subprocess.PIPE).stdout
+    return [int(number) for number in output.split()]
+
+
+def forge(supervisor, *events, interval_us=0):
+    """Events (cookie, instance, tuner, scenario) that nobody noticed; those of tuner 0 change nothing. Their times."""
+    return put_in(supervisor, events, interval_us)
+
+
+def flood(supervisor, events, interval_us, seconds):
+    """All of the events, at most 128, again and again: how many went in, and how many found the ring full."""
+    return put_in(supervisor, events, interval_us, seconds, timeout=seconds + 60)
+
+
+def tuner_number(supervisor, name):
+    return [tuner["name"] for tuner in supervisor.status()["tuners"]].index(name)

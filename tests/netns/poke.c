@@ -59,6 +59,7 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_LEARN] = SCENARIO("learn"),
 	[POKE_TELL] = SCENARIO("tell"),
 	[POKE_LEARN_MANY] = SCENARIO("learn_many"),
+	[POKE_NOTHING] = SCENARIO("nothing"),
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -128,6 +129,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		break;
 	case POKE_TELL:
 		bpftune_log(b, LOG_INFO, "the program finds %u", event->payload[0]);
+		break;
+	case POKE_NOTHING:
 		break;
 	default:
 		err = propose(b, event);

@@ -21,6 +21,7 @@ enum poke {
 	POKE_LEARN,          /* a text, and a verdict: one more each time */
 	POKE_TELL,           /* what verdict the BPF program finds */
 	POKE_LEARN_MANY,     /* more than are kept */
+	POKE_NOTHING,
 	N_POKES
 };
 
