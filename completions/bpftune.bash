@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for bpftune(8)
+
+# _bpftune_names SECTION COMMAND [--run-dir DIR]: the names in this array of `bpftune status --json`.
+_bpftune_names()
+{
+	local section=$1 program=$2
+	shift 2
+	command "$program" status --json "$@" 2>/dev/null |
+		sed -n '/^  "'"$section"'": \[/,/^  \]/s/^      "name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+}
+
+_bpftune()
+{
+	local -a words run_dir=() operands=()
+	local line=${COMP_LINE:0:COMP_POINT} cur command='' candidates='' word i
+	local -A options=(
+		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
+		[status]='--json'
+		[log]='--json --follow --lines -f -n'
+		[rollback]='--dry-run --json'
+		[resume]=''
+		[tuners]='--json'
+		[probe]='--plugin-dir'
+	)
+
+	# The line's own words: bash has cut COMP_WORDS at the ':' of pid:N and the '@' of NAME@ID.
+	read -ra words <<<"$line"
+	[[ $line != *[[:space:]] ]] || words+=('')
+	cur=${words[-1]}
+	COMPREPLY=()
+
+	for ((i = 1; i < ${#words[@]} - 1; i++)); do
+		word=${words[i]}
+		case $word in
+		--run-dir)
+			run_dir=(--run-dir "${words[i + 1]}")
+			((++i))
+			;;
+		--run-dir=*) run_dir=("$word") ;;
+		--plugin-dir | --lines | -n) ((++i)) ;;
+		-*) ;;
+		*)
+			if [[ $command ]]; then
+				operands+=("$word")
+			else
+				command=$word
+			fi
+			;;
+		esac
+	done
+
+	case ${words[-2]} in
+	--run-dir | --plugin-dir)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--lines | -n) return ;;
+	esac
+
+	if [[ $cur == -* ]]; then
+		candidates="${options[$command]-} --run-dir --help"
+		[[ $command ]] || candidates+=' --version'
+	elif [[ ! $command ]]; then
+		candidates=${!options[*]}
+	else
+		case $command:${#operands[@]} in
+		status:0 | log:0 | rollback:0 | resume:0)
+			candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
+			;;
+		resume:1)
+			candidates=$(_bpftune_names tuners "${words[0]}" "${run_dir[@]}")
+			;;
+		esac
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
+
+	# Of a word that bash has cut, it replaces the last piece only.
+	word=${COMP_WORDS[COMP_CWORD]}
+	[[ $word != [:=@]* ]] || word=
+	COMPREPLY=("${COMPREPLY[@]#"${cur%"$word"}"}")
+}
+
+complete -F _bpftune bpftune
