@@ -23,6 +23,10 @@ typedef struct {
 	int counter;
 } refcount_t;
 
+typedef struct {
+	long counter;
+} atomic_long_t;
+
 struct ns_common___6_17 { /* up to 6.17 */
 	refcount_t count;
 };
@@ -38,6 +42,7 @@ struct ns_common {
 struct netns_ipv4 {
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
+	__u8 sysctl_tcp_moderate_rcvbuf;
 };
 
 struct net {
@@ -75,6 +80,16 @@ typedef struct {
 
 struct proto {
 	long *sysctl_mem; /* pages: low, pressure, high; global for TCP */
+	atomic_long_t *memory_allocated; /* pages; each CPU keeps a few more back */
+};
+
+struct page_counter {
+	unsigned long max; /* pages */
+	struct page_counter *parent;
+};
+
+struct mem_cgroup {
+	struct page_counter memory;
 };
 
 struct in6_addr {
@@ -84,7 +99,9 @@ struct in6_addr {
 };
 
 struct sock_common {
-	__u32 skc_daddr; /* it, skc_dport and skc_num: members of anonymous unions there */
+	__u32 skc_daddr; /* it, and those up to skc_num: members of anonymous unions there */
+	unsigned int skc_hash;
+	__u32 skc_portpair; /* skc_dport and skc_num */
 	__u16 skc_dport;
 	__u16 skc_num; /* local port, in host order */
 	unsigned short skc_family;
@@ -97,7 +114,9 @@ struct sock {
 	struct sock_common __sk_common;
 	int sk_rcvbuf;
 	int sk_sndbuf;
+	int sk_wmem_queued;
 	unsigned char sk_userlocks;
+	struct mem_cgroup *sk_memcg; /* NULL in the root cgroup */
 };
 
 struct inet_sock {
@@ -108,8 +127,26 @@ struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 };
 
+struct minmax_sample {
+	__u32 t, v;
+};
+
+struct minmax {
+	struct minmax_sample s[3];
+};
+
+struct tcp_options_received {
+	__u16 rcv_wscale : 4;
+};
+
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
+	struct minmax rtt_min; /* us */
+	struct tcp_options_received rx_opt;
+	__u32 snd_una;
+	__u32 write_seq;
+	__u64 bytes_acked;
+	__u64 bytes_received;
 	__u32 srtt_us; /* eight times the smoothed round trip */
 	__u32 rcv_nxt;
 	__u32 copied_seq;

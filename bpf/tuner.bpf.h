@@ -14,6 +14,7 @@
 #define BPFTUNE_NETNS_MAX 8192
 #define NSEC_PER_USEC 1000ULL
 #define NSEC_PER_MSEC 1000000ULL
+#define NSEC_PER_SEC 1000000000ULL
 
 struct rate_key {
 	__u64 netns_cookie;

@@ -3,23 +3,321 @@
 
 #include <limits.h>
 
-#define CAP_SHARE 8
+#define TCP_SHARE 8       /* one buffer's part of tcp_mem[1] */
+#define CONTAINER_SHARE 4 /* and of memory.max */
+#define STEP_MAX 4
+#define IDLE_MAX_PERCENT 75 /* one part in four busy calls for STEP_MAX */
+#define IDLE_BOLD_PERCENT 60 /* two and a half times */
+#define SMALL_BYTES (1 << 20)
 
-int64_t tcp_buffer_cap_bytes(uint64_t mem_pressure_pages, uint64_t page_bytes)
+#define LIMITED_MIN_PERCENT 10
+#define WINDOW_ROUND_TRIPS 2 /* the shortest measurement */
+#define STEADY_ROUND_TRIPS 4 /* one that small differences can be told from */
+#define WINDOW_MIN_US 50000
+#define STEADY_MIN_US 200000
+#define PATIENCE_ROUND_TRIPS 12 /* a congestion window needs time to use a larger buffer */
+#define PATIENCE_MIN_US 1000000
+#define LITTLE_PERCENT 4 /* more than this is a gain, if not enough for another step */
+#define FLOW_GONE_US 2000000
+#define HOLD_MIN_S 20
+#define HOLD_MAX_S 3600
+
+#define USEC_PER_SEC 1000000ULL
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
 {
-	uint64_t share_pages = mem_pressure_pages / CAP_SHARE;
-
-	if (!page_bytes || share_pages > INT_MAX / page_bytes)
-		return INT_MAX;
-	return share_pages * page_bytes;
+	return a > b ? a : b;
 }
 
-int64_t tcp_buffer_next_bytes(int64_t limit_bytes, int64_t current_bytes, int64_t cap_bytes)
+static uint64_t min_u64(uint64_t a, uint64_t b)
 {
-	int64_t next_bytes;
+	return a < b ? a : b;
+}
 
-	if (limit_bytes < current_bytes || current_bytes >= cap_bytes)
+/* a * b / c without overflow: all that it is used for ends up compared with an int. */
+static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
+{
+	unsigned __int128 result = c ? (unsigned __int128)a * b / c : 0;
+
+	return result > INT64_MAX ? INT64_MAX : (uint64_t)result;
+}
+
+static uint64_t bytes_of(uint64_t pages, uint64_t page_bytes)
+{
+	return min_u64(scale(pages, page_bytes, 1), INT_MAX);
+}
+
+/* --- memory ------------------------------------------------------------------------------------- */
+
+int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory)
+{
+	return min_u64(bytes_of(memory->pressure_pages / TCP_SHARE, memory->page_bytes),
+		       bytes_of(memory->container_pages / CONTAINER_SHARE, memory->page_bytes));
+}
+
+static uint64_t used_percent(const struct tcp_buffer_memory *memory)
+{
+	return scale(memory->allocated_pages, 100, memory->pressure_pages);
+}
+
+bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory)
+{
+	return used_percent(memory) >= 75;
+}
+
+int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, int64_t initial_bytes, int64_t current_bytes)
+{
+	static const struct {
+		unsigned int gain, used_percent;
+	} rows[] = { { 16, 80 }, { 8, 85 }, { 4, 90 }, { 2, 95 }, { 1, 100 } };
+	uint64_t used = used_percent(memory);
+
+	if (initial_bytes <= 0 || current_bytes <= initial_bytes)
 		return 0;
-	next_bytes = current_bytes > cap_bytes / 2 ? cap_bytes : 2 * current_bytes;
-	return next_bytes > current_bytes ? next_bytes : 0;
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (current_bytes / rows[i].gain >= initial_bytes && used >= rows[i].used_percent)
+			return max_u64(current_bytes / 2, initial_bytes);
+	return 0;
+}
+
+/* --- measuring ---------------------------------------------------------------------------------- */
+
+static uint64_t round_trips_us(const struct tcp_buffer_look *look, unsigned int n, uint64_t min_us)
+{
+	return max_u64((uint64_t)n * look->srtt_us, min_us);
+}
+
+static uint64_t shortest_us(const struct tcp_buffer_look *look)
+{
+	return round_trips_us(look, WINDOW_ROUND_TRIPS, WINDOW_MIN_US);
+}
+
+static uint64_t steady_us(const struct tcp_buffer_look *look)
+{
+	return round_trips_us(look, STEADY_ROUND_TRIPS, STEADY_MIN_US);
+}
+
+static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
+{
+	return look->flow == from->flow && look->time_us >= from->time_us && look->bytes >= from->bytes &&
+	       look->time_us - from->time_us <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
+}
+
+static uint64_t rate_between(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+{
+	return scale(to->bytes - from->bytes, USEC_PER_SEC, to->time_us - from->time_us);
+}
+
+static uint32_t percent_between(uint32_t part, uint32_t whole)
+{
+	return whole ? min_u64(100ULL * part / whole, 100) : 0;
+}
+
+static uint32_t limited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+{
+	return percent_between(to->limited - from->limited, to->clock - from->clock);
+}
+
+static uint32_t rwnd_limited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+{
+	return percent_between(to->rwnd_limited - from->rwnd_limited, to->clock - from->clock);
+}
+
+static void measure_from(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+{
+	side->from = *look;
+	side->measuring = true;
+}
+
+/* --- stepping ----------------------------------------------------------------------------------- */
+
+/* The memory that the data of a shortest round trip takes: the bandwidth-delay product, truesize counted. */
+static uint64_t in_path_bytes(const struct tcp_buffer_look *look, uint64_t rate)
+{
+	uint64_t bdp_bytes = scale(rate, look->min_rtt_us ? look->min_rtt_us : look->srtt_us, USEC_PER_SEC);
+
+	return scale(bdp_bytes, look->overhead_percent ? look->overhead_percent : 100, 100);
+}
+
+int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate, uint32_t idle_percent,
+			      int64_t current_bytes, int64_t cap_bytes)
+{
+	uint64_t busy_percent = 100 - min_u64(idle_percent, IDLE_MAX_PERCENT);
+	uint64_t called_for_bytes = scale(in_path_bytes(look, rate), 100, busy_percent), next_bytes;
+
+	if (current_bytes <= 0 || current_bytes >= cap_bytes || look->limit_bytes < (uint64_t)current_bytes)
+		return 0;
+	if (called_for_bytes < (uint64_t)current_bytes - current_bytes / 4)
+		return 0; /* most of it waits in a queue already */
+	next_bytes = max_u64(called_for_bytes, 2ULL * current_bytes);
+	next_bytes = min_u64(next_bytes, (uint64_t)STEP_MAX * current_bytes);
+	return min_u64(next_bytes, cap_bytes);
+}
+
+uint32_t tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
+{
+	side->hold_s = side->hold_s ? min_u64(2ULL * side->hold_s, HOLD_MAX_S) : HOLD_MIN_S;
+	side->hold_until_us = now_us + side->hold_s * USEC_PER_SEC;
+	side->judging = side->measuring = side->paid = false;
+	return side->hold_s;
+}
+
+/* A receiver cannot tell how long its sender waited. But where a step has paid, the next may be bold. */
+static uint32_t idle_percent(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+			     uint32_t limited, int64_t current_bytes)
+{
+	if (!look->receiving)
+		return limited;
+	if (!side->paid)
+		return 0;
+	return current_bytes < SMALL_BYTES ? IDLE_MAX_PERCENT : IDLE_BOLD_PERCENT;
+}
+
+static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					int64_t current_bytes, int64_t cap_bytes)
+{
+	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
+	struct tcp_buffer_look from = side->from;
+
+	if (look->time_us < side->hold_until_us) {
+		side->measuring = false;
+		return decision;
+	}
+	if (!side->measuring || !follows(look, &from) || from.limit_bytes != look->limit_bytes) {
+		measure_from(side, look);
+		side->measuring = look->is_limited; /* not while it still grows by itself */
+		return decision;
+	}
+	if (look->time_us - from.time_us < (side->paid ? shortest_us(look) : steady_us(look)))
+		return decision;
+	decision.rate = rate_between(&from, look);
+	decision.limited_percent = limited_percent(&from, look);
+	measure_from(side, look);
+	side->measuring = look->is_limited;
+	if (decision.limited_percent < LIMITED_MIN_PERCENT ||
+	    rwnd_limited_percent(&from, look) > decision.limited_percent / 2)
+		return decision;
+	decision.bytes = tcp_buffer_next_bytes(look, decision.rate,
+					       idle_percent(side, look, decision.limited_percent, current_bytes),
+					       current_bytes, cap_bytes);
+	if (!decision.bytes)
+		return decision;
+	decision.action = TCP_BUFFER_STEP;
+	side->judging = true;
+	side->measuring = false;
+	side->flow = look->flow;
+	side->stepped_us = side->seen_us = look->time_us;
+	side->prev_bytes = current_bytes;
+	side->next_bytes = decision.bytes;
+	side->prev_rate = decision.rate;
+	side->prev_srtt_us = look->srtt_us;
+	return decision;
+}
+
+/* --- judging ------------------------------------------------------------------------------------ */
+
+/* The verdict after which nothing more is tried for a while. */
+static struct tcp_buffer_decision hold(struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t now_us,
+				       uint64_t rate)
+{
+	return (struct tcp_buffer_decision){
+		.action = why,
+		.bytes = why == TCP_BUFFER_GAINED_LITTLE ? 0 : side->prev_bytes,
+		.rate = rate,
+		.prev_rate = side->prev_rate,
+		.hold_s = tcp_buffer_hold(side, now_us),
+	};
+}
+
+static bool fills_a_queue(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+{
+	return look->srtt_us > side->prev_srtt_us + side->prev_srtt_us / 4 &&
+	       look->srtt_us > look->min_rtt_us + look->min_rtt_us / 2;
+}
+
+static bool gained_a_little(const struct tcp_buffer_side *side, uint64_t rate)
+{
+	return scale(rate, 100, 1) >= scale(side->prev_rate, 100 + LITTLE_PERCENT, 1);
+}
+
+/* If it is a little faster all the same, the right size lies in between: what the path holds, and a quarter. */
+static struct tcp_buffer_decision step_back(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					    uint64_t rate)
+{
+	int64_t next_bytes = side->next_bytes, fit_bytes = scale(in_path_bytes(look, rate), 5, 4);
+	struct tcp_buffer_decision decision = hold(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, rate);
+
+	if (gained_a_little(side, rate) && fit_bytes > decision.bytes && fit_bytes < next_bytes)
+		decision.bytes = fit_bytes;
+	return decision;
+}
+
+static struct tcp_buffer_decision keep(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+				       struct tcp_buffer_decision decision)
+{
+	decision.action = TCP_BUFFER_GAINED;
+	decision.prev_rate = side->prev_rate;
+	decision.limited_percent = limited_percent(&side->from, look);
+	side->judging = false; /* the measurement goes on: it may show the next step at once */
+	side->hold_s = 0;
+	side->paid = scale(decision.rate, 4, 1) >= scale(side->prev_rate, 3 * side->next_bytes, side->prev_bytes);
+	return decision;
+}
+
+static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					    struct tcp_buffer_decision decision)
+{
+	if (gained_a_little(side, decision.rate))
+		return hold(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, decision.rate);
+	if (!look->receiving || look->size_bytes > side->prev_bytes)
+		return hold(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, decision.rate);
+	side->judging = side->measuring = false; /* it never took what it was given: another flow may tell */
+	return decision;
+}
+
+static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+{
+	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
+	uint64_t since_step_us = look->time_us - side->stepped_us, window_us;
+	bool steady;
+
+	if (since_step_us < shortest_us(look))
+		return decision;
+	if (!side->measuring || !follows(look, &side->from)) {
+		measure_from(side, look);
+		return decision;
+	}
+	window_us = look->time_us - side->from.time_us;
+	if (window_us < shortest_us(look))
+		return decision;
+	steady = window_us >= steady_us(look);
+	decision.rate = rate_between(&side->from, look);
+	if (scale(decision.rate, 2, 1) >= scale(side->prev_rate, 3, 1) ||
+	    (steady && scale(decision.rate, 10, 1) >= scale(side->prev_rate, 11, 1)))
+		return keep(side, look, decision);
+	if (!steady)
+		return decision;
+	if (since_step_us >= round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US))
+		return last_word(side, look, decision);
+	if (fills_a_queue(side, look))
+		return step_back(side, look, decision.rate);
+	if (since_step_us < round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US) / 2)
+		measure_from(side, look); /* it may just have begun to grow */
+	return decision;
+}
+
+struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					     int64_t current_bytes, int64_t cap_bytes)
+{
+	if (side->judging && current_bytes != side->next_bytes && look->time_us - side->stepped_us >= WINDOW_MIN_US)
+		side->judging = side->measuring = false; /* the step was not made, or somebody else made another */
+	if (side->judging && look->flow != side->flow) {
+		if (look->time_us - side->seen_us < FLOW_GONE_US)
+			return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
+		side->judging = side->measuring = false; /* it ended before its verdict */
+	}
+	if (!side->judging)
+		return watch(side, look, current_bytes, cap_bytes);
+	side->seen_us = look->time_us;
+	return judge(side, look);
 }

@@ -1,20 +1,96 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The arithmetic of tcp_buffer: numbers in, numbers out. */
+/*
+ * The arithmetic of tcp_buffer: numbers in, numbers out. What it remembers is its caller's; the clock comes
+ * with each look.
+ */
 #ifndef BPFTUNE_TUNERS_DECIDE_TCP_BUFFER_H
 #define BPFTUNE_TUNERS_DECIDE_TCP_BUFFER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/*
- * The most that one buffer may be allowed to grow to, in bytes: an eighth of the memory at which TCP as
- * a whole comes under pressure (tcp_mem[1], pages), and never more than an int, which the sysctl is.
- */
-int64_t tcp_buffer_cap_bytes(uint64_t mem_pressure_pages, uint64_t page_bytes);
+/* A flow at one moment. Two looks at the same flow make a measurement. */
+struct tcp_buffer_look {
+	uint64_t flow;    /* which one */
+	uint64_t time_us;
+	uint64_t bytes;   /* delivered since it began */
+	uint32_t srtt_us, min_rtt_us;
+	uint32_t size_bytes;  /* its buffer */
+	uint32_t limit_bytes; /* the sysctl, when it was looked at */
+	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
+	/* A sender's account in jiffies, a receiver's in round trips. They wrap around; only differences count. */
+	uint32_t clock, limited, rwnd_limited;
+	bool is_limited; /* by its buffer, in the round trip before this look */
+	bool receiving;
+};
+
+/* What is remembered of one direction in one namespace. Begins as zeroes. */
+struct tcp_buffer_side {
+	struct tcp_buffer_look from; /* where the measurement began */
+	bool measuring;              /* `from` holds */
+	bool judging;                /* a step waits for its verdict */
+	bool paid;                   /* the last step's gain was nearly as large as the step */
+	uint64_t flow;               /* the one that is judged */
+	uint64_t stepped_us, seen_us;
+	int64_t prev_bytes, next_bytes; /* of the step that is judged */
+	uint64_t prev_rate;             /* bytes a second before it */
+	uint32_t prev_srtt_us;
+	uint32_t hold_s;                /* how long the last hold was; 0: the last step paid */
+	uint64_t hold_until_us;
+};
+
+enum tcp_buffer_action {
+	TCP_BUFFER_WAIT,
+	TCP_BUFFER_STEP,   /* the limit is in the way: raise it to `bytes` */
+	TCP_BUFFER_GAINED, /* by a tenth or more: the step stays, another may follow */
+	TCP_BUFFER_GAINED_LITTLE, /* it stays, and none follows for hold_s */
+	TCP_BUFFER_UNDO_NO_GAIN,      /* back to `bytes`: the rate did not rise */
+	TCP_BUFFER_UNDO_QUEUE_FILLED, /* back to `bytes`, or nearly: the round trip grew instead of the rate */
+};
+
+struct tcp_buffer_decision {
+	enum tcp_buffer_action action;
+	int64_t bytes;
+	uint64_t rate, prev_rate; /* bytes a second, measured now and before the step that was judged */
+	uint32_t limited_percent; /* of the time of the measurement */
+	uint32_t hold_s;          /* how long nothing more is tried */
+};
+
+struct tcp_buffer_memory {
+	uint64_t allocated_pages; /* by TCP as a whole; a few pages a CPU more or less */
+	uint64_t pressure_pages;  /* tcp_mem[1] */
+	uint64_t container_pages; /* memory.max of the flow's cgroup and those above; UINT64_MAX: none */
+	uint64_t page_bytes;
+};
 
 /*
- * The next limit for a flow that met `limit_bytes`, when the sysctl is `current_bytes` now: twice the
- * current one, at most the cap. 0: hold, because the limit has moved since or the cap is reached.
+ * The most that one buffer may be allowed to grow to, in bytes: an eighth of the memory at which TCP as a whole
+ * comes under pressure, a quarter of what the container may have, and never more than an int, which the sysctl is.
  */
-int64_t tcp_buffer_next_bytes(int64_t limit_bytes, int64_t current_bytes, int64_t cap_bytes);
+int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory);
+
+/* True when TCP has so much of its memory that no limit should rise. */
+bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory);
+
+/*
+ * What a limit that began as `initial_bytes` gives back: the more it gained, the earlier it does. Half of what
+ * it is, but not less than it began with. 0: nothing.
+ */
+int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, int64_t initial_bytes, int64_t current_bytes);
+
+/*
+ * What the flow would take if it had room: what it delivers in a shortest round trip, in memory, and as much more
+ * as the sender could have sent in the time that it waited for room (idle_percent). At least twice the present limit,
+ * at most four times, at most the cap. 0: the limit holds more than the path calls for, or the cap is reached.
+ */
+int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate, uint32_t idle_percent,
+			      int64_t current_bytes, int64_t cap_bytes);
+
+/* The next look at a flow: what to do about the limit, which is `current_bytes` now. */
+struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					     int64_t current_bytes, int64_t cap_bytes);
+
+/* Nothing is raised for that long from now, and longer the next time. Gives the seconds. */
+uint32_t tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us);
 
 #endif

@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Notices flows that tcp_wmem[2] or tcp_rmem[2] holds back: as the kernel accounts it on the send
- * side (tcp_sock.chrono_stat), as the window shows it on the receive side.
+ * side (tcp_sock.chrono_stat), as the window shows it on the receive side. One such flow of a namespace and
+ * direction is then followed for a while, so that what a change brought can be measured.
  */
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
 
 #define AF_INET 2
 #define AF_INET6 10
-#define RATE_MIN_NS (100 * NSEC_PER_MSEC)
+#define LIMITED_MIN_PERCENT 10
+#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited */
+#define FOLLOW_MIN_NS NSEC_PER_SEC
+#define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come */
+#define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
+#define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
+#define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
+#define CGROUP_LEVELS 8
+#define MAX_WINDOW 65535 /* before scaling: net/ipv4/tcp_output.c: tcp_select_window() */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -36,6 +45,22 @@ struct {
 	__type(value, __u64);
 } rates SEC(".maps");
 
+/* The flow that is followed. Two CPUs may write to one at once: then an event is missing, or one too many. */
+struct followed {
+	__u64 flow;
+	__u64 since_ns; /* at this limit */
+	__u64 until_ns, told_ns;
+	__u32 limit_bytes;
+	__u32 looks, limited; /* receiver: round trips */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct rate_key);
+	__type(value, struct followed);
+} followed SEC(".maps");
+
 /* A socket's send-side account at the last look, both in jiffies. */
 struct chrono {
 	__u32 looked_at;
@@ -58,27 +83,135 @@ struct {
 
 const volatile __u16 tuner;
 
-static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
-				 const struct tcp_buffer_limited *limited)
-{
-	struct rate_key key = { .netns_cookie = cookie, .instance = instance, .scenario = scenario };
-	__u64 two_round_trips_ns = 2 * NSEC_PER_USEC * limited->srtt_us;
-	struct bpftune_event *event;
-	long *tcp_mem;
+/* --- memory ------------------------------------------------------------------------------------- */
 
-	if (tuner_is_off(&gates, cookie, tuner) ||
-	    !rate_allows(&rates, &key, two_round_trips_ns > RATE_MIN_NS ? two_round_trips_ns : RATE_MIN_NS))
-		return;
-	event = event_reserve(&events, &lost, cookie, tuner, scenario);
+static __always_inline __u32 saturated(__u64 pages)
+{
+	return pages < TCP_BUFFER_UNLIMITED_PAGES ? pages : TCP_BUFFER_UNLIMITED_PAGES;
+}
+
+static __always_inline void add_tcp_memory(struct sock *sk, struct tcp_buffer_seen *seen)
+{
+	struct proto *prot = BPF_CORE_READ(sk, __sk_common.skc_prot);
+	long *tcp_mem = BPF_CORE_READ(prot, sysctl_mem), pressure = 0;
+	long allocated = BPF_CORE_READ(prot, memory_allocated, counter);
+
+	bpf_probe_read_kernel(&pressure, sizeof(pressure), &tcp_mem[1]);
+	seen->mem_pressure_pages = saturated(pressure);
+	seen->mem_allocated_pages = allocated > 0 ? saturated(allocated) : 0;
+}
+
+/* What the socket's memory is charged to, and what that is charged to. */
+static __always_inline __u32 container_pages(struct sock *sk)
+{
+	struct page_counter *counter;
+	struct mem_cgroup *memcg;
+	__u64 pages = TCP_BUFFER_UNLIMITED_PAGES, max;
+
+	if (!bpf_core_field_exists(sk->sk_memcg))
+		return pages;
+	memcg = BPF_CORE_READ(sk, sk_memcg);
+	counter = memcg ? __builtin_preserve_access_index(&memcg->memory) : NULL;
+	for (int i = 0; i < CGROUP_LEVELS && counter; i++) {
+		max = BPF_CORE_READ(counter, max);
+		if (max < pages)
+			pages = max;
+		counter = BPF_CORE_READ(counter, parent);
+	}
+	return pages;
+}
+
+/* --- telling ------------------------------------------------------------------------------------ */
+
+static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
+				 const struct tcp_buffer_seen *seen)
+{
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	struct tcp_buffer_seen *payload;
+
 	if (!event)
 		return;
 	event->instance = instance;
-	struct tcp_buffer_limited *payload = (struct tcp_buffer_limited *)event->payload;
-
-	*payload = *limited;
-	tcp_mem = BPF_CORE_READ(sk, __sk_common.skc_prot, sysctl_mem);
-	bpf_probe_read_kernel(&payload->mem_pressure_pages, sizeof(long), &tcp_mem[1]);
+	payload = (struct tcp_buffer_seen *)event->payload;
+	*payload = *seen;
+	add_tcp_memory(sk, payload);
+	payload->container_pages = container_pages(sk);
 	bpf_ringbuf_submit(event, 0);
+}
+
+/*
+ * Whether this flow is the one of its namespace and direction that is followed: a limited one becomes it when
+ * there is none. NULL: it is not.
+ */
+static __always_inline struct followed *follow(const struct rate_key *key, const struct tcp_buffer_seen *seen)
+{
+	_Bool limited = seen->flags & TCP_BUFFER_LIMITED_NOW;
+	__u64 now = bpf_ktime_get_ns(), for_ns = FOLLOW_ROUND_TRIPS * NSEC_PER_USEC * seen->srtt_us;
+	struct followed *f = bpf_map_lookup_elem(&followed, key);
+
+	if (for_ns < FOLLOW_MIN_NS)
+		for_ns = FOLLOW_MIN_NS;
+	if (!f || (f->flow != seen->flow && (now > f->until_ns || now - f->since_ns > FOLLOW_MAX_NS))) {
+		struct followed fresh = { .flow = seen->flow, .since_ns = now, .limit_bytes = seen->limit_bytes };
+
+		if (!limited || tuner_is_off(&gates, key->netns_cookie, tuner))
+			return NULL;
+		bpf_map_update_elem(&followed, key, &fresh, BPF_ANY);
+		f = bpf_map_lookup_elem(&followed, key);
+		if (!f)
+			return NULL;
+	}
+	if (f->flow != seen->flow)
+		return NULL;
+	if (limited)
+		f->until_ns = now + for_ns;
+	else if (now > f->until_ns)
+		return NULL;
+	if (f->limit_bytes != seen->limit_bytes) {
+		f->limit_bytes = seen->limit_bytes;
+		f->since_ns = now;
+	}
+	f->looks++;
+	f->limited += limited;
+	return f;
+}
+
+static __always_inline _Bool is_time(const struct rate_key *key, struct followed *f)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (now - f->told_ns < (now - f->since_ns < CLOSELY_NS ? CLOSE_RATE_NS : SLOW_RATE_NS))
+		return 0;
+	f->told_ns = now;
+	return !tuner_is_off(&gates, key->netns_cookie, tuner);
+}
+
+/* Once a second at most: limits that were raised may have to come down. */
+static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cookie)
+{
+	struct rate_key key = { .netns_cookie = cookie, .scenario = TCP_BUFFER_MEMORY_SHORT };
+	struct tcp_buffer_seen seen = {};
+
+	add_tcp_memory(sk, &seen);
+	if (seen.mem_allocated_pages < seen.mem_pressure_pages / 4 * 3 || tuner_is_off(&gates, cookie, tuner) ||
+	    !rate_allows(&rates, &key, NSEC_PER_SEC))
+		return;
+	tell(sk, cookie, 0, TCP_BUFFER_MEMORY_SHORT, &seen);
+}
+
+static __always_inline __u64 flow_of(struct sock *sk)
+{
+	return (__u64)BPF_CORE_READ(sk, __sk_common.skc_portpair) << 32 | BPF_CORE_READ(sk, __sk_common.skc_hash);
+}
+
+/* --- senders ------------------------------------------------------------------------------------ */
+
+/* As net/ipv4/tcp.c: tcp_get_info_chrono_stats() counts. The type is two bits of a byte up to 6.17, a byte since. */
+static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u32 now)
+{
+	__u32 jiffies = tp->chrono_stat[type - 1];
+
+	return BPF_CORE_READ_BITFIELD(tp, chrono_type) == type ? jiffies + (now - tp->chrono_start) : jiffies;
 }
 
 /*
@@ -86,15 +219,10 @@ static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, 
  * a window to send it in and no buffer space to keep it in: net/ipv4/tcp_output.c:
  * tcp_cwnd_validate(). 0 at the first look.
  */
-static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp)
+static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp, __u32 now, __u32 limited)
 {
-	__u32 now = bpf_jiffies64(), limited = tp->chrono_stat[TCP_CHRONO_SNDBUF_LIMITED - 1];
-	struct chrono *chrono, last;
+	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE), last;
 
-	/* two bits of a byte up to 6.17, a byte of its own since */
-	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_SNDBUF_LIMITED)
-		limited += now - tp->chrono_start;
-	chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!chrono)
 		return 0;
 	last = *chrono;
@@ -107,8 +235,10 @@ static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp)
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 instance)
 {
-	struct tcp_buffer_limited limited = {};
+	struct rate_key key = { .instance = instance, .scenario = TCP_BUFFER_SEND_LIMITED };
+	struct tcp_buffer_seen seen = {};
 	struct tcp_sock *tp;
+	struct followed *f;
 	struct sock *sk;
 	struct net *net;
 
@@ -119,16 +249,29 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 		return;
 	sk = (struct sock *)tp;
 	net = sk->__sk_common.skc_net.net;
-	limited.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
-	limited.size_bytes = sk->sk_sndbuf;
-	if (limited.size_bytes < limited.limit_bytes ||
-	    BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
+	key.netns_cookie = net->net_cookie;
+	if (!instance)
+		tell_if_memory_is_short(sk, key.netns_cookie);
+	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
 		return;
-	limited.limited_percent = sndbuf_limited_percent(tp);
-	if (limited.limited_percent < 10)
+	seen.flow = flow_of(sk);
+	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
+	seen.size_bytes = sk->sk_sndbuf;
+	seen.srtt_us = tp->srtt_us >> 3;
+	seen.clock = bpf_jiffies64();
+	seen.limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.clock);
+	if (seen.size_bytes >= seen.limit_bytes &&
+	    sndbuf_limited_percent(tp, seen.clock, seen.limited) >= LIMITED_MIN_PERCENT)
+		seen.flags = TCP_BUFFER_LIMITED_NOW;
+	f = follow(&key, &seen);
+	if (!f || !is_time(&key, f))
 		return;
-	limited.srtt_us = tp->srtt_us >> 3;
-	tell(sk, net->net_cookie, instance, TCP_BUFFER_SEND_LIMITED, &limited);
+	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.clock);
+	seen.bytes = tp->bytes_acked;
+	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
+	seen.held_bytes = sk->sk_wmem_queued;
+	seen.data_bytes = tp->write_seq - tp->snd_una;
+	tell(sk, key.netns_cookie, instance, TCP_BUFFER_SEND_LIMITED, &seen);
 }
 
 static __always_inline void handle(struct bpf_sock_ops *ctx, __u64 instance)
@@ -165,39 +308,64 @@ int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* --- receivers ---------------------------------------------------------------------------------- */
+
+/*
+ * The limit is in the way when the buffer has grown to it (or would not grow at all), a round trip brings a
+ * window's worth of data, and the application has read nearly all of it. Not when the window is the largest
+ * that was agreed at the connection's setup.
+ */
+static __always_inline _Bool receiver_is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
+{
+	__u32 copied_seq = BPF_CORE_READ(tp, copied_seq), window = seen->data_bytes;
+	__u32 copied = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
+	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
+
+	if (seen->size_bytes < seen->limit_bytes && !(seen->flags & TCP_BUFFER_MODERATE_OFF))
+		return 0;
+	return copied >= window / 4 * 3 && BPF_CORE_READ(tp, rcv_nxt) - copied_seq <= window / 4 &&
+	       window < window_max / 16 * 15;
+}
+
 /*
  * Fires for every read that takes data; the kernel itself looks once a round trip, and so do we:
- * net/ipv4/tcp_input.c: tcp_rcv_space_adjust(). The limit is in the way when the buffer has grown to
- * it, a round trip brings a window's worth of data, and the application has read nearly all of it.
+ * net/ipv4/tcp_input.c: tcp_rcv_space_adjust().
  */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct rate_key key = { .scenario = TCP_BUFFER_RECEIVE_LIMITED };
 	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	struct tcp_buffer_limited limited = {};
-	__u32 copied_seq, copied, window;
-	__u64 now_us;
+	struct tcp_buffer_seen seen = {};
+	struct followed *f;
+	struct net *net;
 
-	limited.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
-	limited.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
-	if (limited.size_bytes < limited.limit_bytes)
+	seen.srtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
+	if (!seen.srtt_us ||
+	    bpf_ktime_get_ns() / NSEC_PER_USEC - BPF_CORE_READ(tp, rcvq_space.time) < seen.srtt_us)
 		return 0;
-	limited.srtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
-	now_us = bpf_ktime_get_ns() / NSEC_PER_USEC;
-	if (!limited.srtt_us || now_us - BPF_CORE_READ(tp, rcvq_space.time) < limited.srtt_us)
-		return 0;
+	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+	key.netns_cookie = BPF_CORE_READ(net, net_cookie);
+	tell_if_memory_is_short(sk, key.netns_cookie);
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF)
 		return 0;
-	copied_seq = BPF_CORE_READ(tp, copied_seq);
-	copied = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
-	window = BPF_CORE_READ(tp, rcv_wnd);
-	if (copied < window / 4 * 3 || BPF_CORE_READ(tp, rcv_nxt) - copied_seq > window / 4)
+	seen.flow = flow_of(sk);
+	seen.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
+	seen.size_bytes = seen.held_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	seen.data_bytes = BPF_CORE_READ(tp, rcv_wnd);
+	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
+		seen.flags = TCP_BUFFER_MODERATE_OFF;
+	if (receiver_is_limited(tp, &seen))
+		seen.flags |= TCP_BUFFER_LIMITED_NOW;
+	f = follow(&key, &seen);
+	if (!f || !is_time(&key, f))
 		return 0;
-	limited.copied_bytes = copied;
-	limited.window_bytes = window;
-	tell(sk, BPF_CORE_READ(net, net_cookie), 0, TCP_BUFFER_RECEIVE_LIMITED, &limited);
+	seen.clock = f->looks;
+	seen.limited = f->limited;
+	seen.bytes = BPF_CORE_READ(tp, bytes_received);
+	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
+	tell(sk, key.netns_cookie, 0, TCP_BUFFER_RECEIVE_LIMITED, &seen);
 	return 0;
 }
 

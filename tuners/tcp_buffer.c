@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * tcp_buffer: raises tcp_wmem[2] and tcp_rmem[2] of the namespace in which a flow meets them.
- * Sockets whose size the application fixed are never asked about: the kernel ignores the limits there.
+ * tcp_buffer: raises tcp_wmem[2] and tcp_rmem[2] of the namespace in which a flow meets them, as long as that makes
+ * the flow faster. Sockets whose size the application fixed are never asked about: the kernel ignores the limits there.
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -14,11 +15,16 @@
 #include "tuners/tcp_buffer.skel.h"
 #include "tuners/tuner.h"
 
-enum { TCP_WMEM, TCP_RMEM };
+#define NSEC_PER_USEC 1000
+#define GIVE_BACK_US 2000000
+
+enum { TCP_WMEM, TCP_RMEM, TCP_MODERATE_RCVBUF, N_LIMITS = TCP_MODERATE_RCVBUF };
 
 static const struct bpftune_tunable tunables[] = {
 	[TCP_WMEM] = { "net.ipv4.tcp_wmem", BPFTUNE_SCOPE_NETNS, 3, "send buffer: minimum, default, maximum (bytes)" },
 	[TCP_RMEM] = { "net.ipv4.tcp_rmem", BPFTUNE_SCOPE_NETNS, 3, "receive buffer: minimum, default, maximum (bytes)" },
+	[TCP_MODERATE_RCVBUF] = { "net.ipv4.tcp_moderate_rcvbuf", BPFTUNE_SCOPE_NETNS, 1,
+		"receive buffers grow by themselves up to tcp_rmem's maximum (0 or 1)" },
 };
 
 static const struct bpftune_scenario scenarios[] = {
@@ -26,6 +32,20 @@ static const struct bpftune_scenario scenarios[] = {
 		"A flow had data to send and a window to send it in, but no room in its send buffer." },
 	[TCP_BUFFER_RECEIVE_LIMITED] = { "receive_buffer_limited",
 		"A flow filled the window that its receive buffer allows while the application kept up." },
+	[TCP_BUFFER_NO_GAIN] = { "no_gain", "A higher limit did not make the flow faster: it is undone." },
+	[TCP_BUFFER_QUEUE_FILLED] = { "queue_filled",
+		"A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
+	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
+		"TCP has used most of its memory: who gained most gives back." },
+	[TCP_BUFFER_CONTAINER_MEMORY] = { "container_memory",
+		"The limit is more than a quarter of the memory that the container may use." },
+};
+
+struct state {
+	struct tcp_buffer_side sides[N_LIMITS];
+	int64_t initial_bytes[N_LIMITS]; /* when this worker started */
+	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
+	uint64_t gave_back_us;
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -41,37 +61,230 @@ static int attach(struct bpftune_host *host, uint16_t number)
 	return err;
 }
 
+static int init(struct bpftune *b, void **state)
+{
+	struct state *fresh = calloc(1, sizeof(*fresh));
+	long long value[BPFTUNE_INTS_MAX];
+
+	if (!fresh)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < N_LIMITS; i++)
+		if (!bpftune_value_ints(b, i, value))
+			fresh->initial_bytes[i] = value[2];
+	*state = fresh;
+	return 0;
+}
+
+static void fini(struct bpftune *b, void *state)
+{
+	(void)b;
+	free(state);
+}
+
+/* --- what was seen ------------------------------------------------------------------------------ */
+
+static struct tcp_buffer_memory memory_of(const struct tcp_buffer_seen *seen)
+{
+	return (struct tcp_buffer_memory){
+		.allocated_pages = seen->mem_allocated_pages,
+		.pressure_pages = seen->mem_pressure_pages,
+		.container_pages = seen->container_pages == TCP_BUFFER_UNLIMITED_PAGES ? UINT64_MAX : seen->container_pages,
+		.page_bytes = sysconf(_SC_PAGESIZE),
+	};
+}
+
+static struct tcp_buffer_look look_of(const struct bpftune_event *event, const struct tcp_buffer_seen *seen)
+{
+	uint32_t min_rtt_us = seen->min_rtt_us < seen->srtt_us ? seen->min_rtt_us : seen->srtt_us; /* ~0: not known */
+	uint64_t overhead_percent = seen->data_bytes ? 100ULL * seen->held_bytes / seen->data_bytes : 0;
+
+	return (struct tcp_buffer_look){
+		.flow = seen->flow,
+		.time_us = event->time_ns / NSEC_PER_USEC,
+		.bytes = seen->bytes,
+		.srtt_us = seen->srtt_us,
+		.min_rtt_us = min_rtt_us,
+		.size_bytes = seen->size_bytes,
+		.limit_bytes = seen->limit_bytes,
+		.overhead_percent = overhead_percent < 100 ? 100 : overhead_percent > 400 ? 400 : overhead_percent,
+		.clock = seen->clock,
+		.limited = seen->limited,
+		.rwnd_limited = seen->rwnd_limited,
+		.is_limited = seen->flags & TCP_BUFFER_LIMITED_NOW,
+		.receiving = event->scenario == TCP_BUFFER_RECEIVE_LIMITED,
+	};
+}
+
+/* --- what is done ------------------------------------------------------------------------------- */
+
+static double mbit(uint64_t bytes_per_second)
+{
+	return bytes_per_second * 8 / 1e6;
+}
+
+static double ms(uint32_t us)
+{
+	return us / 1e3;
+}
+
+static void step(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable, const long long *value,
+		 const struct tcp_buffer_look *look, const struct tcp_buffer_decision *decision)
+{
+	if (tunable == TCP_WMEM)
+		bpftune_propose(b, tunable, value, TCP_BUFFER_SEND_LIMITED, event,
+				"a send buffer of %u bytes was full for %u %% of the time; "
+				"%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
+				look->size_bytes, decision->limited_percent, mbit(decision->rate), ms(look->srtt_us),
+				ms(look->min_rtt_us));
+	else
+		bpftune_propose(b, tunable, value, TCP_BUFFER_RECEIVE_LIMITED, event,
+				"the window of a receive buffer of %u bytes was full in %u %% of the round trips; "
+				"%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
+				look->size_bytes, decision->limited_percent, mbit(decision->rate), ms(look->srtt_us),
+				ms(look->min_rtt_us));
+}
+
+static void step_back(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
+		      const long long *value, const struct tcp_buffer_look *look,
+		      const struct tcp_buffer_side *side, const struct tcp_buffer_decision *decision)
+{
+	if (decision->action == TCP_BUFFER_UNDO_NO_GAIN)
+		bpftune_propose(b, tunable, value, TCP_BUFFER_NO_GAIN, event,
+				"%.1f Mbit/s with %lld bytes, %.1f with %lld: no gain; nothing more is tried for %u s",
+				mbit(decision->rate), (long long)side->next_bytes, mbit(decision->prev_rate),
+				(long long)side->prev_bytes, decision->hold_s);
+	else
+		bpftune_propose(b, tunable, value, TCP_BUFFER_QUEUE_FILLED, event,
+				"%.1f Mbit/s with %lld bytes, %.1f with %lld, but a round trip of %.1f ms instead of "
+				"%.1f (shortest: %.1f ms): a queue is filled; nothing more is tried for %u s",
+				mbit(decision->rate), (long long)side->next_bytes, mbit(decision->prev_rate),
+				(long long)side->prev_bytes, ms(look->srtt_us), ms(side->prev_srtt_us),
+				ms(look->min_rtt_us), decision->hold_s);
+}
+
+/* What `status` tells of a direction. */
+static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buffer_side *side,
+		  const struct tcp_buffer_decision *decision)
+{
+	static const char *const about[] = { [TCP_WMEM] = "send", [TCP_RMEM] = "receive" };
+
+	switch (decision->action) {
+	case TCP_BUFFER_WAIT:
+	case TCP_BUFFER_STEP:
+		break;
+	case TCP_BUFFER_GAINED:
+		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, %.0f at %lld", mbit(decision->rate),
+			       (long long)side->next_bytes, mbit(decision->prev_rate), (long long)side->prev_bytes);
+		break;
+	case TCP_BUFFER_GAINED_LITTLE:
+		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, held for %u s: only %.0f more than at %lld",
+			       mbit(decision->rate), (long long)side->next_bytes, decision->hold_s,
+			       mbit(decision->rate - decision->prev_rate), (long long)side->prev_bytes);
+		break;
+	case TCP_BUFFER_UNDO_NO_GAIN:
+	case TCP_BUFFER_UNDO_QUEUE_FILLED:
+		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, held for %u s after %s at %lld",
+			       mbit(decision->prev_rate), (long long)side->prev_bytes, decision->hold_s,
+			       decision->action == TCP_BUFFER_UNDO_NO_GAIN ? "no gain" : "a filled queue",
+			       (long long)side->next_bytes);
+		break;
+	}
+}
+
+/* The container may have less memory by now than when the limit was raised. True: the limit comes down. */
+static bool fit_into_container(struct bpftune *b, const struct bpftune_event *event, struct state *state,
+			       unsigned int tunable, long long *value, const struct tcp_buffer_memory *memory)
+{
+	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), current_bytes = value[2];
+
+	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX ||
+	    cap_bytes >= current_bytes || current_bytes <= state->initial_bytes[tunable])
+		return false;
+	value[2] = cap_bytes > state->initial_bytes[tunable] ? cap_bytes : state->initial_bytes[tunable];
+	bpftune_propose(b, tunable, value, TCP_BUFFER_CONTAINER_MEMORY, event,
+			"the container may use %llu KiB of memory: one buffer, at most a quarter of it",
+			(unsigned long long)(memory->container_pages * (memory->page_bytes / 1024)));
+	tcp_buffer_hold(&state->sides[tunable], event->time_ns / NSEC_PER_USEC);
+	return true;
+}
+
+static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
+	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
+	struct tcp_buffer_side *side = &state->sides[tunable];
+	const struct tcp_buffer_memory memory = memory_of(seen);
+	const struct tcp_buffer_look look = look_of(event, seen);
+	struct tcp_buffer_decision decision;
+	long long value[BPFTUNE_INTS_MAX];
+
+	if ((seen->flags & TCP_BUFFER_MODERATE_OFF) && look.is_limited)
+		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 1 }, TCP_BUFFER_RECEIVE_LIMITED, event,
+				"the window of a receive buffer of %u bytes was full, and it may not grow to the %u of tcp_rmem",
+				look.size_bytes, look.limit_bytes);
+	if (bpftune_value_ints(b, tunable, value) < 0 ||
+	    fit_into_container(b, event, state, tunable, value, &memory))
+		return;
+	decision = tcp_buffer_decide(side, &look, value[2],
+				     tcp_buffer_memory_is_short(&memory) ? 0 : tcp_buffer_cap_bytes(&memory));
+	learn(b, tunable, side, &decision);
+	if (!decision.bytes)
+		return;
+	value[2] = decision.bytes;
+	if (decision.action == TCP_BUFFER_STEP)
+		step(b, event, tunable, value, &look, &decision);
+	else
+		step_back(b, event, tunable, value, &look, side, &decision);
+}
+
+static void give_back(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_memory memory = memory_of((const struct tcp_buffer_seen *)event->payload);
+	uint64_t now_us = event->time_ns / NSEC_PER_USEC;
+	long long value[BPFTUNE_INTS_MAX];
+	int64_t back_bytes;
+	double gain;
+
+	if (now_us - state->gave_back_us < GIVE_BACK_US)
+		return;
+	for (unsigned int i = 0; i < N_LIMITS; i++) {
+		if (bpftune_value_ints(b, i, value) < 0)
+			continue;
+		back_bytes = tcp_buffer_give_back_bytes(&memory, state->initial_bytes[i], value[2]);
+		if (!back_bytes)
+			continue;
+		state->gave_back_us = now_us;
+		tcp_buffer_hold(&state->sides[i], now_us);
+		gain = (double)value[2] / state->initial_bytes[i];
+		value[2] = back_bytes;
+		bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
+				"TCP uses %llu pages of %llu; this limit is %.1f times what it began with",
+				(unsigned long long)memory.allocated_pages, (unsigned long long)memory.pressure_pages,
+				gain);
+	}
+}
+
+/* A container in the host's namespace has no limits of its own. */
+static void ask_host(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
+	uint32_t *asked_bytes = &state->asked_bytes[event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM];
+
+	if (*asked_bytes != seen->limit_bytes)
+		bpftune_log(b, LOG_INFO, "a flow met the host's limit of %u bytes; asking the host's worker",
+			    seen->limit_bytes);
+	*asked_bytes = seen->limit_bytes;
+	bpftune_request(b, event);
+}
+
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
-	const struct tcp_buffer_limited *limited = (const struct tcp_buffer_limited *)event->payload;
-	bool sending = event->scenario == TCP_BUFFER_SEND_LIMITED;
-	unsigned int tunable = sending ? TCP_WMEM : TCP_RMEM;
-	int64_t cap_bytes = tcp_buffer_cap_bytes(limited->mem_pressure_pages, sysconf(_SC_PAGESIZE));
-	long long value[BPFTUNE_INTS_MAX];
-	int64_t next_bytes;
-
-	(void)state;
-	if (b->shares_netns) {
-		bpftune_log(b, LOG_INFO, "a flow met the host's limit of %u bytes; asking the host's worker", limited->limit_bytes);
-		bpftune_request(b, event);
-		return;
-	}
-	if (bpftune_value_ints(b, tunable, value) < 0)
-		return;
-	next_bytes = tcp_buffer_next_bytes(limited->limit_bytes, value[2], cap_bytes);
-	if (!next_bytes)
-		return;
-	value[2] = next_bytes;
-	if (sending)
-		bpftune_propose(b, tunable, value, event->scenario, event,
-				"a send buffer of %u bytes was full for %u %% of the time at a round trip of %u.%u ms",
-				limited->size_bytes, limited->limited_percent, limited->srtt_us / 1000,
-				limited->srtt_us % 1000 / 100);
-	else
-		bpftune_propose(b, tunable, value, event->scenario, event,
-				"a receive buffer of %u bytes: a round trip of %u.%u ms brought %u bytes of a window of %u",
-				limited->size_bytes, limited->srtt_us / 1000, limited->srtt_us % 1000 / 100,
-				limited->copied_bytes, limited->window_bytes);
+	if (b->shares_netns)
+		ask_host(b, state, event);
+	else if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
+		give_back(b, state, event);
+	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
+		look_at_flow(b, state, event);
 }
 
 BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
@@ -83,5 +296,7 @@ BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
 	.attach = attach,
+	.init = init,
 	.event = event,
+	.fini = fini,
 };

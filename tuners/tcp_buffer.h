@@ -6,20 +6,37 @@
 #include "ipc/event.h"
 
 enum tcp_buffer_scenario {
-	TCP_BUFFER_SEND_LIMITED,
-	TCP_BUFFER_RECEIVE_LIMITED,
+	TCP_BUFFER_SEND_LIMITED,    /* event: a look at a sender, limited now or a moment ago */
+	TCP_BUFFER_RECEIVE_LIMITED, /* event: at a receiver */
+	TCP_BUFFER_NO_GAIN,
+	TCP_BUFFER_QUEUE_FILLED,
+	TCP_BUFFER_MEMORY_SHORT, /* event: TCP as a whole has used most of its memory */
+	TCP_BUFFER_CONTAINER_MEMORY,
 };
 
-struct tcp_buffer_limited {
-	__u64 mem_pressure_pages; /* tcp_mem[1]: a container cannot read it, the kernel can */
-	__u32 limit_bytes;        /* tcp_wmem[2] or tcp_rmem[2] as the flow met it */
-	__u32 size_bytes;         /* sk_sndbuf or sk_rcvbuf */
-	__u32 srtt_us;
-	__u32 limited_percent;    /* sender: share of the last round trips spent waiting for buffer space */
-	__u32 copied_bytes;       /* receiver: read by the application in the last round trip */
-	__u32 window_bytes;       /* receiver: what the peer may send */
+#define TCP_BUFFER_UNLIMITED_PAGES 0xffffffffU
+
+enum {
+	TCP_BUFFER_LIMITED_NOW = 1,  /* in the last round trip */
+	TCP_BUFFER_MODERATE_OFF = 2, /* tcp_moderate_rcvbuf */
 };
 
-_Static_assert(sizeof(struct tcp_buffer_limited) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
+struct tcp_buffer_seen {
+	__u64 flow;        /* the same for one connection's events */
+	__u64 bytes;       /* acknowledged or received since it began */
+	__u32 limit_bytes; /* tcp_wmem[2] or tcp_rmem[2] */
+	__u32 size_bytes;  /* sk_sndbuf or sk_rcvbuf */
+	__u32 srtt_us, min_rtt_us;
+	__u32 held_bytes;   /* memory, and the */
+	__u32 data_bytes;   /* data in it */
+	__u32 clock;        /* sender: jiffies; receiver: round trips looked at */
+	__u32 limited;      /* of those, limited by the buffer */
+	__u32 rwnd_limited; /* sender: by the peer's window */
+	__u32 mem_allocated_pages, mem_pressure_pages; /* all of TCP, tcp_mem[1]: a container cannot read them */
+	__u32 container_pages; /* memory.max of its cgroup and those above; TCP_BUFFER_UNLIMITED_PAGES: none */
+	__u32 flags;
+};
+
+_Static_assert(sizeof(struct tcp_buffer_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
 #endif

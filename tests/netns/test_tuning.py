@@ -10,6 +10,7 @@ from lab import BPFTUNE, KINDS, RMEM, SMALL_RMEM, SMALL_WMEM, AMPLE, WMEM, Host,
 # `mbit` is the rate that the small limit lets through.
 SENDING = SimpleNamespace(tunable=WMEM, scenario="send_buffer_limited", small=SMALL_WMEM, mbit=14, options=())
 RECEIVING = SimpleNamespace(tunable=RMEM, scenario="receive_buffer_limited", small=SMALL_RMEM, mbit=7, options=("-R",))
+UNDONE = "no_gain", "queue_filled"
 DIRECTIONS = {"send": SENDING, "receive": RECEIVING}
 
 
@@ -55,11 +56,13 @@ def test_limit_rises_in_this_container_only(lab, world, kind, direction):
     assert tunable["initial"].split() == want.small[want.tunable].split()
     assert tunable["current"].split() == container.sysctl(want.tunable).split()
     assert tunable["changes"] == len(changes) > 0
-    assert tunable["last_scenario"] == want.scenario
+    assert changes[0]["scenario"] == want.scenario
+    assert tunable["last_scenario"] == changes[-1]["scenario"]
     assert follows(changes, tunable["initial"], tunable["current"])
     for change in changes:
         assert (change["container"], change["instance"]) == (container.name, instance["id"])
-        assert (change["tuner"], change["tunable"], change["scenario"]) == ("tcp_buffer", want.tunable, want.scenario)
+        assert (change["tuner"], change["tunable"]) == ("tcp_buffer", want.tunable)
+        assert change["scenario"] in (want.scenario, *UNDONE)
         assert change["text"]
 
 
