@@ -10,6 +10,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/pair.h"
 #include "supervisor/route.h"
 #include "supervisor/scan.h"
 #include "supervisor/supervisor.h"
@@ -68,6 +69,33 @@ unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms)
 	if (!last_ms || lived_ms >= CHILD_HEALTHY_MS)
 		return CHILD_BACKOFF_MIN_MS;
 	return last_ms >= CHILD_BACKOFF_MAX_MS / 2 ? CHILD_BACKOFF_MAX_MS : 2 * last_ms;
+}
+
+/* --- limits ------------------------------------------------------------------------------------- */
+
+static bool is_of(const struct instance *instance, const char *owner)
+{
+	return !instance->named && !strcmp(instance->owner ? instance->owner : "", owner ? owner : "");
+}
+
+struct child_load child_load(const struct registry *registry, const struct instance *instance)
+{
+	struct child_load load = { 0 };
+	const struct instance *other;
+
+	for (other = registry->by_id; other; other = other->by_id.next) {
+		bool here = !instance->named && is_of(other, instance->owner);
+
+		load.all += other->child.pid != 0;
+		load.here += here && other->child.pid;
+		load.waiting += here && other->unserved && other != instance;
+	}
+	return load;
+}
+
+bool child_has_room(struct child_load load)
+{
+	return load.all < CHILD_WORKERS_MAX && load.here < CHILD_WORKERS_PER_OWNER_MAX;
 }
 
 /* --- handles ------------------------------------------------------------------------------------ */
@@ -261,37 +289,30 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 
 /* --- actions ------------------------------------------------------------------------------------ */
 
-/* Whether one more worker may be, in all and in the container; said once when not. */
 static bool has_room(struct supervisor *s, struct instance *instance)
 {
-	size_t all = 0, here = 0;
-	const struct instance *other;
+	struct child_load load;
 	bool room;
 
-	for (other = s->registry.by_id; other; other = other->by_id.next) {
-		if (!other->child.pid)
-			continue;
-		all++;
-		here += instance->pub.cgroup_id && other->pub.cgroup_id == instance->pub.cgroup_id;
-	}
-	room = all < CHILD_WORKERS_MAX && here < CHILD_WORKERS_PER_CGROUP_MAX;
-	if (!room && !instance->unserved)
-		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d) and %zu in this cgroup (at most %d)",
-			       all, CHILD_WORKERS_MAX, here, CHILD_WORKERS_PER_CGROUP_MAX);
+	pair_find_owner(s, instance);
+	load = child_load(&s->registry, instance);
+	room = child_has_room(load);
+	if (!room && !instance->unserved && !load.waiting)
+		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d), and %zu of %s (at most %d)",
+			       load.all, CHILD_WORKERS_MAX, load.here, instance->owner ? instance->owner : "no container",
+			       CHILD_WORKERS_PER_OWNER_MAX);
 	instance->unserved = !room;
 	return room;
 }
 
-/* A worker has gone from that cgroup: there is room for one that had none, there or, if all was full, anywhere. */
-static void serve_unserved(struct supervisor *s, uint64_t cgroup_id)
+/* A worker of that owner has gone: there is room for one that had none, there or, if all was full, anywhere. */
+static void serve_unserved(struct supervisor *s, const char *owner, bool was_full)
 {
-	bool was_full = HASH_CNT(by_id, s->registry.by_id) >= CHILD_WORKERS_MAX;
 	struct instance *instance, *next;
 
 	HASH_ITER(by_id, s->registry.by_id, instance, next)
 		if (instance->unserved && instance->child.state == CHILD_NONE &&
-		    (was_full || instance->pub.cgroup_id == cgroup_id) &&
-		    child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
+		    (was_full || is_of(instance, owner)) && child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
 			return;
 }
 
@@ -412,7 +433,8 @@ void child_reap(struct supervisor *s)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct instance *instance = instance_of(s, pid);
-		uint64_t cgroup_id;
+		_cleanup_free_ char *owner = NULL;
+		bool was_full;
 
 		if (!instance) {
 			if (scan_ended(s, pid))
@@ -422,12 +444,13 @@ void child_reap(struct supervisor *s)
 		while (read_reports(instance) > 0)
 			;
 		say_how(s, instance, pid, status);
+		was_full = child_load(&s->registry, instance).all >= CHILD_WORKERS_MAX;
 		instance->child.pid = 0;
 		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
 		event_queue_drop_orders(&instance->child.queue);
-		cgroup_id = instance->pub.cgroup_id;
+		owner = instance->owner ? strdup(instance->owner) : NULL;
 		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
-			serve_unserved(s, cgroup_id);
+			serve_unserved(s, owner, was_full);
 	}
 }

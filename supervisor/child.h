@@ -3,6 +3,8 @@
 #ifndef BPFTUNE_SUPERVISOR_CHILD_H
 #define BPFTUNE_SUPERVISOR_CHILD_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -10,6 +12,7 @@
 #include "ipc/pipe.h"
 
 struct instance;
+struct registry;
 struct supervisor;
 
 enum child_state {
@@ -48,7 +51,7 @@ struct child_transition {
 };
 
 #define CHILD_WORKERS_MAX 4096
-#define CHILD_WORKERS_PER_CGROUP_MAX 64 /* who is inside may make namespaces at will */
+#define CHILD_WORKERS_PER_OWNER_MAX 64 /* a container, a user, a service may make namespaces at will */
 #define CHILD_READY_MS 10000
 #define CHILD_KILL_MS 1000
 #define CHILD_BACKOFF_MIN_MS 1000
@@ -71,6 +74,16 @@ struct child {
 struct child_transition child_next(enum child_state state, enum child_event event);
 
 const char *child_state_name(enum child_state state);
+
+/* How many workers there are, and of whoever made the instance's namespace; how many wait there. */
+struct child_load {
+	size_t all, here, waiting;
+};
+
+struct child_load child_load(const struct registry *registry, const struct instance *instance);
+
+/* Whether one more worker may be. */
+bool child_has_room(struct child_load load);
 
 /* The pause before the next fork: doubles from 1 s to 60 s, and starts anew after a minute of health. */
 unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms);

@@ -65,6 +65,7 @@ void instance_free(struct registry *registry, struct instance *instance)
 	bpf_detach_container(&instance->links, &instance->n_links);
 	free(instance->container_id);
 	free(instance->pod_uid);
+	free(instance->owner);
 	free(instance->pub.name);
 	free(instance->pub.cgroup_path);
 	free(instance);

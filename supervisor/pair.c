@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/pair.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,229 +12,11 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/log.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/supervisor.h"
 
-/* Where a login's processes are, not a container's. */
-static const char *const sessions[] = { "user.slice", "session-", "user@" };
-
-/* --- runtimes ----------------------------------------------------------------------------------- */
-
-enum id_kind {
-	ID_HEX,  /* 64 hexadecimal digits */
-	ID_NAME, /* what systemd escaped */
-	ID_UID,  /* a pod's: hexadecimal with - or _ */
-};
-
-/* A path component that names a container: below a parent (NULL: any; a prefix when it ends in *), prefix, id, suffix. */
-static const struct runtime {
-	const char *name, *parent, *prefix, *suffix;
-	enum id_kind id;
-} runtimes[] = {
-	{ "docker", NULL, "docker-", ".scope", ID_HEX },                 /* systemd driver, also Kubernetes' */
-	{ "docker", "docker", "", "", ID_HEX },                          /* cgroupfs driver */
-	{ "podman", NULL, "libpod-", ".scope", ID_HEX },
-	{ "podman", "libpod_parent", "libpod-", "", ID_HEX },
-	{ "containerd", NULL, "cri-containerd-", ".scope", ID_HEX },
-	{ "containerd", NULL, "nerdctl-", ".scope", ID_HEX },
-	{ "cri-o", NULL, "crio-", ".scope", ID_HEX },
-	{ "cri-o", "pod*", "crio-", "", ID_HEX },
-	{ "containerd", "pod*", "", "", ID_HEX },                        /* cgroupfs driver under Kubernetes */
-	{ "containerd", "default", "", "", ID_HEX },                     /* its own namespace `default` */
-	{ "lxc", NULL, "lxc.payload.", "", ID_NAME },
-	{ "lxc", "lxc", "", "", ID_NAME },                               /* before 4.0 */
-	{ "systemd-nspawn", "machine.slice", "systemd-nspawn@", ".service", ID_NAME },
-	{ "machine", "machine.slice", "machine-", ".scope", ID_NAME },   /* machined's: libvirt, others */
-	{ "kubernetes", "kubepods", "pod", "", ID_UID },                 /* a pod itself: its shared namespace */
-	{ "kubernetes", NULL, "kubepods-pod", ".slice", ID_UID },
-	{ "kubernetes", NULL, "kubepods-burstable-pod", ".slice", ID_UID },
-	{ "kubernetes", NULL, "kubepods-besteffort-pod", ".slice", ID_UID },
-	{ "kubernetes", NULL, "kubelet-kubepods-pod", ".slice", ID_UID }, /* kind: all below kubelet.slice */
-	{ "kubernetes", NULL, "kubelet-kubepods-burstable-pod", ".slice", ID_UID },
-	{ "kubernetes", NULL, "kubelet-kubepods-besteffort-pod", ".slice", ID_UID },
-	{ "kubernetes", "burstable", "pod", "", ID_UID },
-	{ "kubernetes", "besteffort", "pod", "", ID_UID },
-	{ "systemd", "system.slice", "", ".service", ID_NAME },          /* PrivateNetwork= */
-};
-
-struct component {
-	const char *at;
-	size_t n;
-};
-
-static bool is_id(enum id_kind kind, const char *id, size_t n)
-{
-	static const char hex[] = "0123456789abcdef", uid[] = "0123456789abcdef-_";
-
-	if (kind == ID_NAME)
-		return n > 0;
-	return (kind == ID_HEX ? n == 64 : n >= 32 && n <= 36) && strspn(id, kind == ID_HEX ? hex : uid) >= n;
-}
-
-static bool is_parent(const char *pattern, struct component parent)
-{
-	size_t n = strcspn(pattern, "*");
-
-	return (pattern[n] ? parent.n >= n : parent.n == n) && !strncmp(parent.at, pattern, n);
-}
-
-static bool matches(const struct runtime *runtime, struct component parent, struct component here, struct component *ret_id)
-{
-	size_t prefix = strlen(runtime->prefix), suffix = strlen(runtime->suffix);
-
-	if (runtime->parent && !is_parent(runtime->parent, parent))
-		return false;
-	if (here.n <= prefix + suffix || strncmp(here.at, runtime->prefix, prefix) ||
-	    strncmp(here.at + here.n - suffix, runtime->suffix, suffix))
-		return false;
-	*ret_id = (struct component){ here.at + prefix, here.n - prefix - suffix };
-	return is_id(runtime->id, ret_id->at, ret_id->n);
-}
-
-/* systemd.unit(5): \xNN stands for a byte. A slash stays as it is: it would pass for OUTER/INNER. */
-static void copy_unescaped(char *to, size_t size, const char *from, size_t n)
-{
-	size_t at = 0;
-
-	for (size_t i = 0; i < n && at + 1 < size; i++) {
-		unsigned int byte = 0;
-
-		if (i + 4 <= n && from[i] == '\\' && from[i + 1] == 'x' && isxdigit((unsigned char)from[i + 2]) &&
-		    isxdigit((unsigned char)from[i + 3]))
-			sscanf(from + i + 2, "%2x", &byte);
-		if (byte && byte != '/') {
-			to[at++] = byte;
-			i += 3;
-		} else {
-			to[at++] = from[i];
-		}
-	}
-	to[at] = '\0';
-}
-
-static void take_pod(const struct runtime *runtime, struct component parent, struct component id, struct pair_name *name)
-{
-	bool burstable = strstr(runtime->prefix, "burstable") || !strncmp(parent.at, "burstable", 9);
-	bool besteffort = strstr(runtime->prefix, "besteffort") || !strncmp(parent.at, "besteffort", 10);
-
-	name->pod_qos = burstable ? "burstable" : besteffort ? "besteffort" : "guaranteed";
-	copy_unescaped(name->pod_uid, sizeof(name->pod_uid), id.at, id.n);
-	for (char *p = name->pod_uid; *p; p++)
-		if (*p == '_') /* systemd keeps - for its own */
-			*p = '-';
-}
-
-static void take_container(const struct runtime *runtime, struct component id, struct pair_name *name)
-{
-	char *to = name->container_id;
-	size_t size = sizeof(name->container_id), n = strlen(to);
-
-	if (n && n + 1 < size)
-		to[n++] = '/';
-	if (runtime->id == ID_NAME)
-		copy_unescaped(to + n, size - n, id.at, id.n);
-	else
-		snprintf(to + n, size - n, "%.*s", (int)id.n, id.at);
-	if (!name->runtime || !strcmp(name->runtime, "systemd"))
-		name->runtime = runtime->name;
-}
-
-static const struct runtime *find_runtime(struct component parent, struct component here, struct component *ret_id)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(runtimes); i++)
-		if (matches(&runtimes[i], parent, here, ret_id))
-			return &runtimes[i];
-	return NULL;
-}
-
-bool pair_parse_cgroup(const char *path, struct pair_name *ret_name)
-{
-	struct component parent = { "", 0 }, here, id;
-	struct pair_name name = { 0 };
-
-	for (const char *at = path; *at; at = here.at + here.n, parent = here) {
-		const struct runtime *runtime;
-
-		at += strspn(at, "/");
-		here = (struct component){ at, strcspn(at, "/") };
-		runtime = here.n ? find_runtime(parent, here, &id) : NULL;
-		if (!runtime)
-			continue;
-		if (runtime->id == ID_UID)
-			take_pod(runtime, parent, id, &name);
-		else if (strcmp(runtime->name, "systemd"))
-			take_container(runtime, id, &name);
-		else if (!name.runtime)
-			name.runtime = runtime->name; /* it may turn out to hold a container */
-	}
-	if (name.pod_uid[0] && !name.runtime)
-		name.runtime = "kubernetes";
-	if (!name.runtime)
-		return false;
-	*ret_name = name;
-	return true;
-}
-
-/* --- cgroup paths ------------------------------------------------------------------------------- */
-
-static const char *next_line(const char *line)
-{
-	line = strchr(line, '\n');
-	return line ? line + 1 : NULL;
-}
-
-/* The path of `hierarchy` ("0::", "4:memory:") in the text of a /proc/PID/cgroup, with its length; NULL: none. */
-static const char *hierarchy_path(const char *proc_cgroup, const char *hierarchy, size_t n, size_t *ret_n)
-{
-	for (const char *line = proc_cgroup; line && *line; line = next_line(line))
-		if (!strncmp(line, hierarchy, n)) {
-			*ret_n = strcspn(line + n, "\n");
-			return line + n;
-		}
-	return NULL;
-}
-
-/* fs/kernfs/cgroup: the path of a removed cgroup ends in " (deleted)". */
-static void cut_deleted(char *path)
-{
-	static const char deleted[] = " (deleted)";
-	size_t n = strlen(path), mark = sizeof(deleted) - 1;
-
-	if (n > mark && !strcmp(path + n - mark, deleted))
-		path[n - mark] = '\0';
-}
-
-static bool differs(const char *proc_cgroup, const char *own, const char *line, char *ret_path, size_t size)
-{
-	const char *colon = strchr(line, ':');
-	size_t prefix, n, own_n;
-	const char *path, *own_path;
-
-	colon = colon ? strchr(colon + 1, ':') : NULL;
-	if (!colon)
-		return false;
-	prefix = colon + 1 - line;
-	path = hierarchy_path(proc_cgroup, line, prefix, &n);
-	own_path = hierarchy_path(own, line, prefix, &own_n);
-	if (!path || n <= 1 || n >= size || (own_path && own_n == n && !strncmp(path, own_path, n)))
-		return false;
-	memcpy(ret_path, path, n);
-	ret_path[n] = '\0';
-	cut_deleted(ret_path);
-	return ret_path[1] != '\0';
-}
-
-bool pair_cgroup_of(const char *proc_cgroup, const char *own_proc_cgroup, char *ret_path, size_t size)
-{
-	struct pair_name name;
-
-	if (differs(proc_cgroup, own_proc_cgroup, "0::", ret_path, size))
-		return true;
-	for (const char *line = proc_cgroup; line && *line; line = next_line(line))
-		if (differs(proc_cgroup, own_proc_cgroup, line, ret_path, size) && pair_parse_cgroup(ret_path, &name))
-			return true;
-	return false;
-}
+/* --- a task's cgroup ---------------------------------------------------------------------------- */
 
 static bool read_file(const char *path, char *ret_text, size_t size)
 {
@@ -248,53 +29,93 @@ static bool read_file(const char *path, char *ret_text, size_t size)
 	return true;
 }
 
+/* A cgroup with living tasks cannot be removed; a dead task has no namespaces (kernel/exit.c: do_exit()). */
+static bool has_namespaces(int pid)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
+	return stat(path, &st) == 0;
+}
+
 bool pair_find_cgroup(int pid, char *ret_path, size_t size)
 {
 	char path[64], text[2 * PAIR_PATH_BYTES], own[2 * PAIR_PATH_BYTES];
 
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
 	return pid > 0 && read_file(path, text, sizeof(text)) && read_file("/proc/self/cgroup", own, sizeof(own)) &&
-	       pair_cgroup_of(text, own, ret_path, size);
+	       cgroup_of_text(text, own, ret_path, size) && (!cgroup_looks_deleted(ret_path) || has_namespaces(pid));
 }
 
-bool pair_is_session(const char *path)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(sessions); i++) {
-		const char *at = strstr(path, sessions[i]);
+/* What a search may look at: who is inside may have made any number. */
+struct search {
+	uint32_t inode;
+	unsigned int tasks, cgroups;
+};
 
-		if (at && (at == path || at[-1] == '/'))
-			return true;
-	}
-	return false;
+static bool is_in(int pid, uint32_t inode)
+{
+	_cleanup_close_ int fd = nsfs_open_pid(pid, inode);
+
+	return fd >= 0;
 }
 
-void pair_common(char *path, const char *other)
+static int task_here(int cgroup_fd, struct search *search)
 {
-	size_t same = 0;
+	int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC), pid;
+	_cleanup_fclose_ FILE *procs = fd >= 0 ? fdopen(fd, "r") : NULL;
 
-	for (size_t i = 0; ; i++) {
-		bool path_ends = !path[i] || path[i] == '/', other_ends = !other[i] || other[i] == '/';
+	for (; procs && search->tasks && fscanf(procs, "%d", &pid) == 1; search->tasks--)
+		if (is_in(pid, search->inode))
+			return pid;
+	return 0;
+}
 
-		if (path_ends && other_ends)
-			same = i;
-		if (!path[i] || path[i] != other[i])
-			break;
+/* systemd in a container keeps no task in the container's own cgroup, nor in its slices. */
+static int task_below(int cgroup_fd, struct search *search)
+{
+	int pid = task_here(cgroup_fd, search), fd = dup(cgroup_fd);
+	_cleanup_closedir_ DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *entry;
+
+	while (!pid && directory && search->cgroups && (entry = readdir(directory))) {
+		_cleanup_close_ int below = -1;
+
+		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+			continue;
+		search->cgroups--;
+		below = openat(cgroup_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		pid = below >= 0 ? task_below(below, search) : 0;
 	}
-	path[same] = '\0';
-	if (!same)
-		strcpy(path, "/");
+	return pid;
+}
+
+static int open_cgroup(const struct supervisor *s, const char *path)
+{
+	return path[1] ? openat(s->host.cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode)
+{
+	_cleanup_close_ int fd = open_cgroup(s, path);
+	struct search search = { .inode = netns_inode, .tasks = 256, .cgroups = 64 };
+
+	return fd >= 0 ? task_below(fd, &search) : 0;
 }
 
 /* --- naming ------------------------------------------------------------------------------------- */
 
-static void replace(char **text, const char *new)
+static void set_text(char **text, const char *new)
 {
-	char escaped[512], *copy;
+	char escaped[1024], *copy = NULL;
 
-	log_escape(new, escaped, sizeof(escaped));
-	copy = strdup(escaped);
-	if (!copy)
-		return;
+	if (new) {
+		log_escape(new, escaped, sizeof(escaped));
+		copy = strdup(escaped);
+		if (!copy)
+			return;
+	}
 	free(*text);
 	*text = copy;
 }
@@ -311,81 +132,222 @@ static void set_name(const struct supervisor *s, struct instance *instance, cons
 			snprintf(apart + strlen(apart), 32, "@%llu", (unsigned long long)instance->pub.id);
 			break;
 		}
-	replace(&instance->pub.name, apart);
+	set_text(&instance->pub.name, apart);
 }
 
-/* runc and crun keep a directory for each container, under its id; the path has no mark of theirs. */
 static const char *low_level_runtime(const char *id)
 {
 	static const char *const names[] = { "runc", "crun" };
 	char path[512];
 
-	for (size_t i = 0; *id && i < ARRAY_SIZE(names); i++)
+	for (size_t i = 0; *id && *id != '.' && i < ARRAY_SIZE(names); i++)
 		if ((size_t)snprintf(path, sizeof(path), "/run/%s/%s", names[i], id) < sizeof(path) && !access(path, F_OK))
 			return names[i];
 	return NULL;
 }
 
-static const char *last_component(const char *path)
+/*
+ * runc and crun keep a directory for each container, under its id; the path has no mark of theirs. The outermost
+ * component that is so called counts: who is in it may make cgroups of any name.
+ */
+static bool parse_low_level(const char *path, struct cgroup_name *ret_name)
 {
-	const char *slash = strrchr(path, '/');
+	for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
+		struct cgroup_name name = { 0 };
+		size_t n = strcspn(at, "/");
 
-	return slash ? slash + 1 : path;
+		if (n < sizeof(name.container_id)) {
+			memcpy(name.container_id, at, n);
+			name.runtime = low_level_runtime(name.container_id);
+		}
+		at += n;
+		name.bytes = name.container_bytes = at - path;
+		if (name.runtime) {
+			*ret_name = name;
+			return true;
+		}
+	}
+	return false;
 }
 
-bool pair_is_container(const char *path)
+static bool is_service(const struct cgroup_name *name)
 {
-	struct pair_name name;
+	return name->runtime && !strcmp(name->runtime, "systemd");
+}
+
+/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
+static bool parse(const char *path, struct cgroup_name *ret_name)
+{
+	struct cgroup_name low_level;
+
+	*ret_name = (struct cgroup_name){ 0 };
+	if (cgroup_parse(path, ret_name) && !is_service(ret_name))
+		return true;
+	if (parse_low_level(path, &low_level))
+		*ret_name = low_level;
+	return ret_name->runtime != NULL;
+}
+
+bool pair_cut_to_container(char *path)
+{
+	struct cgroup_name name;
 
 	/* A service of the host's namespace is the host's. */
-	if (pair_parse_cgroup(path, &name))
-		return strcmp(name.runtime, "systemd") != 0;
-	return low_level_runtime(last_component(path)) != NULL;
+	if (!parse(path, &name) || is_service(&name))
+		return false;
+	path[name.container_bytes ? name.container_bytes : name.bytes] = '\0'; /* a pod's own, if in no container */
+	return true;
+}
+
+static bool is_container(const char *path)
+{
+	struct cgroup_name name;
+
+	return parse(path, &name) && !is_service(&name);
+}
+
+/* The last component of the path's first n bytes. */
+static const char *component_at(const char *path, size_t n, char *ret_component, size_t size)
+{
+	size_t from;
+
+	while (n && path[n - 1] == '/')
+		n--;
+	for (from = n; from && path[from - 1] != '/'; from--)
+		;
+	snprintf(ret_component, size, "%.*s", (int)(n - from), path + from);
+	return ret_component;
 }
 
 /* What the path says; false: nothing that makes a container of it. */
 static bool take_name(const struct supervisor *s, struct instance *instance, const char *path)
 {
-	struct pair_name name;
+	char component[NAME_MAX + 1];
+	struct cgroup_name name;
+	bool known = parse(path, &name);
 
-	if (pair_parse_cgroup(path, &name)) {
-		instance->runtime = name.runtime;
-		instance->pod_qos = name.pod_qos;
-		if (name.pod_uid[0])
-			replace(&instance->pod_uid, name.pod_uid);
-		if (name.container_id[0])
-			replace(&instance->container_id, name.container_id);
-		set_name(s, instance, name.container_id[0] ? name.container_id :
-				      name.pod_uid[0]	   ? name.pod_uid : last_component(path));
-		return true;
-	}
-	if (pair_is_session(path))
+	if (!known && cgroup_is_session(path))
 		return false;
-	instance->runtime = low_level_runtime(last_component(path));
-	if (instance->runtime)
-		replace(&instance->container_id, last_component(path));
-	set_name(s, instance, last_component(path));
+	instance->runtime = name.runtime;
+	instance->pod_qos = name.pod_qos;
+	set_text(&instance->pod_uid, name.pod_uid[0] ? name.pod_uid : NULL);
+	set_text(&instance->container_id, name.container_id[0] ? name.container_id : NULL);
+	set_name(s, instance, name.container_id[0] ? name.container_id :
+			      name.pod_uid[0]	   ? name.pod_uid :
+			      component_at(path, known ? name.bytes : strlen(path), component, sizeof(component)));
 	return true;
 }
 
-/* The cgroup's own programs go with it. */
+/* Who made it; what lies below does not count, as it is made from inside. */
+static void take_owner(struct instance *instance, const char *path)
+{
+	struct cgroup_name name;
+	size_t container_bytes = parse_low_level(path, &name) ? name.container_bytes : 0;
+	char *owner = strndup(path, cgroup_owner_bytes(path, container_bytes));
+
+	if (!owner)
+		return;
+	free(instance->owner);
+	instance->owner = owner;
+}
+
+/* A mount of our own mount namespace: only root of the host makes one. False: there is none. */
+static bool take_mount(const struct supervisor *s, struct instance *instance)
+{
+	char path[PAIR_PATH_BYTES], component[NAME_MAX + 1];
+
+	if (instance->pub.shares_netns || nsfs_find_mount(instance->pub.netns_inode, path, sizeof(path)) < 0)
+		return false;
+	instance->named = true;
+	if (!instance->container_id)
+		set_name(s, instance, component_at(path, strlen(path), component, sizeof(component)));
+	return true;
+}
+
+void pair_find_owner(struct supervisor *s, struct instance *instance)
+{
+	char path[PAIR_PATH_BYTES];
+	int pids[] = { instance->pid, bpf_last_pid(&s->host, instance->pub.netns_cookie) };
+
+	if (instance->owner || instance->named || take_mount(s, instance))
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(pids) && !instance->owner; i++)
+		if (pair_find_cgroup(pids[i], path, sizeof(path)))
+			take_owner(instance, path);
+}
+
+/* --- its programs ------------------------------------------------------------------------------- */
+
+static struct instance *holder_of(const struct supervisor *s, uint64_t cgroup_id)
+{
+	struct instance *instance = s->registry.by_id;
+
+	while (instance && !(instance->n_links && instance->pub.cgroup_id == cgroup_id))
+		instance = instance->by_id.next;
+	return instance;
+}
+
+/*
+ * A program can be attached to a cgroup only once (kernel/bpf/cgroup.c: find_attach_entry()), so one instance's id
+ * is on what it tells. That of a container in the host's namespace goes first: the others are found by cookie.
+ */
+static void hold(struct supervisor *s, struct instance *instance, int cgroup_fd)
+{
+	struct instance *holder = holder_of(s, instance->pub.cgroup_id);
+
+	if (holder && (!instance->pub.shares_netns || holder->pub.shares_netns))
+		return;
+	if (holder)
+		bpf_detach_container(&holder->links, &holder->n_links);
+	bpf_attach_container(&s->host, cgroup_fd, instance->pub.id, &instance->links, &instance->n_links);
+}
+
+void pair_let_go(struct supervisor *s, struct instance *instance)
+{
+	uint64_t cgroup_id = instance->n_links ? instance->pub.cgroup_id : 0;
+	struct instance *other;
+
+	bpf_detach_container(&instance->links, &instance->n_links);
+	instance->pub.cgroup_id = 0;
+	for (other = cgroup_id && !s->stopping ? s->registry.by_id : NULL; other; other = other->by_id.next)
+		if (other->pub.cgroup_id == cgroup_id && other->pub.id != INSTANCE_HOST) {
+			_cleanup_close_ int fd = open_cgroup(s, other->pub.cgroup_path);
+
+			if (fd >= 0)
+				hold(s, other, fd);
+		}
+}
+
 static void take_cgroup(struct supervisor *s, struct instance *instance, const char *path)
 {
 	_cleanup_close_ int fd = -1;
 	struct stat st;
+	char *copy;
 
+	take_owner(instance, path);
 	if (!strcmp(instance->pub.cgroup_path, path) && instance->pub.cgroup_id)
 		return;
-	replace(&instance->pub.cgroup_path, path);
-	bpf_detach_container(&instance->links, &instance->n_links);
-	instance->pub.cgroup_id = 0;
-	if (path[1])
-		fd = openat(s->host.cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	copy = strdup(path);
+	if (!copy)
+		return;
+	pair_let_go(s, instance);
+	free(instance->pub.cgroup_path);
+	instance->pub.cgroup_path = copy;
+	fd = open_cgroup(s, path);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
 		instance->pub.cgroup_id = st.st_ino;
-		bpf_attach_container(&s->host, fd, instance->pub.id, &instance->links, &instance->n_links);
+		hold(s, instance, fd);
 	}
 	supervisor_set_gate(s, instance);
+}
+
+struct instance *pair_sharer(const struct supervisor *s, const char *path)
+{
+	struct instance *instance = s->registry.by_id;
+
+	while (instance && !(instance->pub.shares_netns && !strcmp(instance->pub.cgroup_path, path)))
+		instance = instance->by_id.next;
+	return instance;
 }
 
 bool pair_instance(struct supervisor *s, struct instance *instance, int pid)
@@ -393,51 +355,25 @@ bool pair_instance(struct supervisor *s, struct instance *instance, int pid)
 	char path[PAIR_PATH_BYTES];
 	bool container = false;
 
-	if (pair_find_cgroup(pid, path, sizeof(path))) {
+	if (pair_find_cgroup(pid, path, sizeof(path)) &&
+	    (!instance->pub.shares_netns || pair_cut_to_container(path))) {
 		container = take_name(s, instance, path);
 		if (container)
 			take_cgroup(s, instance, path);
+		else
+			take_owner(instance, path);
 	}
-	if (!instance->pub.shares_netns && nsfs_find_mount(instance->pub.netns_inode, path, sizeof(path)) == 0) {
-		if (!instance->container_id)
-			set_name(s, instance, *last_component(path) ? last_component(path) : path);
-		return true;
-	}
-	return container;
-}
-
-static int first_task(int directory_fd)
-{
-	_cleanup_close_ int fd = openat(directory_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
-	char text[32] = "";
-
-	return fd >= 0 && read(fd, text, sizeof(text) - 1) > 0 ? atoi(text) : 0;
-}
-
-int pair_any_task(const struct supervisor *s, const char *path)
-{
-	int fd = path[1] ? openat(s->host.cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	_cleanup_closedir_ DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-	int pid = directory ? first_task(fd) : 0;
-	struct dirent *entry;
-
-	/* systemd in a container keeps no task in the container's own cgroup */
-	while (!pid && directory && (entry = readdir(directory))) {
-		_cleanup_close_ int below = -1;
-
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		pid = below >= 0 ? first_task(below) : 0;
-	}
-	return pid;
+	return take_mount(s, instance) || container;
 }
 
 /* --- pairing again ------------------------------------------------------------------------------ */
 
 struct again {
 	struct instance *instance;
-	char *path; /* common to all its tasks so far; NULL: none yet */
+	bool contained; /* the tasks that count are in containers: then others only look in */
+	bool stays;     /* one of them is where it was */
+	char *first;    /* where the first of them is; NULL: there is none yet */
+	char *common;   /* to all of them */
 };
 
 struct agains {
@@ -445,28 +381,59 @@ struct agains {
 	size_t n;
 };
 
+static void add_path(struct again *again, const char *path)
+{
+	bool contained = is_container(path);
+
+	/* Who looks in from a login is not what the namespace is for; nor is a service, if it is a container's. */
+	if ((cgroup_is_session(path) || again->contained) && !contained)
+		return;
+	if (contained && !again->contained) {
+		free(again->first);
+		free(again->common);
+		again->first = again->common = NULL;
+		again->stays = false;
+	}
+	again->contained = contained;
+	again->stays |= again->instance->pub.cgroup_id && cgroup_is_below(path, again->instance->pub.cgroup_path);
+	if (!again->first)
+		again->first = strdup(path);
+	if (again->common)
+		cgroup_common(again->common, path);
+	else
+		again->common = strdup(path);
+}
+
 static void add_task(void *arg, uint32_t inode, pid_t pid)
 {
 	struct agains *agains = arg;
-	struct again *again = NULL;
 	char path[PAIR_PATH_BYTES];
 
-	for (size_t i = 0; i < agains->n && !again; i++)
-		if (agains->list[i].instance->pub.netns_inode == inode)
-			again = &agains->list[i];
-	/* Who looks in from a login is not what the namespace is for. */
-	if (!again || pid == again->instance->child.pid || !pair_find_cgroup(pid, path, sizeof(path)) ||
-	    (pair_is_session(path) && !pair_is_container(path)))
-		return;
-	if (again->path)
-		pair_common(again->path, path);
-	else
-		again->path = strdup(path);
+	for (size_t i = 0; i < agains->n; i++) {
+		struct again *again = &agains->list[i];
+
+		if (again->instance->pub.netns_inode == inode && pid != again->instance->child.pid &&
+		    pair_find_cgroup(pid, path, sizeof(path)))
+			add_path(again, path);
+	}
+}
+
+/*
+ * The deepest cgroup that holds all its tasks; but when that is where unrelated ones are side by side, the
+ * container that it is paired with, or was first.
+ */
+static const char *best_of(const struct again *again)
+{
+	if (!again->first || !again->common)
+		return NULL;
+	if (!cgroup_is_place(again->common))
+		return again->common;
+	return again->stays ? again->instance->pub.cgroup_path : again->first;
 }
 
 static void move(struct supervisor *s, struct instance *instance, const char *path)
 {
-	if (!strcmp(path, instance->pub.cgroup_path) || !path[1] || !take_name(s, instance, path))
+	if (!strcmp(path, instance->pub.cgroup_path) || !take_name(s, instance, path))
 		return;
 	take_cgroup(s, instance, path);
 	supervisor_log(s, instance, LOG_INFO, "is in cgroup %s now", instance->pub.cgroup_path);
@@ -489,9 +456,12 @@ void pair_again(struct supervisor *s)
 	if (agains.n)
 		nsfs_each_process(add_task, &agains);
 	for (size_t i = 0; i < agains.n; i++) {
-		if (agains.list[i].path)
-			move(s, agains.list[i].instance, agains.list[i].path);
-		free(agains.list[i].path);
+		const char *path = best_of(&agains.list[i]);
+
+		if (path)
+			move(s, agains.list[i].instance, path);
+		free(agains.list[i].first);
+		free(agains.list[i].common);
 	}
 	free(agains.list);
 }

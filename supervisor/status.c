@@ -5,6 +5,7 @@
 
 #include "config.h"
 #include "supervisor/learnt.h"
+#include "supervisor/pair.h"
 #include "supervisor/supervisor.h"
 
 static json_t *optional(const char *text)
@@ -102,17 +103,26 @@ static json_t *learnt_json(const struct supervisor *s, const struct instance *in
 	return learnt;
 }
 
+/* JSON is UTF-8; a cgroup's name may be any bytes. */
+static json_t *path_json(const char *path)
+{
+	char escaped[4 * PAIR_PATH_BYTES];
+
+	log_escape(path, escaped, sizeof(escaped));
+	return json_string(escaped);
+}
+
 static json_t *instance_json(const struct supervisor *s, const struct instance *instance)
 {
 	const struct child *child = &instance->child;
 
-	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:s s:I} s:{s:o s:s s:i} s:o s:o s:o}",
+	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
 			 "id", (json_int_t)instance->pub.id, "name", instance->pub.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
 			 "pod_uid", optional(instance->pod_uid), "pod_qos", optional(instance->pod_qos),
 			 "netns", "cookie", (json_int_t)instance->pub.netns_cookie,
 			 "inode", (json_int_t)instance->pub.netns_inode, "shared", instance->pub.shares_netns,
-			 "cgroup", "path", instance->pub.cgroup_path, "id", (json_int_t)instance->pub.cgroup_id,
+			 "cgroup", "path", path_json(instance->pub.cgroup_path), "id", (json_int_t)instance->pub.cgroup_id,
 			 "worker", "pid", child->pid ? json_integer(child->pid) : json_null(),
 			 "state", child_state_name(child->state), "restarts", (int)child->restarts,
 			 "tuners", instance_tuners_json(s, instance), "tunables", tunables_json(s, instance),

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "ipc/cleanup.h"
 #include "supervisor/learnt.h"
+#include "supervisor/pair.h"
 #include "supervisor/rollback.h"
 #include "supervisor/route.h"
 #include "supervisor/summary.h"
@@ -100,6 +101,7 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 		ledger_gone(&s->ledger, instance->pub.netns_cookie);
 	watch_drop(s, instance);
 	learnt_take_back(&s->host, instance);
+	pair_let_go(s, instance);
 	if (!instance->pub.shares_netns)
 		bpf_forget(&s->host, instance->pub.netns_cookie);
 	instance_free(&s->registry, instance);
@@ -277,6 +279,7 @@ static int open_host_instance(struct supervisor *s, uint64_t cookie)
 		return -ENOMEM;
 	free(host->pub.name);
 	host->pub.name = strdup("host");
+	host->named = true; /* and of no container's limit */
 	host->pub.cgroup_id = cgroup.st_ino;
 	host->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
 	host->pid = getpid();

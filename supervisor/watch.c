@@ -46,27 +46,23 @@ static void moved(struct supervisor *s, struct instance *instance)
 /* A container's first task is in the host's namespace for a moment, whatever it shares in the end. */
 static void settle_shared(struct supervisor *s, struct instance *instance)
 {
-	int netns_fd;
-
-	instance->pid = pair_any_task(s, instance->pub.cgroup_path); /* the one sighted was maybe but a helper */
-	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
-	if (netns_fd >= 0 && pair_instance(s, instance, instance->pid) && instance->pub.cgroup_id)
+	/* the one sighted was maybe but a helper */
+	instance->pid = pair_task_in(s, instance->pub.cgroup_path, instance->pub.netns_inode);
+	if (instance->pid && pair_instance(s, instance, instance->pid) && instance->pub.cgroup_id)
 		child_step(s, instance, CHILD_WANTED);
 	else
 		child_step(s, instance, CHILD_UNUSED);
-	close_fdp(&netns_fd);
 }
 
 /* A container whose set-up took long was taken for one that shares the host's namespace. */
 static void settle_claim(struct supervisor *s, pid_t pid)
 {
-	struct instance *instance = s->registry.by_id;
+	struct instance *instance;
 	char path[PAIR_PATH_BYTES];
 
-	if (!pair_find_cgroup(pid, path, sizeof(path)))
+	if (!pair_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path))
 		return;
-	while (instance && !(instance->pub.shares_netns && !strcmp(instance->pub.cgroup_path, path)))
-		instance = instance->by_id.next;
+	instance = pair_sharer(s, path);
 	if (instance)
 		settle_shared(s, instance);
 }
@@ -171,22 +167,14 @@ static void sighted(struct supervisor *s, const struct bpftune_event *event)
 
 /* --- cgroups ------------------------------------------------------------------------------------ */
 
-static bool is_known_cgroup(const struct supervisor *s, const char *path)
-{
-	const struct instance *instance = s->registry.by_id;
-
-	while (instance && strcmp(instance->pub.cgroup_path, path))
-		instance = instance->by_id.next;
-	return instance != NULL;
-}
-
 void watch_sight_shared(struct supervisor *s, pid_t pid)
 {
 	const struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
 	char path[PAIR_PATH_BYTES];
 	struct instance *instance;
 
-	if (s->stopping || !pair_find_cgroup(pid, path, sizeof(path)) || !pair_is_container(path) || is_known_cgroup(s, path))
+	if (s->stopping || !pair_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path) ||
+	    pair_sharer(s, path))
 		return;
 	instance = instance_new_shared(&s->registry, host);
 	if (!instance)
@@ -211,14 +199,16 @@ static void joined(struct supervisor *s, const struct bpftune_event *event)
 static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 {
 	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
-	struct instance *instance = instance_by_cgroup(&s->registry, cgroup->id);
+	struct instance *instance, *next;
 
-	if (!instance || instance->pub.id == INSTANCE_HOST)
-		return;
-	if (instance->pub.shares_netns)
-		child_step(s, instance, CHILD_UNUSED);
-	else
-		moved(s, instance);
+	HASH_ITER(by_id, s->registry.by_id, instance, next) {
+		if (instance->pub.cgroup_id != cgroup->id || instance->pub.id == INSTANCE_HOST)
+			continue;
+		if (instance->pub.shares_netns)
+			child_step(s, instance, CHILD_UNUSED);
+		else
+			moved(s, instance);
+	}
 }
 
 static void strayed(struct supervisor *s, const struct bpftune_event *event)

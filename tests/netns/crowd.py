@@ -148,11 +148,24 @@ def instance_in(supervisor, container):
                  if instance["netns"]["inode"] == container.inode and not instance["netns"]["shared"]), None)
 
 
+def sharers(supervisor):
+    """The containers that share the host's namespace."""
+    return [instance for instance in supervisor.status()["instances"] if instance["netns"]["shared"]]
+
+
 def wait_for_instance(supervisor, container, true=lambda instance: True, deadline=3.0, what="the instance"):
     def found():
         instance = instance_in(supervisor, container)
         return instance and true(instance) and instance
     return wait_for(found, deadline, f"{what} of {container.name}")
+
+
+def place(instance):
+    return instance["cgroup"]["path"], instance["cgroup"]["id"]
+
+
+def paired_with(cgroup):
+    return lambda instance: place(instance) == (cgroup.path, cgroup.id)
 
 
 def is_ready(instance):

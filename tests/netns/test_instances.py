@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_in, is_ready, wait_for_instance)
+from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_in, is_ready, paired_with, place,
+                   wait_for_instance)
 from lab import AMPLE, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, maximum, run, sysctl_path, wait_for
 
 CROWD = int(os.environ.get("CROWD", "50"))      # containers that come and go
@@ -30,14 +31,6 @@ def supervisor(shared):
     supervisor = shared.supervisor()
     supervisor.ready("host")
     return supervisor
-
-
-def place(instance):
-    return instance["cgroup"]["path"], instance["cgroup"]["id"]
-
-
-def paired_with(cgroup):
-    return lambda instance: place(instance) == (cgroup.path, cgroup.id)
 
 
 # --- pairing and names ----------------------------------------------------------------------------
@@ -382,25 +375,3 @@ def test_containers_come_and_go(lab, supervisor, rootfs):
         return {i["id"]: i["worker"] for i in supervisor.status()["instances"]} == before
     wait_for(same, 5, "nobody but the others to be left")
     assert "starting another worker" not in supervisor.stderr()
-
-
-def test_worker_limit(lab, supervisor):
-    """64 workers a cgroup; who has none is counted, and served when there is room."""
-    cgroup = lab.keep(Cgroup("/bt-limit"))
-    sleepers = [lab.keep(Sleeper(cgroup)) for _ in range(66)]
-    inodes = {sleeper.inode for sleeper in sleepers}
-
-    def states():
-        return [i["worker"]["state"] for i in supervisor.status()["instances"] if i["netns"]["inode"] in inodes]
-    wait_for(lambda: sorted(states()) == ["none"] * 2 + ["ready"] * 64, 10, "64 workers")
-    waiting = [i for i in supervisor.status()["instances"]
-               if i["netns"]["inode"] in inodes and i["worker"]["state"] == "none"]
-    before = supervisor.status()["events"]["unserved"]
-    forge(supervisor, *((instance["netns"]["cookie"], 0, 0, 0) for instance in waiting for _ in range(3)))
-    wait_for(lambda: supervisor.status()["events"]["unserved"] == before + 6, 2, "them to be counted")
-    assert supervisor.stderr().count("64 in this cgroup") == 2      # once each
-
-    served = [s for s in sleepers if s.inode not in {instance["netns"]["inode"] for instance in waiting}]
-    for sleeper in served[:2]:
-        sleeper.remove()
-    wait_for(lambda: states() == ["ready"] * 64, 5, "those that waited to be served")

@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
 #include "supervisor/child.h"
+#include "supervisor/instance.h"
 
 /* The life of a worker as one picture; "-" is no news: the state stays, nothing is done. */
 static void test_every_cell(void **state)
@@ -104,6 +106,67 @@ static void test_backoff_edges(void **state)
 		assert_int_equal(child_backoff_ms(cases[i].last_ms, cases[i].lived_ms), cases[i].next_ms);
 }
 
+static struct instance *add(struct registry *registry, const char *owner, bool named, pid_t pid)
+{
+	struct instance *instance = instance_new(registry, registry->last_id + 1, registry->last_id + 1);
+
+	assert_non_null(instance);
+	instance->owner = owner ? strdup(owner) : NULL;
+	instance->named = named;
+	instance->child.pid = pid;
+	return instance;
+}
+
+static void clear(struct registry *registry)
+{
+	while (registry->by_id)
+		instance_free(registry, registry->by_id);
+}
+
+/* By who made the namespace, whatever cgroups he made below; without a worker it takes no room. */
+static void test_room_of_an_owner(void **state)
+{
+	struct registry registry = { 0 };
+	struct instance *one, *plain, *named;
+
+	(void)state;
+	one = add(&registry, "/docker/a", false, 0);
+	plain = add(&registry, NULL, false, 0);
+	named = add(&registry, NULL, true, 0);
+	for (int i = 0; i < CHILD_WORKERS_PER_OWNER_MAX - 1; i++) {
+		add(&registry, "/docker/a", false, 1000 + i);
+		add(&registry, NULL, false, 2000 + i);
+		add(&registry, NULL, true, 3000 + i);
+		add(&registry, "/docker/b", false, 4000 + i);
+	}
+	assert_int_equal(child_load(&registry, one).here, CHILD_WORKERS_PER_OWNER_MAX - 1);
+	assert_true(child_has_room(child_load(&registry, one)));
+	assert_true(child_has_room(child_load(&registry, plain)));
+	one->child.pid = plain->child.pid = 1;
+	assert_false(child_has_room(child_load(&registry, one)));
+	assert_false(child_has_room(child_load(&registry, plain)));
+	assert_int_equal(child_load(&registry, named).here, 0);
+	assert_true(child_has_room(child_load(&registry, named)));
+	clear(&registry);
+}
+
+static void test_room_in_all(void **state)
+{
+	struct registry registry = { 0 };
+	struct instance *last;
+
+	(void)state;
+	for (int i = 0; i < CHILD_WORKERS_MAX - 1; i++)
+		add(&registry, NULL, true, 1 + i);
+	last = add(&registry, NULL, true, 0);
+	assert_int_equal(child_load(&registry, last).all, CHILD_WORKERS_MAX - 1);
+	assert_true(child_has_room(child_load(&registry, last)));
+	last->child.pid = 1;
+	assert_int_equal(child_load(&registry, last).all, CHILD_WORKERS_MAX);
+	assert_false(child_has_room(child_load(&registry, add(&registry, "/a", false, 0))));
+	clear(&registry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +175,8 @@ int main(void)
 		cmocka_unit_test(test_state_names),
 		cmocka_unit_test(test_backoff_sequence),
 		cmocka_unit_test(test_backoff_edges),
+		cmocka_unit_test(test_room_of_an_owner),
+		cmocka_unit_test(test_room_in_all),
 	};
 
 	return cmocka_run_group_tests_name("child", tests, NULL, NULL);

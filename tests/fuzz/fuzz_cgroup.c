@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "supervisor/pair.h"
+#include "supervisor/cgroup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,15 +19,18 @@ static void check(bool holds)
 
 static void parse(const char *path)
 {
-	struct pair_name name;
+	struct cgroup_name name;
 
-	if (!pair_parse_cgroup(path, &name))
+	check(cgroup_owner_bytes(path, 0) <= strlen(path));
+	cgroup_is_place(path);
+	if (!cgroup_parse(path, &name))
 		return;
 	check(name.runtime != NULL);
 	check(memchr(name.container_id, 0, sizeof(name.container_id)) != NULL);
 	check(memchr(name.pod_uid, 0, sizeof(name.pod_uid)) != NULL);
 	check(!name.pod_uid[0] == !name.pod_qos);
 	check(strlen(name.container_id) <= strlen(path));
+	check(name.bytes <= strlen(path) && name.container_bytes <= name.bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -39,18 +42,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	theirs[size] = '\0';
 	ours = theirs + strlen(theirs) + (strlen(theirs) < size);
 	parse(theirs);
-	pair_is_session(theirs);
+	cgroup_is_session(theirs);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
-		if (sizes[i] > size + 2 || !pair_cgroup_of(theirs, ours, path, sizes[i]))
+		if (sizes[i] > size + 2 || !cgroup_of_text(theirs, ours, path, sizes[i]))
 			continue;
 		check(strlen(path) < sizes[i] && path[1]);
 		parse(path);
 	}
 	strcpy(path, *theirs ? theirs : "/");
 	strcpy(other, ours);
-	pair_common(path, other);
+	cgroup_common(path, other);
 	check(strlen(path) <= (*theirs ? strlen(theirs) : 1) || !strcmp(path, "/"));
-	pair_common(path, path);
+	cgroup_common(path, path);
 	free(theirs);
 	free(path);
 	free(other);

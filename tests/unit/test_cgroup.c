@@ -9,8 +9,9 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/pair.h"
+#include "supervisor/cgroup.h"
 
+#define PATH_BYTES 4096
 #define ID "3f4a8c1e9b7d2056a1c3e5f70918273645546372819a0bcdef123456789abcde"
 #define ID_B "0011223344556677889900aabbccddeeff0011223344556677889900aabbccdd"
 #define UID "1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
@@ -40,6 +41,7 @@ static const struct {
 	{ "/lxc.payload.web", "lxc", "web", "", NULL },
 	{ "/lxc.payload.my.host/init.scope", "lxc", "my.host", "", NULL },
 	{ "/lxc/web", "lxc", "web", "", NULL },
+	{ "/lxc.payload/web", "lxc", "web", "", NULL },
 	{ "/machine.slice/systemd-nspawn@web.service/payload", "systemd-nspawn", "web", "", NULL },
 	{ "/machine.slice/machine-web.scope", "machine", "web", "", NULL },
 	{ "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope", "machine", "qemu-1-vm", "", NULL },
@@ -66,6 +68,8 @@ static const struct {
 
 	/* a service, which may have a namespace of its own, and what it may hold */
 	{ "/system.slice/redis.service", "systemd", "", "", NULL },
+	{ "/system.slice/system-redis.slice/redis@1.service", "systemd", "", "", NULL },
+	{ "/system.slice/system-redis.slice/redis@1.service/docker/" ID, "docker", ID, "", NULL },
 	{ "/system.slice/system-getty.slice/redis.service/docker/" ID, "docker", ID, "", NULL },
 	{ "/system.slice/lxc.service/lxc.payload.web", "lxc", "web", "", NULL },
 
@@ -89,15 +93,15 @@ static void test_runtimes(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(containers); i++) {
 		const char *qos = containers[i].pod_qos;
-		struct pair_name name = { 0 };
+		struct cgroup_name name = { 0 };
 
-		if (!pair_parse_cgroup(containers[i].path, &name))
+		if (!cgroup_parse(containers[i].path, &name))
 			fail_msg("%s: none", containers[i].path);
 		if (strcmp(name.runtime, containers[i].runtime) || strcmp(name.container_id, containers[i].container_id) ||
 		    strcmp(name.pod_uid, containers[i].pod_uid) || !name.pod_qos != !qos || (qos && strcmp(name.pod_qos, qos)))
 			fail_msg("%s: %s, '%s', '%s', %s", containers[i].path, name.runtime, name.container_id,
 				 name.pod_uid, name.pod_qos);
-		if (pair_is_container(containers[i].path) != (strcmp(name.runtime, "systemd") != 0))
+		if (!name.container_bytes != !name.container_id[0])
 			fail_msg("%s: whether a container", containers[i].path);
 	}
 }
@@ -154,9 +158,9 @@ static void test_no_container(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		struct pair_name name = { .runtime = "" };
+		struct cgroup_name name = { .runtime = "" };
 
-		if (pair_parse_cgroup(paths[i], &name))
+		if (cgroup_parse(paths[i], &name))
 			fail_msg("%s: %s, %s, %s", paths[i], name.runtime, name.container_id, name.pod_uid);
 		assert_string_equal(name.runtime, ""); /* not touched */
 	}
@@ -184,11 +188,11 @@ static void test_escapes(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct pair_name name = { 0 };
+		struct cgroup_name name = { 0 };
 		char path[64];
 
 		snprintf(path, sizeof(path), "/lxc.payload.%s/x", cases[i].escaped);
-		assert_true(pair_parse_cgroup(path, &name));
+		assert_true(cgroup_parse(path, &name));
 		assert_string_equal(name.container_id, cases[i].id);
 	}
 }
@@ -197,25 +201,25 @@ static void test_escapes(void **state)
 static void test_hostile(void **state)
 {
 	static const char *const pieces[] = { "a", "/", "..", "/../", "\n", "\xff", "\\x2d", "\\x", "/docker/", "/lxc/x" };
-	char *path = malloc(2 * PAIR_PATH_BYTES);
+	char *path = malloc(2 * PATH_BYTES);
 
 	(void)state;
 	assert_non_null(path);
 	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
-		struct pair_name name = { 0 };
+		struct cgroup_name name = { 0 };
 		size_t n = sprintf(path, "/lxc.payload.");
 
-		while (n < PAIR_PATH_BYTES - 8)
+		while (n < PATH_BYTES - 8)
 			n += sprintf(path + n, "%s", pieces[i]);
-		if (!pair_parse_cgroup(path, &name))
+		if (!cgroup_parse(path, &name))
 			continue;
 		assert_string_equal(name.runtime, "lxc");
 		assert_true(strlen(name.container_id) < sizeof(name.container_id));
 	}
 	/* whoever is in a container may make any cgroup below */
-	struct pair_name name = { 0 };
+	struct cgroup_name name = { 0 };
 
-	assert_true(pair_parse_cgroup("/lxc.payload.evil/docker/" ID, &name));
+	assert_true(cgroup_parse("/lxc.payload.evil/docker/" ID, &name));
 	assert_string_equal(name.container_id, "evil/" ID);
 	free(path);
 }
@@ -245,7 +249,7 @@ static void test_common(void **state)
 		char path[64];
 
 		strcpy(path, cases[i].a);
-		pair_common(path, cases[i].b);
+		cgroup_common(path, cases[i].b);
 		if (strcmp(path, cases[i].common))
 			fail_msg("%s, %s: %s", cases[i].a, cases[i].b, path);
 	}
@@ -270,8 +274,108 @@ static void test_sessions(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (pair_is_session(cases[i].path) != cases[i].session)
+		if (cgroup_is_session(cases[i].path) != cases[i].session)
 			fail_msg("%s", cases[i].path);
+}
+
+/* How much of a path is the container's own, and how much is its maker's. */
+static void test_bytes(void **state)
+{
+	static const struct {
+		const char *path, *container, *owner;
+		const char *low_level; /* what runc or crun know of; "": nothing */
+	} cases[] = {
+		{ "/docker/" ID, "/docker/" ID, "/docker/" ID, "" },
+		{ "/docker/" ID "/a/b", "/docker/" ID, "/docker/" ID, "" },
+		{ "/docker/" ID "/docker/" ID_B "/a", "/docker/" ID, "/docker/" ID, "" },
+		{ "//docker//" ID "//a", "//docker//" ID, "//docker//" ID, "" },
+		{ PODS SLICE_BU "/cri-containerd-" ID ".scope/a", PODS SLICE_BU "/cri-containerd-" ID ".scope", PODS SLICE_BU, "" },
+		{ PODS SLICE_BU, "", PODS SLICE_BU, "" },
+		{ "/kubepods/burstable/pod" UID "/" ID "/a", "/kubepods/burstable/pod" UID "/" ID, "/kubepods/burstable/pod" UID, "" },
+		{ "/system.slice/lxc.service/lxc.payload.web/a", "/system.slice/lxc.service/lxc.payload.web",
+		  "/system.slice/lxc.service/lxc.payload.web", "" },
+		{ "/system.slice/a.service/b/c", "", "/system.slice/a.service", "" },
+		{ "/system.slice/system-a.slice/a@1.service/b", "", "/system.slice/system-a.slice/a@1.service", "" },
+		{ "/system.slice/b.scope/x", "", "/system.slice/b.scope", "" },
+		/* who is logged in may call a cgroup what he likes */
+		{ USER "/libpod-" ID ".scope/container", USER "/libpod-" ID ".scope", "/user.slice/user-1000.slice", "" },
+		{ "/user.slice/user-1000.slice/session-3.scope/x", "", "/user.slice/user-1000.slice", "" },
+		{ "/user@1000.service/docker/" ID, "/user@1000.service/docker/" ID, "/user@1000.service", "" },
+		{ "/docker/" ID "/user.slice/user-0.slice", "/docker/" ID, "/docker/" ID, "" },
+		/* somebody's own */
+		{ "/a", "", "/a", "" },
+		{ "/a/b/c", "", "/a", "" },
+		{ "/a.slice/b/c", "", "/a.slice/b", "" },
+		{ "/a.slice/b.slice", "", "/a.slice/b.slice", "" },
+		{ "/", "", "/", "" },
+		/* runc by its id */
+		{ "/a/b/c", "", "/a/b", "/a/b" },
+		{ "/system.slice/a.service/b/c", "", "/system.slice/a.service/b", "/system.slice/a.service/b" },
+		{ "/docker/" ID "/b/c", "/docker/" ID, "/docker/" ID, "/docker/" ID "/b" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct cgroup_name name = { 0 };
+		size_t owner = cgroup_owner_bytes(cases[i].path, strlen(cases[i].low_level));
+
+		cgroup_parse(cases[i].path, &name);
+		if (name.container_bytes != strlen(cases[i].container) ||
+		    strncmp(cases[i].path, cases[i].container, name.container_bytes))
+			fail_msg("%s: container %.*s", cases[i].path, (int)name.container_bytes, cases[i].path);
+		if (owner != strlen(cases[i].owner) || strncmp(cases[i].path, cases[i].owner, owner))
+			fail_msg("%s: owner %.*s", cases[i].path, (int)owner, cases[i].path);
+	}
+}
+
+static void test_places(void **state)
+{
+	static const struct {
+		const char *path;
+		bool place;
+	} cases[] = {
+		{ "/", true },
+		{ "/system.slice", true },
+		{ "/system.slice/system-a.slice", true },
+		{ "/machine.slice", true },
+		{ "/docker", true },
+		{ "/lxc", true },
+		{ "/lxc.payload", true },
+		{ PODS, true },
+		{ "/kubepods/burstable", true },
+		{ PODS SLICE_BU, false },
+		{ PODS SLICE_G, false },
+		{ "/kubepods/burstable/pod" UID, false },
+		{ "/machine.slice/machine-libpod_pod_" ID ".slice", false },
+		{ "/docker/" ID, false },
+		{ "/system.slice/a.service", false },
+		{ "/pods", false },
+		{ "/a/b", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (cgroup_is_place(cases[i].path) != cases[i].place)
+			fail_msg("%s", cases[i].path);
+}
+
+static void test_below(void **state)
+{
+	(void)state;
+	assert_true(cgroup_is_below("/a/b", "/a"));
+	assert_true(cgroup_is_below("/a", "/a"));
+	assert_true(cgroup_is_below("/a", "/"));
+	assert_false(cgroup_is_below("/ab", "/a"));
+	assert_false(cgroup_is_below("/a", "/a/b"));
+}
+
+static void test_deleted(void **state)
+{
+	(void)state;
+	assert_true(cgroup_looks_deleted("/a (deleted)"));
+	assert_false(cgroup_looks_deleted("/a (deleted)/b"));
+	assert_false(cgroup_looks_deleted(" (deleted)"));
+	assert_false(cgroup_looks_deleted("/a"));
 }
 
 #define DAEMON "/system.slice/bpftune.service"
@@ -288,8 +392,7 @@ static void test_cgroup_of(void **state)
 		{ "unified, the same", "0::" DAEMON "\n", "0::" DAEMON "\n", NULL },
 		{ "unified, all in the root", "0::/\n", "0::/\n", NULL },
 		{ "unified, below ours", "0::" DAEMON "/sub\n", "0::" DAEMON "\n", DAEMON "/sub" },
-		{ "unified, removed meanwhile", "0::" DOCKER " (deleted)\n", "0::/\n", DOCKER },
-		{ "unified, the root (deleted)", "0::/ (deleted)\n", "0::/a\n", NULL },
+		{ "unified, removed meanwhile, or called so", "0::" DOCKER " (deleted)\n", "0::/\n", DOCKER " (deleted)" },
 		{ "unified, (deleted) within", "0::/a (deleted)/b\n", "0::/\n", "/a (deleted)/b" },
 		{ "unified, above ours", "0::/system.slice\n", "0::" DAEMON "\n", "/system.slice" },
 		{ "unified, as long as ours", "0::/a\n", "0::/b\n", "/a" },
@@ -324,7 +427,7 @@ static void test_cgroup_of(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char path[256] = "";
-		bool found = pair_cgroup_of(cases[i].theirs, cases[i].ours, path, sizeof(path));
+		bool found = cgroup_of_text(cases[i].theirs, cases[i].ours, path, sizeof(path));
 
 		if (found != (cases[i].path != NULL) || (found && strcmp(path, cases[i].path)))
 			fail_msg("%s: %s", cases[i].what, found ? path : "none");
@@ -337,9 +440,9 @@ static void test_cgroup_of_too_long(void **state)
 	char path[] = "########";
 
 	(void)state;
-	assert_false(pair_cgroup_of("0::/1234567\n", "0::/\n", path, 8));
+	assert_false(cgroup_of_text("0::/1234567\n", "0::/\n", path, 8));
 	assert_string_equal(path, "########");
-	assert_true(pair_cgroup_of("0::/123456\n", "0::/\n", path, 8));
+	assert_true(cgroup_of_text("0::/123456\n", "0::/\n", path, 8));
 	assert_string_equal(path, "/123456");
 }
 
@@ -350,7 +453,9 @@ int main(void)
 		cmocka_unit_test(test_escapes),		  cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_common),		  cmocka_unit_test(test_sessions),
 		cmocka_unit_test(test_cgroup_of),	  cmocka_unit_test(test_cgroup_of_too_long),
+		cmocka_unit_test(test_bytes),		  cmocka_unit_test(test_places),
+		cmocka_unit_test(test_below),		  cmocka_unit_test(test_deleted),
 	};
 
-	return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);
 }

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Containers that share the host's namespace, and what else is in their cgroups. One supervisor at a time."""
+import re
+import time
+
+from crowd import Cgroup, Sleeper, is_ready, place, sharers, wait_for_instance
+from lab import AMPLE, SMALL_WMEM, WMEM, Host, kept_sysctls, maximum, sysctl_path, wait_for
+
+DOCKER = f"docker-{'5a' * 32}.scope"
+
+
+def test_host_network_with_sub_cgroups(lab):
+    """One container is one instance, wherever in it a task is first seen."""
+    supervisor = lab.supervisor()
+    paths = [f"/bt-host/{DOCKER}{below}" for below in ("", "/init.scope", "/system.slice/a.service")]
+    cgroups = [lab.keep(Cgroup(path)) for path in paths]
+    lab.keep(Sleeper(cgroups[2], netns=Host.netns))
+    lab.keep(Sleeper(cgroups[1], netns=Host.netns))
+    instance = supervisor.ready("5a" * 32)
+    assert place(instance) == (cgroups[0].path, cgroups[0].id)
+    time.sleep(0.5)     # nothing more is to happen
+    assert [i["id"] for i in sharers(supervisor)] == [instance["id"]]
+    assert instance["runtime"] == "docker"
+
+
+def flow_of(lab, supervisor, cgroup, far, number):
+    """A flow of the host's namespace, by a client in that cgroup; who asked for the host's limit to be raised."""
+    client = Host()
+    client.command = lambda *words: ("sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"),
+                                     *words)
+    sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
+    supervisor.give_back("host")
+    path = lab.path(Host(), far, number)
+    path.near = client
+    before = len(supervisor.changes("host"))
+    path.flow(1.5, "-b", "60M")
+    changes = supervisor.changes("host")[before:]
+    assert changes and maximum(Host().sysctl(WMEM)) > 65536
+    return {match and match[1] for match in (re.search("; asked for by (.*)", c["text"]) for c in changes)}
+
+
+def test_host_network_in_an_occupied_cgroup(lab):
+    """The cgroup has an instance of a namespace already: flows of the host's namespace are still the container's."""
+    lab.enter_context(kept_sysctls())
+    supervisor = lab.supervisor()
+    far = lab.container("netns", "bt-far", AMPLE)
+    cgroup = lab.keep(Cgroup(f"/bt-both/{DOCKER}"))
+    nested = lab.keep(Sleeper(cgroup))
+    first = wait_for_instance(supervisor, nested, is_ready)
+    assert place(first) == (cgroup.path, cgroup.id)
+    sharer = Sleeper(cgroup, netns=Host.netns)
+    try:
+        wait_for(lambda: [i for i in sharers(supervisor) if is_ready(i)], 3, "the container's instance")
+        instance, = sharers(supervisor)
+        assert instance["name"] == f"{'5a' * 32}@{instance['id']}"
+        assert flow_of(lab, supervisor, cgroup, far, 1) == {instance["name"]}
+        nested.remove()
+        wait_for(lambda: not [i for i in supervisor.status()["instances"] if i["id"] == first["id"]], 3, "it to go")
+        assert flow_of(lab, supervisor, cgroup, far, 2) == {instance["name"]}
+    finally:
+        sharer.remove()

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Cgroups that make it hard: whose a namespace is, odd names, and tasks in several places."""
+import time
+
+import pytest
+
+from crowd import (Cgroup, Container, Rootfs, Sleeper, forge, instance_in, is_ready, paired_with, place,
+                   remove_directory, sharers, wait_for_instance)
+from lab import Host, run, wait_for
+
+DOCKER = f"docker-{'5a' * 32}.scope"
+DOCKER_B = f"docker-{'6b' * 32}.scope"
+
+
+@pytest.fixture(scope="module")
+def rootfs(shared):
+    return shared.keep(Rootfs())
+
+
+@pytest.fixture(scope="module")
+def supervisor(shared):
+    supervisor = shared.supervisor()
+    supervisor.ready("host")
+    return supervisor
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+def states(supervisor, sleepers):
+    inodes = {sleeper.inode for sleeper in sleepers}
+    return sorted(i["worker"]["state"] for i in supervisor.status()["instances"] if i["netns"]["inode"] in inodes)
+
+
+def test_worker_limit(lab, supervisor):
+    """64 workers; who has none is counted, and served when there is room."""
+    cgroup = lab.keep(Cgroup("/bt-limit"))
+    sleepers = [lab.keep(Sleeper(cgroup)) for _ in range(66)]
+    wait_for(lambda: states(supervisor, sleepers) == ["none"] * 2 + ["ready"] * 64, 10, "64 workers")
+    waiting = [instance for instance in (instance_in(supervisor, sleeper) for sleeper in sleepers)
+               if instance["worker"]["state"] == "none"]
+    before = supervisor.status()["events"]["unserved"]
+    forge(supervisor, *((instance["netns"]["cookie"], 0, 0, 0) for instance in waiting for _ in range(3)))
+    wait_for(lambda: supervisor.status()["events"]["unserved"] == before + 6, 2, "them to be counted")
+    assert supervisor.stderr().count("64 of /bt-limit (at most 64)") == 1      # once
+
+    served = [s for s in sleepers if s.inode not in {instance["netns"]["inode"] for instance in waiting}]
+    for sleeper in served[:2]:
+        sleeper.remove()
+    rest = [sleeper for sleeper in sleepers if sleeper not in served[:2]]
+    wait_for(lambda: states(supervisor, rest) == ["ready"] * 64, 5, "those that waited to be served")
+
+
+def test_sub_cgroups_are_their_container_s(lab, supervisor, rootfs):
+    """Who is in a container makes namespaces and cgroups at will: they are all the container's."""
+    container = lab.keep(Container(rootfs, "bt-many"))
+    supervisor.ready(container.name)
+    names = [*(f"sub{i}" for i in range(40)), *(f"docker-{i:064x}.scope" for i in range(30))]
+    sleepers = [lab.keep(Sleeper(lab.keep(Cgroup(f"/bt-many/{name}")))) for name in names]
+    wait_for(lambda: states(supervisor, sleepers) == ["none"] * 7 + ["ready"] * 63, 10, "63 workers and the container's")
+    assert supervisor.stderr().count("64 of /bt-many (at most 64)") == 1
+    # Others have room.
+    wait_for_instance(supervisor, lab.keep(Sleeper(lab.keep(Cgroup("/bt-other")))), is_ready, what="the worker")
+
+
+@pytest.mark.parametrize("path, owner", [(None, "no container"), ("/user.slice/user-0.slice/session-{}.scope", "/user.slice/user-0.slice")],
+                         ids=["own", "sessions"])
+def test_plain_ones_are_one_group(lab, supervisor, path, owner):
+    sleepers = [lab.keep(Sleeper(lab.keep(Cgroup(path.format(i))) if path else None)) for i in range(70)]
+    instances = [wait_for_instance(supervisor, sleeper) for sleeper in sleepers]
+    forge(supervisor, *((instance["netns"]["cookie"], 0, 0, 0) for instance in instances))
+    wait_for(lambda: states(supervisor, sleepers) == ["none"] * 6 + ["ready"] * 64, 10, "64 workers")
+    assert supervisor.stderr().count(f"64 of {owner} (at most 64)") == 1
+
+
+def test_named_ones_are_not_limited(lab, supervisor):
+    """Only root of the host names one."""
+    containers = [lab.container("netns", f"bt-named{i}") for i in range(66)]
+    supervisor.ready(*(container.name for container in containers), deadline=10)
+
+
+# --- odd names ------------------------------------------------------------------------------------
+
+LONG = "/".join(["x" * 250] * 3)
+
+
+@pytest.mark.parametrize("parent", ["/bt-\x1b[31m\udcff\\x41", f"/bt-{LONG}"], ids=["bytes", "long"])
+def test_path_is_recognised_again(lab, supervisor, parent):
+    """The same place after each look, and one instance a container."""
+    own, shared = (lab.keep(Cgroup(f"{parent}/{name}")) for name in (DOCKER, DOCKER_B))
+    sleeper = lab.keep(Sleeper(own))
+    instance = wait_for_instance(supervisor, sleeper, is_ready)
+    assert instance["cgroup"]["id"] == own.id
+    escaped = parent.replace("\x1b", "\\x1b").replace("\udcff", "\\xff")
+    assert instance["cgroup"]["path"] == f"{escaped}/{DOCKER}"
+    # Its tasks are looked at again when one comes in by a move; the sharer's are, for each that comes.
+    others = [lab.keep(Sleeper(own, netns=sleeper.netns))]
+    others += [lab.keep(Sleeper(shared, netns=Host.netns)) for _ in range(3)]
+    supervisor.ready("6b" * 32)
+    time.sleep(0.8)     # nothing more is to happen
+    assert [i["cgroup"]["id"] for i in sharers(supervisor)] == [shared.id]
+    assert "is in cgroup" not in "".join(r["text"] for r in supervisor.log(instance["name"]))
+    own.add(others[0].pid)
+    exec_in(own, sleeper)
+    assert wait_for_instance(supervisor, sleeper)["cgroup"]["id"] == own.id
+
+
+def exec_in(cgroup, sleeper):
+    run("sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup.directory / "cgroup.procs", *sleeper.command("true"))
+
+
+def test_called_deleted(lab, supervisor):
+    """The kernel marks the path of a removed cgroup so; here it is a name."""
+    lab.keep(Cgroup("/bt-gone"))
+    cgroup = lab.keep(Cgroup("/bt-gone (deleted)"))
+    instance = wait_for_instance(supervisor, lab.keep(Sleeper(cgroup)), is_ready)
+    assert place(instance) == (cgroup.path, cgroup.id)
+    assert instance["name"] == "bt-gone (deleted)"
+
+
+# --- tasks in several places ----------------------------------------------------------------------
+
+POD = "/kubepods/burstable/pod1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
+
+
+def test_pod_has_no_container_id(lab, supervisor):
+    """What several containers share is none of theirs."""
+    pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
+    sleeper = lab.keep(Sleeper(first))
+    alone = wait_for_instance(supervisor, sleeper, is_ready)
+    assert (alone["container_id"], alone["runtime"]) == ("1c" * 32, "containerd")
+    lab.keep(Sleeper(second, netns=sleeper.netns))
+    together = wait_for_instance(supervisor, sleeper, paired_with(pod), what="the pod's cgroup")
+    assert (together["container_id"], together["runtime"]) == (None, "kubernetes")
+    assert together["name"] == together["pod_uid"] == POD[-36:]
+
+
+@pytest.mark.parametrize("other", [f"/system.slice/{DOCKER_B}", f"/bt-elsewhere/{DOCKER_B}"], ids=["beside", "elsewhere"])
+def test_container_that_joins_another_s_namespace(lab, supervisor, other):
+    """What they have in common is no container: the namespace stays the first's while it is there, then is the other's."""
+    first, second = (lab.keep(Cgroup(path)) for path in (f"/system.slice/{DOCKER}", other))
+    sleeper = Sleeper(first)
+    try:
+        wait_for_instance(supervisor, sleeper, paired_with(first), what="the first")
+        inside = lab.keep(Sleeper(second, netns=sleeper.netns))
+        time.sleep(0.8)     # nothing is to happen
+        assert place(instance_in(supervisor, sleeper)) == (first.path, first.id)
+    finally:
+        sleeper.remove()
+        remove_directory(first.directory)
+    moved = wait_for_instance(supervisor, inside, paired_with(second), what="the second")
+    assert moved["container_id"] == "6b" * 32
+
+
+@pytest.mark.parametrize("looker", ["/system.slice/bt-cron.service", "/bt-tools"])
+def test_who_looks_into_a_container(lab, supervisor, looker):
+    """A service's command in a container's namespace does not make it the service's, nor anybody else's."""
+    cgroup = lab.keep(Cgroup(f"/system.slice/{DOCKER}"))
+    sleeper = lab.keep(Sleeper(cgroup))
+    wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the container")
+    lab.keep(Sleeper(lab.keep(Cgroup(looker)), netns=sleeper.netns))
+    time.sleep(0.8)     # nothing is to happen
+    instance = instance_in(supervisor, sleeper)
+    assert place(instance) == (cgroup.path, cgroup.id)
+    assert (instance["runtime"], instance["name"]) == ("docker", "5a" * 32)
+
+
+@pytest.mark.parametrize("path, runtime, name", [
+    ("/system.slice/system-bt.slice/bt@1.service", "systemd", "bt@1.service"),
+    ("/system.slice/system-bt.slice/bt@1.service/workers", "systemd", "bt@1.service"),
+    ("/bt-lxc/lxc.payload/c1", "lxc", "c1"),
+], ids=["template", "below", "lxc.payload"])
+def test_more_runtimes(lab, supervisor, path, runtime, name):
+    instance = wait_for_instance(supervisor, lab.keep(Sleeper(lab.keep(Cgroup(path)))), is_ready)
+    assert (instance["runtime"], instance["name"]) == (runtime, name)
