@@ -63,6 +63,13 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
+	__type(key, __u64); /* cgroup id */
+	__type(value, __u8);
+} host_cgroups SEC(".maps"); /* where a program of the host's namespace was executed: told once */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
 	__type(key, struct rate_key);
 	__type(value, __u64);
 } writes SEC(".maps");
@@ -131,26 +138,42 @@ static __always_inline void look_for_stray(struct watch_netns *known, __u64 cook
 	tell(cookie, BPFTUNE_NETNS_STRAYED, known->pid, known->inode);
 }
 
-SEC("raw_tp/sched_process_exec")
-int watch_exec(struct bpf_raw_tracepoint_args *ctx)
-{
-	__u64 cookie;
-	struct watch_netns *known = sight((struct task_struct *)ctx->args[0], &cookie);
-
-	if (known)
-		look_for_stray(known, cookie);
-	return 0;
-}
-
-static __always_inline void tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
+static __always_inline _Bool tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
 {
 	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
 
 	if (!event)
-		return;
+		return 0;
 	event->pid = pid;
 	((struct bpftune_cgroup *)event->payload)->id = cgroup_id;
 	bpf_ringbuf_submit(event, 0);
+	return 1;
+}
+
+/* clone3(CLONE_INTO_CGROUP) moves nobody: a container that shares the host's namespace may begin so. */
+static __always_inline void look_for_sharer(struct task_struct *task)
+{
+	__u64 cgroup_id = bpf_get_current_cgroup_id();
+	__u8 one = 1;
+
+	if (!bpf_map_lookup_elem(&host_cgroups, &cgroup_id) &&
+	    !bpf_map_update_elem(&host_cgroups, &cgroup_id, &one, BPF_NOEXIST) &&
+	    !tell_cgroup(host_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), cgroup_id))
+		bpf_map_delete_elem(&host_cgroups, &cgroup_id);
+}
+
+SEC("raw_tp/sched_process_exec")
+int watch_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u64 cookie;
+	struct watch_netns *known = sight(task, &cookie);
+
+	if (known)
+		look_for_stray(known, cookie);
+	else if (cookie == host_cookie)
+		look_for_sharer(task);
+	return 0;
 }
 
 static __always_inline _Bool is_cgroup2(struct cgroup *cgroup)

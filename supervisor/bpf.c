@@ -310,6 +310,7 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	for (int i = 0; i < N_SHARED; i++)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
+	host->host_cgroups_fd = bpf_object__find_map_fd_by_name(object, "host_cgroups");
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
 	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");
 	host->taken_fd = bpf_object__find_map_fd_by_name(object, "taken");
@@ -403,6 +404,11 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie)
 	bpf_map_delete_elem(host->netns_fd, &netns_cookie);
 	for (uint16_t tuner = 0; tuner < host->n_tuners; tuner++)
 		bpf_untake(host, netns_cookie, tuner);
+}
+
+void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id)
+{
+	bpf_map_delete_elem(host->host_cgroups_fd, &cgroup_id);
 }
 
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)

@@ -41,6 +41,7 @@ struct bpftune_host {
 	const char *trial;             /* only this program, and only to see whether it loads */
 	int sweep_fd;                  /* program to test-run */
 	int netns_fd;                  /* map: every namespace sighted */
+	int host_cgroups_fd;           /* map: cgroups in which the host executes */
 	int owned_fd, own_pids_fd, taken_fd; /* maps of watch_sysctl */
 };
 
@@ -76,6 +77,9 @@ int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct 
 
 /* Forgets a namespace: a later task in it is a sighting again. */
 void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* Forgets a cgroup: the next task of the host's namespace that executes there is told of again. */
+void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
 
 /* The task last seen in a namespace, or 0. */
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);

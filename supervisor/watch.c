@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
@@ -43,6 +44,16 @@ static void moved(struct supervisor *s, struct instance *instance)
 		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
 }
 
+/* Who executes there later may yet share the namespace. */
+static void drop_claim(struct supervisor *s, struct instance *instance)
+{
+	struct stat st;
+
+	if (fstatat(s->host.cgroup_fd, instance->pub.cgroup_path + 1, &st, 0) == 0)
+		bpf_forget_cgroup(&s->host, st.st_ino);
+	child_step(s, instance, CHILD_UNUSED);
+}
+
 /* A container's first task is in the host's namespace for a moment, whatever it shares in the end. */
 static void settle_shared(struct supervisor *s, struct instance *instance)
 {
@@ -51,7 +62,7 @@ static void settle_shared(struct supervisor *s, struct instance *instance)
 	if (instance->pid && pair_instance(s, instance, instance->pid) && instance->pub.cgroup_id)
 		child_step(s, instance, CHILD_WANTED);
 	else
-		child_step(s, instance, CHILD_UNUSED);
+		drop_claim(s, instance);
 }
 
 /* A container whose set-up took long was taken for one that shares the host's namespace. */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Containers that share the host's namespace, and what else is in their cgroups. One supervisor at a time."""
+import os
 import re
+import subprocess
+import sys
 import time
 
 from crowd import Cgroup, Sleeper, is_ready, place, sharers, wait_for_instance
@@ -59,3 +62,58 @@ def test_host_network_in_an_occupied_cgroup(lab):
         assert flow_of(lab, supervisor, cgroup, far, 2) == {instance["name"]}
     finally:
         sharer.remove()
+
+
+CLONE_INTO_CGROUP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+cgroup = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+# struct clone_args: flags (CLONE_INTO_CGROUP), ..., exit_signal, ..., cgroup
+args = (ctypes.c_uint64 * 11)(0x200000000, 0, 0, 0, 17, 0, 0, 0, 0, 0, cgroup)
+pid = libc.syscall(435, args, ctypes.sizeof(args))
+if pid == 0:
+    os.execvp("sleep", ["sleep", "infinity"])
+assert pid > 0, os.strerror(ctypes.get_errno())
+print(pid, flush=True)
+os.waitpid(pid, 0)
+"""
+
+
+class Cloned:
+    """A process that begins in a cgroup, without ever having moved there."""
+
+    def __init__(self, cgroup):
+        self.process = subprocess.Popen([sys.executable, "-c", CLONE_INTO_CGROUP, cgroup.directory], text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.pid = int(self.process.stdout.readline())
+
+    def remove(self):
+        os.kill(self.pid, 9)
+        self.process.communicate()
+
+
+def test_cloned_into_its_cgroup(lab):
+    supervisor = lab.supervisor()
+    cgroup = lab.keep(Cgroup(f"/bt-clone/{DOCKER}/sub"))
+    cloned = Cloned(cgroup)
+    try:
+        instance = supervisor.ready("5a" * 32)
+        assert instance["netns"]["shared"]
+        assert instance["cgroup"]["path"] == f"/bt-clone/{DOCKER}"
+    finally:
+        cloned.remove()
+
+
+def test_ordinary_programs_are_told_of_once(lab):
+    """A cgroup that is no container's costs one event, however many programs are executed there."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+    cgroup = lab.keep(Cgroup("/bt-ordinary"))
+    received = supervisor.status()["events"]["received"]
+    Cloned(cgroup).remove()
+    wait_for(lambda: supervisor.status()["events"]["received"] > received, 3, "the first")
+    received = supervisor.status()["events"]["received"]
+    for _ in range(20):
+        Cloned(cgroup).remove()
+    assert supervisor.status()["events"]["received"] <= received + 5     # others live on this machine
+    assert not sharers(supervisor)
