@@ -46,16 +46,22 @@ void bpf_set_debug(bool on)
 
 const char *bpf_hook_error(const struct hook *hook)
 {
-	switch (hook->error) {
+	int error = hook->error ? hook->error : hook->refusal;
+
+	switch (error) {
 	case 0:
 		return NULL;
 	case -EPERM:
 	case -EACCES:
+		if (!hook->error)
+			return "refused: another program is attached there that allows none besides it";
 		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
+	case -E2BIG:
+		return "too many programs are attached there";
 	case -ENOENT:
 		return "this kernel has no such tracepoint";
 	default:
-		return strerror(-hook->error);
+		return strerror(-error);
 	}
 }
 
@@ -212,30 +218,48 @@ int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
 	return 0;
 }
 
+/* NULL, with errno. */
+static struct bpf_link *attach_container(const struct hook *hook, int cgroup_fd, uint64_t cgroup_id, uint64_t instance)
+{
+	/* An attachment of its own kind: include/uapi/linux/bpf.h. */
+	struct bpf_cgroup_storage_key key = { .cgroup_inode_id = cgroup_id, .attach_type = BPF_CGROUP_SOCK_OPS };
+	struct bpf_link *link = bpf_program__attach_cgroup(hook->bpf_program, cgroup_fd);
+	int err = link ? bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) : 0;
+
+	if (err < 0) {
+		bpf_link__destroy(link);
+		errno = -err;
+		return NULL;
+	}
+	return link;
+}
+
 void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
-			  size_t *ret_n)
+			  size_t *ret_n, void (*refused)(void *arg, const struct hook *hook), void *arg)
 {
 	struct stat st;
 
 	if (fstat(cgroup_fd, &st) < 0)
 		return;
 	for (size_t i = 0; i < host->n_hooks; i++) {
-		const struct hook *hook = &host->hooks[i];
+		struct hook *hook = &host->hooks[i];
 		struct bpf_link *link, **links;
-		/* An attachment of its own kind: include/uapi/linux/bpf.h. */
-		struct bpf_cgroup_storage_key key = { .cgroup_inode_id = st.st_ino, .attach_type = BPF_CGROUP_SOCK_OPS };
+		int before = hook->refusal;
 
 		if (!hook->of_containers || hook->error)
 			continue;
-		link = bpf_program__attach_cgroup(hook->bpf_program, cgroup_fd);
-		links = link ? realloc(*ret_links, (*ret_n + 1) * sizeof(*links)) : NULL;
-		if (!links || bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) < 0) {
-			bpf_link__destroy(link);
-			*ret_links = links ? links : *ret_links;
+		links = realloc(*ret_links, (*ret_n + 1) * sizeof(*links));
+		if (links)
+			*ret_links = links;
+		link = links ? attach_container(hook, cgroup_fd, st.st_ino, instance) : NULL;
+		if (link) {
+			links[(*ret_n)++] = link;
 			continue;
 		}
-		links[(*ret_n)++] = link;
-		*ret_links = links;
+		hook->refusals++;
+		hook->refusal = -errno;
+		if (hook->refusal != before)
+			refused(arg, hook);
 	}
 }
 

@@ -21,6 +21,8 @@ struct hook {
 	bool of_containers; /* attached to each container's cgroup, not once */
 	struct bpf_program *bpf_program;
 	int instance_ids_fd; /* its cgroup storage */
+	unsigned int refusals; /* containers whose cgroup did not take it */
+	int refusal;   /* -errno of the last one */
 	struct bpf_link *link;
 };
 
@@ -63,10 +65,11 @@ void bpf_close(struct bpftune_host *host);
 
 /*
  * Attaches the programs of containers to one's cgroup, with its instance id in their storage. The links are
- * the caller's, to be given back; what could not be attached is left out.
+ * the caller's, to be given back; what could not be attached is left out, counted, and `refused` gets each hook
+ * that did not fail so the last time.
  */
 void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
-			  size_t *ret_n);
+			  size_t *ret_n, void (*refused)(void *arg, const struct hook *hook), void *arg);
 void bpf_detach_container(struct bpf_link ***links, size_t *n);
 
 /* Asks for NETNS_UNUSED events of the namespaces that nobody but us uses: 0 or -errno. */
@@ -102,7 +105,7 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);
 
-/* What a hook's error means to an operator. */
+/* What a hook's error means to an operator: its own, else the last of a container; NULL: none. */
 const char *bpf_hook_error(const struct hook *hook);
 
 /* libbpf's own words go to standard error. For --debug. */

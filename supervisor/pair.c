@@ -287,6 +287,19 @@ static struct instance *holder_of(const struct supervisor *s, uint64_t cgroup_id
 	return instance;
 }
 
+struct refused {
+	struct supervisor *s;
+	const struct instance *instance;
+};
+
+static void say_refused(void *arg, const struct hook *hook)
+{
+	const struct refused *refused = arg;
+
+	supervisor_log(refused->s, refused->instance, LOG_WARNING, "cannot attach %s to cgroup %s: %s", hook->program,
+		       refused->instance->pub.cgroup_path, bpf_hook_error(hook));
+}
+
 /*
  * A program can be attached to a cgroup only once (kernel/bpf/cgroup.c: find_attach_entry()), so one instance's id
  * is on what it tells. That of a container in the host's namespace goes first: the others are found by cookie.
@@ -299,7 +312,8 @@ static void hold(struct supervisor *s, struct instance *instance, int cgroup_fd)
 		return;
 	if (holder)
 		bpf_detach_container(&holder->links, &holder->n_links);
-	bpf_attach_container(&s->host, cgroup_fd, instance->pub.id, &instance->links, &instance->n_links);
+	bpf_attach_container(&s->host, cgroup_fd, instance->pub.id, &instance->links, &instance->n_links, say_refused,
+			     &(struct refused){ s, instance });
 }
 
 void pair_let_go(struct supervisor *s, struct instance *instance)

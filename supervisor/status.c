@@ -21,9 +21,9 @@ static json_t *hooks_json(const struct supervisor *s, uint16_t tuner)
 		const struct hook *hook = &s->host.hooks[i];
 
 		if (hook->tuner == tuner)
-			json_array_append_new(hooks, json_pack("{s:s s:s s:b s:o}", "program", hook->program,
-							       "attach", hook->attach, "attached", !hook->error,
-							       "error", optional(bpf_hook_error(hook))));
+			json_array_append_new(hooks, json_pack("{s:s s:s s:b s:o s:i}", "program", hook->program,
+							       "attach", hook->attach, "attached", !hook->error, "error",
+							       optional(bpf_hook_error(hook)), "refusals", (int)hook->refusals));
 	}
 	return hooks;
 }

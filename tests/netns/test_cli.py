@@ -19,7 +19,7 @@ STATUS = {
     "version": str, "kernel": str, "uptime_s": NUMBER, "dry_run": bool,
     "events": {"received": int, "routed": int, "coalesced": int, "lost": int, "unroutable": int},
     "tuners": [{"name": str, "path": str,
-                "hooks": [{"program": str, "attach": str, "attached": bool, "error": TEXT_OR_NULL}]}],
+                "hooks": [{"program": str, "attach": str, "attached": bool, "error": TEXT_OR_NULL, "refusals": int}]}],
     "instances": [{
         "id": int, "name": str, "container_id": TEXT_OR_NULL, "runtime": TEXT_OR_NULL,
         "netns": {"cookie": int, "inode": int}, "cgroup": {"path": TEXT_OR_NULL, "id": (int, NoneType)},

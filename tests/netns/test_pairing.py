@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cgroups that make it hard: whose a namespace is, odd names, and tasks in several places."""
+import json
 import time
 
 import pytest
@@ -76,6 +77,27 @@ def test_named_ones_are_not_limited(lab, supervisor):
     """Only root of the host names one."""
     containers = [lab.container("netns", f"bt-named{i}") for i in range(66)]
     supervisor.ready(*(container.name for container in containers), deadline=10)
+
+
+# --- programs of containers -----------------------------------------------------------------------
+
+def test_refused_programs_are_said(lab, supervisor):
+    """A cgroup may have a program that allows none besides it: status and the log tell, the log once."""
+    programs = json.loads(run("bpftool", "-j", "prog", "show").stdout)
+    own = {number for kind, number in supervisor.bpf if kind == "prog"}
+    sender = next(p["id"] for p in programs if p["id"] in own and "tcp_buffer_sender".startswith(p["name"]))
+
+    for number in 1, 2:
+        cgroup = lab.keep(Cgroup(f"/bt-exclusive{number}"))
+        run("bpftool", "cgroup", "attach", cgroup.directory, "sock_ops", "id", sender)
+        wait_for_instance(supervisor, lab.keep(Sleeper(cgroup)), is_ready, what="the worker")
+        hooks = [hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"] if hook["refusals"]]
+        assert [(hook["program"], hook["refusals"]) for hook in hooks] == [("tcp_buffer_sender_container", number)]
+        assert hooks[0]["attached"] and "allows none besides it" in hooks[0]["error"]
+    assert supervisor.stderr().count("cannot attach tcp_buffer_sender_container to cgroup /bt-exclusive") == 1
+    assert "not to those of 2: refused" in supervisor.cli("tuners").stdout
+    assert "of some: refused" in supervisor.cli("status").stdout
+    run("bpftool", "cgroup", "detach", cgroup.directory, "sock_ops", "id", sender)
 
 
 # --- odd names ------------------------------------------------------------------------------------
