@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <utlist.h>
@@ -23,13 +22,15 @@
 
 #define BACKLOG 64
 #define LOG_LINES 100
-#define FOLLOW_BYTES_MAX (256 * 1024) /* what one slow follower may make us keep */
+#define FOLLOW_BYTES_MAX (256 * 1024)  /* what one slow follower may make us keep */
+#define ANSWER_BYTES_MAX (256 * 1024)  /* past it, a client that calls and does not read is not read either */
 
 struct connection {
 	uv_pipe_t pipe;
 	struct supervisor *s;
 	struct varlink_reader reader;
-	bool following, closing;
+	bool following, closing, paused;
+	json_t *calls; /* of what was read before it was paused */
 	uint64_t follow_instance; /* 0: all */
 	unsigned int missed;
 	struct rollback *rollback; /* whose result it waits for */
@@ -43,39 +44,6 @@ struct call {
 	bool more, oneway;
 };
 
-/* --- the lock ----------------------------------------------------------------------------------- */
-
-static pid_t read_pid(int fd)
-{
-	char text[32] = "";
-
-	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
-}
-
-int control_lock(struct control *control, const char *run_dir, pid_t *ret_pid)
-{
-	_cleanup_close_ int fd = -1;
-	char path[4096], pid[32];
-
-	if (mkdir(run_dir, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	snprintf(path, sizeof(path), "%s/lock", run_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		if (errno != EWOULDBLOCK)
-			return -errno;
-		*ret_pid = read_pid(fd);
-		return -EALREADY;
-	}
-	snprintf(pid, sizeof(pid), "%d\n", getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, strlen(pid), 0) < 0)
-		return -errno;
-	control->lock_fd = take_fd(&fd);
-	return 0;
-}
-
 /* --- replies ------------------------------------------------------------------------------------ */
 
 struct reply {
@@ -87,6 +55,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct connection *connection = handle->data;
 
+	json_decref(connection->calls);
 	varlink_reader_clear(&connection->reader);
 	free(connection);
 }
@@ -105,13 +74,18 @@ static void connection_close(struct connection *connection)
 	uv_close((uv_handle_t *)&connection->pipe, on_closed);
 }
 
+static void go_on(struct connection *connection);
+
 static void on_written(uv_write_t *write, int status)
 {
 	struct reply *reply = container_of(write, struct reply, write);
+	struct connection *connection = write->handle->data;
 
 	(void)status; /* a client that left is noticed by its end of file */
 	free(reply->text);
 	free(reply);
+	if (connection->paused && !connection->closing)
+		go_on(connection);
 }
 
 static void send_message(struct connection *connection, json_t *message)
@@ -326,20 +300,18 @@ static void send_not_found(const struct call *call)
 		   json_pack("{s:s%}", "interface", call->method, n));
 }
 
-static void on_call(void *arg, json_t *message)
+static void handle_call(struct connection *connection, json_t *message)
 {
 	struct call call = {
-		.connection = arg,
+		.connection = connection,
 		.method = json_string_value(json_object_get(message, "method")),
 		.parameters = json_object_get(message, "parameters"),
 		.more = json_is_true(json_object_get(message, "more")),
 		.oneway = json_is_true(json_object_get(message, "oneway")),
 	};
 
-	if (call.connection->closing)
-		return;
 	if (!call.method) {
-		connection_close(call.connection);
+		connection_close(connection);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
@@ -348,6 +320,62 @@ static void on_call(void *arg, json_t *message)
 			return;
 		}
 	send_not_found(&call);
+}
+
+/* --- clients that do not read what they ask for ------------------------------------------------- */
+
+static bool is_behind(const struct connection *connection)
+{
+	return uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe) > ANSWER_BYTES_MAX;
+}
+
+static void on_call(void *arg, json_t *message)
+{
+	struct connection *connection = arg;
+
+	if (connection->closing)
+		return;
+	connection->paused |= is_behind(connection);
+	if (connection->paused)
+		json_array_append(connection->calls, message); /* no more than one read brought */
+	else
+		handle_call(connection, message);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)handle;
+	buf->base = malloc(suggested);
+	buf->len = buf->base ? suggested : 0;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct connection *connection = stream->data;
+	_cleanup_free_ char *bytes = buf->base;
+
+	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
+		connection_close(connection);
+	else if (connection->paused)
+		uv_read_stop(stream);
+}
+
+/* What it asked for has been read, at least in part. */
+static void go_on(struct connection *connection)
+{
+	size_t done = 0, n = json_array_size(connection->calls);
+	json_t *left = json_array();
+
+	for (; done < n && !connection->closing && !is_behind(connection); done++)
+		handle_call(connection, json_array_get(connection->calls, done));
+	for (; done < n; done++)
+		json_array_append(left, json_array_get(connection->calls, done));
+	json_decref(connection->calls);
+	connection->calls = left;
+	if (connection->closing || json_array_size(left) || is_behind(connection))
+		return;
+	connection->paused = false;
+	uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
 }
 
 /* --- followers ---------------------------------------------------------------------------------- */
@@ -392,22 +420,6 @@ void control_end_follow(struct supervisor *s, uint64_t instance)
 
 /* --- connections -------------------------------------------------------------------------------- */
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-	(void)handle;
-	buf->base = malloc(suggested);
-	buf->len = buf->base ? suggested : 0;
-}
-
-static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
-{
-	struct connection *connection = stream->data;
-	_cleanup_free_ char *bytes = buf->base;
-
-	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
-		connection_close(connection);
-}
-
 /* The socket's mode lets only its owner in; this holds if somebody loosens it. */
 static bool is_allowed(const uv_pipe_t *pipe)
 {
@@ -427,6 +439,7 @@ static void on_connection(uv_stream_t *listener, int status)
 	if (!connection)
 		return;
 	connection->s = s;
+	connection->calls = json_array();
 	connection->reader.max = VARLINK_CALL_MAX;
 	uv_pipe_init(&s->loop, &connection->pipe, 0);
 	connection->pipe.data = connection;

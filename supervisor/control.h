@@ -15,13 +15,9 @@ struct supervisor;
 
 struct control {
 	uv_pipe_t listener;
-	int lock_fd; /* RUN_DIR/lock, held while we live: one supervisor a run dir */
 	struct connection *connections;
 	unsigned int n_connections;
 };
-
-/* Takes the run directory, making it if need be. -EALREADY: the supervisor of `ret_pid` has it; or -errno. */
-int control_lock(struct control *control, const char *run_dir, pid_t *ret_pid);
 
 /* Listens. 0 or -errno. */
 int control_start(struct supervisor *s);

@@ -17,6 +17,7 @@
 #include "supervisor/pair.h"
 #include "supervisor/rollback.h"
 #include "supervisor/route.h"
+#include "supervisor/run_dir.h"
 #include "supervisor/summary.h"
 #include "worker/worker.h"
 
@@ -231,7 +232,6 @@ static void say_refused_hooks(struct supervisor *s)
 	}
 }
 
-/* One tunable, one owner: the first that claims it. */
 static void own_sysctls(struct supervisor *s, uint16_t number)
 {
 	const struct bpftune_tuner *tuner = s->plugins.tuners[number];
@@ -437,7 +437,7 @@ int supervisor_run(const struct options *options)
 		fprintf(stderr, "bpftune: cannot run: not root (use sudo)\n");
 		return EXIT_FAILED;
 	}
-	err = control_lock(&s.control, options->run_dir, &other);
+	err = run_dir_lock(options->run_dir, &lock_fd, &other);
 	if (err) {
 		if (err == -EALREADY)
 			fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
@@ -447,7 +447,6 @@ int supervisor_run(const struct options *options)
 				options->run_dir, strerror(-err));
 		return EXIT_FAILED;
 	}
-	lock_fd = s.control.lock_fd;
 	err = uv_loop_init(&s.loop);
 	if (err) {
 		fprintf(stderr, "bpftune: cannot start the loop: %s\n", strerror(-err));

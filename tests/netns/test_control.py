@@ -2,6 +2,7 @@
 """The control socket: root's only, and nothing that a client does holds the supervisor up."""
 import json
 import os
+import pathlib
 import socket
 
 import pytest
@@ -16,6 +17,11 @@ def supervisor(shared):
     supervisor = shared.supervisor(tuners=pokes())
     supervisor.ready("host")
     return supervisor
+
+
+def rss_kib(pid):
+    fields = pathlib.Path(f"/proc/{pid}/status").read_text().split()
+    return int(fields[fields.index("VmRSS:") + 1])
 
 
 class Client:
@@ -151,6 +157,27 @@ def test_too_many(supervisor):
         client.socket.close()
     assert supervisor.ready("host")
     assert len(os.listdir(f"/proc/{supervisor.pid}/fd")) <= before + 2
+
+
+def test_asks_and_does_not_read(supervisor):
+    """It is not read any more, so that its answers are not kept; each call is answered once it reads."""
+    call = json.dumps({"method": "io.bpftune.GetStatus"}).encode() + b"\0"
+    before = rss_kib(supervisor.pid)
+    with Client(supervisor) as client:
+        client.socket.settimeout(1)
+        sent = 0
+        try:
+            while sent < 64 << 20:
+                sent += client.socket.send((call * 1000)[sent % len(call):])
+        except TimeoutError:
+            pass
+        assert len(call) * 1000 < sent < 4 << 20
+        assert rss_kib(supervisor.pid) < before + 8192
+        assert supervisor.ready("host")     # the others are served
+        client.socket.settimeout(5)
+        for _ in range(sent // len(call)):
+            assert client.receive()["parameters"]["instances"]
+    assert supervisor.ready("host")
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * (1 << 20), b"\0" * (1 << 20), b"[" * (1 << 20) + b"\0",
