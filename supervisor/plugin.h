@@ -15,11 +15,15 @@ struct plugins {
 };
 
 /*
- * Opens every *.so of the directory. One that cannot be opened, exports no `bpftune_tuner`, or was built
- * for another ABI is left out; `complain` gets a sentence that names it. -errno: the directory is
- * unreadable.
+ * Opens every *.so of the directory. One that cannot be opened, exports no `bpftune_tuner`, was built
+ * for another ABI, or owns what another one owns is left out; `complain` gets a sentence that names it.
+ * -errno: the directory is unreadable.
  */
 int plugins_open(struct plugins *plugins, const char *dir, void (*complain)(void *arg, const char *text), void *arg);
+
+/* A tunable of this tuner that another one owns already, and which; NULL: none. */
+const struct bpftune_tunable *plugins_find_owned(const struct plugins *plugins, const struct bpftune_tuner *tuner,
+						 const struct bpftune_tuner **ret_owner);
 
 void plugins_close(struct plugins *plugins);
 

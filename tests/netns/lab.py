@@ -87,11 +87,11 @@ def maximum(limits):
 
 @functools.cache
 def pokes():
-    """A directory with all tuners, and the commands poke-N: see poke.h. It goes when we end."""
+    """A directory with tcp_buffer, the test tuner, and the commands poke-N: see poke.h. It goes when we end."""
     directory = tempfile.TemporaryDirectory(prefix="bpftune-poke-")
     path = pathlib.Path(directory.name)
     path.chmod(0o755)
-    for library in *pathlib.Path(TUNERS).glob("*.so"), *pathlib.Path(POKE).glob("*.so"):
+    for library in pathlib.Path(TUNERS, "tcp_buffer.so"), *pathlib.Path(POKE).glob("*.so"):
         (path / library.name).symlink_to(library)
     for number in range(len(poke_numbers())):
         (path / f"poke-{number}").symlink_to("/bin/true")
