@@ -35,15 +35,16 @@ int record_write(int fd, const void *record, size_t size);
  * tuner and scenario replaces the queued one. The supervisor's orders are neither merged nor lost.
  */
 #define EVENT_QUEUE_MAX 64
+#define EVENT_QUEUE_ORDERS_MAX 512 /* far more than a worker that reads leaves waiting */
 
 struct event_queue {
 	struct bpftune_event *events; /* the queue's own */
 	size_t n, capacity;
 };
 
-enum event_fate { EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST };
+enum event_fate { EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST, EVENT_FLOODED };
 
-/* Never blocks; -ENOMEM counts as EVENT_LOST. */
+/* Never blocks; -ENOMEM counts as EVENT_LOST. EVENT_FLOODED: an order, of far too many. */
 enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event);
 
 /* Writes what the pipe takes, oldest first. 0: empty now; -EAGAIN: some are left; or -errno of write(2). */

@@ -205,6 +205,17 @@ static void on_writable(uv_poll_t *poll, int status, int events)
 		uv_poll_stop(poll); /* all sent, or nobody reads: then its exit follows */
 }
 
+/* It reports without end, and reads nothing of what it is told. */
+static void end_mad(struct supervisor *s, struct instance *instance)
+{
+	s->counters.lost++;
+	if (instance->child.mad || !instance->child.pid)
+		return;
+	instance->child.mad = true;
+	supervisor_log(s, instance, LOG_ERR, "worker %d does not read its orders; it is killed", instance->child.pid);
+	kill(instance->child.pid, SIGKILL);
+}
+
 void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event)
 {
 	struct child *child = &instance->child;
@@ -219,6 +230,9 @@ void child_send(struct supervisor *s, struct instance *instance, const struct bp
 		break;
 	case EVENT_LOST:
 		s->counters.lost++;
+		break;
+	case EVENT_FLOODED:
+		end_mad(s, instance);
 		break;
 	default:
 		break;
@@ -282,6 +296,7 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 	bpf_own_pid(&s->host, pid, true);
 	child->event_fd = take_fd(&events_write);
 	child->report_fd = take_fd(&reports_read);
+	child->mad = false;
 	child->reader = (struct record_reader){ .size = sizeof(struct bpftune_report) };
 	uv_poll_start(child->reports, UV_READABLE, on_readable);
 	return 0;
@@ -437,8 +452,7 @@ void child_reap(struct supervisor *s)
 		bool was_full;
 
 		if (!instance) {
-			if (scan_ended(s, pid))
-				supervisor_open_control(s);
+			scan_ended(s, pid);
 			continue;
 		}
 		while (read_reports(instance) > 0)

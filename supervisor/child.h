@@ -67,6 +67,7 @@ struct child {
 	struct event_queue queue;
 	struct record_reader reader;
 	unsigned int restarts, backoff_ms;
+	bool mad; /* it is being killed for that */
 	uint64_t forked_ms, retry_ms; /* uv_now() */
 };
 

@@ -4,9 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
 
 #include "ipc/cleanup.h"
 #include "supervisor/nsfs.h"
@@ -73,17 +77,47 @@ static void visit(int netns_fd)
  * A child that enters each namespace, opens a socket there, and never comes back: to watch.bpf.c that is
  * a sighting like any other, with the cookie that no file shows.
  */
-static pid_t send_scout(const struct scan *scan, const struct known_process *processes)
+static _Noreturn void scout(const struct scan *scan, const struct known_process *processes)
 {
-	pid_t pid = child_fork();
-
-	if (pid)
-		return pid < 0 ? -errno : pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
 	for (const struct known_process *p = processes; p; p = p->hh.next)
 		visit(nsfs_open_pid(p->pid, p->inode));
 	for (size_t i = 0; i < scan->n_mounts; i++)
 		visit(open(scan->mounts[i], O_RDONLY | O_CLOEXEC));
 	_exit(EXIT_SUCCESS);
+}
+
+/* What existed at the start has been sighted, or as much of it as could be. */
+static void start_is_over(struct supervisor *s)
+{
+	if (!s->watch.start_is_over)
+		supervisor_open_control(s);
+	s->watch.start_is_over = true;
+}
+
+/* A mount's path may hang, such as one below a dead file server's. */
+static void on_scout_late(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	supervisor_log(s, NULL, LOG_WARNING, "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
+		       SCAN_SCOUT_MS / 1000);
+	kill(s->watch.scout, SIGKILL);
+	start_is_over(s);
+}
+
+static int send_scout(const struct scan *scan, const struct known_process *processes)
+{
+	struct watch *watch = &scan->s->watch;
+	pid_t pid = child_fork();
+
+	if (pid < 0)
+		return -errno;
+	if (!pid)
+		scout(scan, processes);
+	watch->scout = pid;
+	return uv_timer_start(&watch->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
 }
 
 static void scan_free(struct scan *scan)
@@ -100,21 +134,10 @@ int scan_existing(struct supervisor *s)
 
 	if (!err)
 		err = nsfs_each_mount(found_mount, &scan);
-	if (!err) {
-		s->watch.scout = send_scout(&scan, s->watch.processes);
-		err = s->watch.scout < 0 ? s->watch.scout : 0;
-	}
+	if (!err)
+		err = send_scout(&scan, s->watch.processes);
 	scan_free(&scan);
 	return err;
-}
-
-bool scan_ended(struct supervisor *s, pid_t pid)
-{
-	bool of_the_start = pid == s->watch.scout;
-
-	if (of_the_start)
-		s->watch.scout = 0;
-	return of_the_start;
 }
 
 /* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
@@ -122,7 +145,19 @@ void scan_mounts(struct supervisor *s)
 {
 	struct scan scan = { .s = s };
 
-	if (!s->stopping && nsfs_each_mount(found_mount, &scan) == 0 && scan.n_mounts)
+	s->watch.mounts_changed = s->watch.scout != 0; /* one at a time */
+	if (!s->watch.scout && !s->stopping && nsfs_each_mount(found_mount, &scan) == 0 && scan.n_mounts)
 		send_scout(&scan, NULL);
 	scan_free(&scan);
+}
+
+void scan_ended(struct supervisor *s, pid_t pid)
+{
+	if (pid != s->watch.scout)
+		return;
+	s->watch.scout = 0;
+	uv_timer_stop(&s->watch.scout_late);
+	start_is_over(s);
+	if (s->watch.mounts_changed)
+		scan_mounts(s);
 }

@@ -3,10 +3,11 @@
 #ifndef BPFTUNE_SUPERVISOR_SCAN_H
 #define BPFTUNE_SUPERVISOR_SCAN_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct supervisor;
+
+#define SCAN_SCOUT_MS 5000 /* how long one may take */
 
 /* Reads /proc and the mounts once, and sends a scout to all that they show. 0 or -errno. */
 int scan_existing(struct supervisor *s);
@@ -14,7 +15,7 @@ int scan_existing(struct supervisor *s);
 /* Sends a scout to the namespaces that are mounted by a name and have no instance. */
 void scan_mounts(struct supervisor *s);
 
-/* A child that is no worker has ended: true when that was the scout of the start. */
-bool scan_ended(struct supervisor *s, pid_t pid);
+/* A child that is no worker has ended. After the first scout the control socket is opened. */
+void scan_ended(struct supervisor *s, pid_t pid);
 
 #endif

@@ -368,7 +368,7 @@ int watch_open_netns(struct supervisor *s, struct instance *instance)
 int watch_start(struct supervisor *s)
 {
 	struct watch *watch = &s->watch;
-	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due, &watch->moves_due };
+	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due, &watch->moves_due, &watch->scout_late };
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
@@ -403,6 +403,7 @@ void watch_stop(struct supervisor *s)
 	uv_close((uv_handle_t *)&s->watch.slow, NULL);
 	uv_close((uv_handle_t *)&s->watch.mounts_due, NULL);
 	uv_close((uv_handle_t *)&s->watch.moves_due, NULL);
+	uv_close((uv_handle_t *)&s->watch.scout_late, NULL);
 	if (s->watch.mounts.data)
 		uv_close((uv_handle_t *)&s->watch.mounts, NULL);
 	close_fdp(&s->watch.mounts_fd);

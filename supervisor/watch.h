@@ -30,7 +30,10 @@ struct watch {
 	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */
 	struct instance *due_first, *due_last; /* young instances, oldest first */
 	struct known_process *processes;       /* one a namespace, of the scan at start */
-	pid_t scout;         /* of the start: what exists is sighted when it has ended; 0: it has */
+	pid_t scout;         /* under way; 0: none */
+	uv_timer_t scout_late;
+	bool start_is_over;  /* the scout of the start has ended, or takes too long */
+	bool mounts_changed; /* while a scout was under way */
 	uint64_t scanned_ms; /* when /proc was last read as a last resort */
 };
 

@@ -292,7 +292,7 @@ static void test_coalescing_keeps_the_turn(void **state)
 	assert_int_equal(heard.numbers[2], 5);
 }
 
-/* Different events fill the queue; then only what replaces one, and orders, are taken. */
+/* Different events fill the queue; then only what replaces one, and orders up to a limit, are taken. */
 static void test_queue_limit(void **state)
 {
 	struct event_queue queue = { 0 };
@@ -310,6 +310,10 @@ static void test_queue_limit(void **state)
 	event.scenario = EVENT_QUEUE_MAX - 1;
 	assert_int_equal(event_queue_push(&queue, &event), EVENT_COALESCED);
 	assert_int_equal(queue.n, 4 * EVENT_QUEUE_MAX);
+	while (queue.n < EVENT_QUEUE_ORDERS_MAX)
+		assert_int_equal(event_queue_push(&queue, &order), EVENT_QUEUED);
+	assert_int_equal(event_queue_push(&queue, &order), EVENT_FLOODED);
+	assert_int_equal(queue.n, EVENT_QUEUE_ORDERS_MAX);
 	event_queue_clear(&queue);
 	assert_int_equal(queue.n, 0);
 	assert_null(queue.events);

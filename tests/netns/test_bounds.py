@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What others do wrong costs the supervisor neither its time nor its memory."""
+import ctypes
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import tempfile
+import time
+
+from lab import TUNERS, run, wait_for
+
+MNT_DETACH = 2
+
+
+def test_worker_that_reads_nothing(lab):
+    """It reports without end: the answers that wait for it are bounded, and it is replaced."""
+    container = lab.container("netns", "bt-mad")
+    supervisor = lab.supervisor()
+    worker = supervisor.ready(container.name)["worker"]["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    # An intent about no tunable, which is refused each time: ipc/report.h.
+    intent = struct.pack("HHHHiiQQ", 3, 0, 0x7fff, 0, 0, 0, 0, 0).ljust(512, b"\0")
+    with open(f"/proc/{worker}/fd/4", "wb", buffering=0) as reports:
+        try:
+            for _ in range(4000):
+                reports.write(intent)
+        except BrokenPipeError:
+            pass
+    instance = wait_for(lambda: (i := supervisor.instance(container.name))["worker"]["restarts"] == 1 and
+                        i["worker"]["state"] == "ready" and i, 5, "another worker")
+    assert instance["worker"]["pid"] != worker
+    assert supervisor.stderr().count(f"worker {worker} does not read its orders; it is killed") == 1
+
+
+class HangingMount:
+    """A namespace's mount that nobody can get at: what is on top of its directory never answers."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-hang-")) / "mount"
+        self.directory.mkdir()
+        self.fuse = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        run("mount", "--bind", self.directory, self.directory)
+        run("mount", "--make-private", self.directory)
+        (self.directory / "ns").touch()
+        run("unshare", f"--net={self.directory / 'ns'}", "true")
+        options = f"fd={self.fuse},rootmode=40000,user_id=0,group_id=0"
+        if ctypes.CDLL(None).mount(b"bt-hang", os.fsencode(self.directory), b"fuse", 0, options.encode()):
+            raise OSError("cannot mount")
+
+    def remove(self):
+        os.close(self.fuse)     # whoever waits for an answer gets an error
+        for _ in range(2):
+            ctypes.CDLL(None).umount2(os.fsencode(self.directory), MNT_DETACH)
+        shutil.rmtree(self.directory.parent)
+
+
+def test_mount_that_hangs(lab):
+    """The control socket opens, and what is there besides is found."""
+    container = lab.container("netns", "bt-beside")
+    lab.keep(HangingMount())
+    start = time.monotonic()
+    supervisor = lab.supervisor()
+    assert 4 < time.monotonic() - start < 9
+    assert "the path of a mount hangs" in supervisor.stderr()
+    supervisor.ready(container.name)
+    later = lab.container("runc", "bt-later")
+    supervisor.ready(later.name)
+
+
+def test_two_owners_of_one_sysctl(lab, tmp_path):
+    """The second is refused, and both are named."""
+    original = pathlib.Path(TUNERS, "tcp_buffer.so")
+    shutil.copy(original, tmp_path / "a.so")
+    (tmp_path / "b.so").write_bytes(original.read_bytes().replace(b"tcp_buffer\0", b"tcp_bufhog\0"))
+    shutil.copy(original, tmp_path / "c.so")
+    supervisor = lab.supervisor(tuners=tmp_path)
+    supervisor.ready("host")
+    assert [tuner["path"] for tuner in supervisor.status()["tuners"]] == [str(tmp_path / "a.so")]
+    assert "tuner tcp_bufhog would own net.ipv4.tcp_wmem, which tuner tcp_buffer owns" in supervisor.stderr()
+    assert "there is a tuner tcp_buffer already" in supervisor.stderr()
