@@ -2,7 +2,7 @@
 #include "supervisor/control.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +23,7 @@
 #define BACKLOG 64
 #define LOG_LINES 100
 #define FOLLOW_BYTES_MAX (256 * 1024)  /* what one slow follower may make us keep */
+#define SHED_BYTES (64 * 1024)         /* an answer that leaves some behind */
 #define ANSWER_BYTES_MAX (256 * 1024)  /* past it, a client that calls and does not read is not read either */
 
 struct connection {
@@ -49,7 +50,22 @@ struct call {
 struct reply {
 	uv_write_t write;
 	char *text;
+	size_t size;
 };
+
+/*
+ * A worker shares our pages until we write to them: then the old ones are its own. What a large answer leaves
+ * free in the heap would be so with each worker that is forked before the next.
+ */
+static void shed_free_pages(size_t answered_bytes)
+{
+#ifdef __GLIBC__
+	if (answered_bytes >= SHED_BYTES)
+		malloc_trim(0);
+#else
+	(void)answered_bytes;
+#endif
+}
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -83,6 +99,7 @@ static void on_written(uv_write_t *write, int status)
 
 	(void)status; /* a client that left is noticed by its end of file */
 	free(reply->text);
+	shed_free_pages(reply->size);
 	free(reply);
 	if (connection->paused && !connection->closing)
 		go_on(connection);
@@ -92,15 +109,14 @@ static void send_message(struct connection *connection, json_t *message)
 {
 	struct reply *reply = calloc(1, sizeof(*reply));
 	uv_buf_t buf;
-	size_t size;
 
 	if (!reply) {
 		json_decref(message);
 		return;
 	}
-	reply->text = varlink_encode(message, &size);
+	reply->text = varlink_encode(message, &reply->size);
 	if (reply->text) {
-		buf = uv_buf_init(reply->text, size);
+		buf = uv_buf_init(reply->text, reply->size);
 		if (!uv_write(&reply->write, (uv_stream_t *)&connection->pipe, &buf, 1, on_written))
 			return;
 	}

@@ -19,6 +19,7 @@
 #include "supervisor/route.h"
 #include "supervisor/run_dir.h"
 #include "supervisor/summary.h"
+#include "worker/confine.h"
 #include "worker/worker.h"
 
 void supervisor_log(struct supervisor *s, const struct instance *instance, int severity, const char *format, ...)
@@ -375,6 +376,7 @@ static int start(struct supervisor *s)
 	if (open_tuners(s))
 		return EXIT_FAILED;
 	raise_descriptor_limit();
+	confine_bounds();
 	s->streams.told = (void (*)(void *, const struct log_record *))control_tell;
 	s->streams.arg = s;
 	doing = "make the host's instance";

@@ -4,8 +4,9 @@
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
@@ -62,19 +63,24 @@ int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
 	return err;
 }
 
+void confine_bounds(void)
+{
+	capng_clear(CAPNG_SELECT_BOUNDS);
+	capng_apply(CAPNG_SELECT_BOUNDS); /* cannot: no_new_privs, in each worker, closes that way too */
+}
+
+/* By hand: libcap-ng would read /proc/self/status five times, in each worker. */
 int confine_capabilities(void)
 {
-	bool net_admin = capng_have_capability(CAPNG_PERMITTED, CAP_NET_ADMIN);
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct have[_LINUX_CAPABILITY_U32S_3], keep[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
-	capng_clear(CAPNG_SELECT_BOTH);
+	if (syscall(SYS_capget, &header, have) < 0)
+		return -errno;
 	/* Without it root still writes the sysctls of namespaces that belong to the initial user namespace. */
-	if (net_admin && capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, CAP_NET_ADMIN) < 0)
-		return -EINVAL;
-	/* A bounding set that cannot be shrunk any more is no failure: no_new_privs closes that way too. */
-	if (capng_apply(CAPNG_SELECT_BOUNDS) < 0)
-		errno = 0;
-	if (capng_apply(CAPNG_SELECT_CAPS) < 0)
-		return -EPERM;
+	keep[0].permitted = keep[0].effective = have[0].permitted & 1U << CAP_NET_ADMIN;
+	if (syscall(SYS_capset, &header, keep) < 0)
+		return -errno;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	return 0;

@@ -9,9 +9,12 @@
  */
 int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd);
 
+/* Supervisor, at its start: nothing of ours executes another program, so the bounding set is empty for all workers. */
+void confine_bounds(void);
+
 /*
  * Keeps CAP_NET_ADMIN (a namespace's sysctls by net/sysctl_net.c: net_ctl_permissions(), and netlink
- * changes), drops every other capability also from the bounding set, and sets no_new_privs. 0 or -errno.
+ * changes), drops every other capability, and sets no_new_privs. 0 or -errno.
  */
 int confine_capabilities(void);
 
