@@ -314,7 +314,8 @@ static bool has_room(struct supervisor *s, struct instance *instance)
 	room = child_has_room(load);
 	if (!room && !instance->unserved && !load.waiting)
 		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d), and %zu of %s (at most %d)",
-			       load.all, CHILD_WORKERS_MAX, load.here, instance->owner ? instance->owner : "no container",
+			       load.all, CHILD_WORKERS_MAX, load.here,
+			       instance->owner && *instance->owner ? instance->owner : "no container",
 			       CHILD_WORKERS_PER_OWNER_MAX);
 	instance->unserved = !room;
 	return room;

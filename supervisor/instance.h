@@ -23,7 +23,7 @@ struct instance {
 	struct bpf_link **links; /* programs attached to its cgroup; its own */
 	size_t n_links;
 	struct learnt *learnt; /* what its tuners told, oldest first */
-	char *owner;         /* the cgroup of whoever made it, for the limit of workers; NULL: not known */
+	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
 	bool named;          /* by a mount of the host's: it was made by root of the host */
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */

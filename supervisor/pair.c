@@ -274,6 +274,8 @@ void pair_find_owner(struct supervisor *s, struct instance *instance)
 	for (size_t i = 0; i < ARRAY_SIZE(pids) && !instance->owner; i++)
 		if (pair_find_cgroup(pids[i], path, sizeof(path)))
 			take_owner(instance, path);
+	if (!instance->owner)
+		instance->owner = strdup(""); /* asked once, not for each event */
 }
 
 /* --- its programs ------------------------------------------------------------------------------- */

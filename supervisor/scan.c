@@ -101,7 +101,8 @@ static void on_scout_late(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
-	supervisor_log(s, NULL, LOG_WARNING, "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
+	supervisor_log(s, NULL, LOG_WARNING,
+		       "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
 		       SCAN_SCOUT_MS / 1000);
 	kill(s->watch.scout, SIGKILL);
 	start_is_over(s);

@@ -368,7 +368,8 @@ int watch_open_netns(struct supervisor *s, struct instance *instance)
 int watch_start(struct supervisor *s)
 {
 	struct watch *watch = &s->watch;
-	uv_timer_t *timers[] = { &watch->due, &watch->sweep, &watch->slow, &watch->mounts_due, &watch->moves_due, &watch->scout_late };
+	uv_timer_t *timers[] = { &watch->due,	     &watch->sweep,	&watch->slow,
+				 &watch->mounts_due, &watch->moves_due, &watch->scout_late };
 	int err;
 
 	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
