@@ -25,6 +25,7 @@ struct instance {
 	struct learnt *learnt; /* what its tuners told, oldest first */
 	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
 	bool named;          /* by a mount of the host's: it was made by root of the host */
+	unsigned int doubts; /* how often it was put off whether it shares the host's namespace */
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
 	bool unserved;       /* wants a worker, and there is no room for one */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/pair.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -48,47 +49,46 @@ bool pair_find_cgroup(int pid, char *ret_path, size_t size)
 	       cgroup_of_text(text, own, ret_path, size) && (!cgroup_looks_deleted(ret_path) || has_namespaces(pid));
 }
 
-/* What a search may look at: who is inside may have made any number. */
+/* For a task of one namespace in a cgroup, and whether there are others. */
 struct search {
 	uint32_t inode;
-	unsigned int tasks, cgroups;
+	unsigned int tasks, cgroups; /* what it may look at: who is inside may have made any number */
+	int pid;
+	bool others;
 };
 
-static bool is_in(int pid, uint32_t inode)
-{
-	_cleanup_close_ int fd = nsfs_open_pid(pid, inode);
-
-	return fd >= 0;
-}
-
-static int task_here(int cgroup_fd, struct search *search)
+static void look_at_tasks(int cgroup_fd, struct search *search)
 {
 	int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC), pid;
 	_cleanup_fclose_ FILE *procs = fd >= 0 ? fdopen(fd, "r") : NULL;
 
-	for (; procs && search->tasks && fscanf(procs, "%d", &pid) == 1; search->tasks--)
-		if (is_in(pid, search->inode))
-			return pid;
-	return 0;
+	for (; procs && search->tasks && fscanf(procs, "%d", &pid) == 1; search->tasks--) {
+		_cleanup_close_ int netns_fd = nsfs_open_pid(pid, search->inode);
+
+		if (netns_fd >= 0)
+			search->pid = pid;
+		search->others |= netns_fd == -ESTALE;
+	}
 }
 
 /* systemd in a container keeps no task in the container's own cgroup, nor in its slices. */
-static int task_below(int cgroup_fd, struct search *search)
+static void look_below(int cgroup_fd, struct search *search)
 {
-	int pid = task_here(cgroup_fd, search), fd = dup(cgroup_fd);
+	int fd = dup(cgroup_fd);
 	_cleanup_closedir_ DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *entry;
 
-	while (!pid && directory && search->cgroups && (entry = readdir(directory))) {
+	look_at_tasks(cgroup_fd, search);
+	while (directory && search->cgroups && (entry = readdir(directory))) {
 		_cleanup_close_ int below = -1;
 
 		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
 			continue;
 		search->cgroups--;
 		below = openat(cgroup_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		pid = below >= 0 ? task_below(below, search) : 0;
+		if (below >= 0)
+			look_below(below, search);
 	}
-	return pid;
 }
 
 static int open_cgroup(const struct supervisor *s, const char *path)
@@ -96,12 +96,15 @@ static int open_cgroup(const struct supervisor *s, const char *path)
 	return path[1] ? openat(s->host.cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
-int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode)
+int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode, bool *ret_others)
 {
 	_cleanup_close_ int fd = open_cgroup(s, path);
 	struct search search = { .inode = netns_inode, .tasks = 256, .cgroups = 64 };
 
-	return fd >= 0 ? task_below(fd, &search) : 0;
+	if (fd >= 0)
+		look_below(fd, &search);
+	*ret_others = search.others;
+	return search.pid;
 }
 
 /* --- naming ------------------------------------------------------------------------------------- */
@@ -361,7 +364,8 @@ struct instance *pair_sharer(const struct supervisor *s, const char *path)
 {
 	struct instance *instance = s->registry.by_id;
 
-	while (instance && !(instance->pub.shares_netns && !strcmp(instance->pub.cgroup_path, path)))
+	while (instance && !(instance->pub.shares_netns && instance->child.state != CHILD_RETIRING &&
+			     !strcmp(instance->pub.cgroup_path, path)))
 		instance = instance->by_id.next;
 	return instance;
 }

@@ -18,8 +18,11 @@ bool pair_find_cgroup(int pid, char *ret_path, size_t size);
 /* Cuts the path to the component of the container that it is in, the outermost of several. False: it is in none. */
 bool pair_cut_to_container(char *path);
 
-/* A task of that namespace in that cgroup of cgroup2, or in one of the cgroups below; 0: none was found. */
-int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode);
+/*
+ * A task of that namespace in that cgroup of cgroup2, or in one of the cgroups below; 0: none was found. And whether
+ * there are tasks of other namespaces.
+ */
+int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode, bool *ret_others);
 
 /* The container that shares the host's namespace and has claimed that cgroup; NULL: none. */
 struct instance *pair_sharer(const struct supervisor *s, const char *path);

@@ -44,6 +44,22 @@ static void moved(struct supervisor *s, struct instance *instance)
 		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
 }
 
+/* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
+static void enqueue(struct supervisor *s, struct instance *instance)
+{
+	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
+	instance->sighted_ms = uv_now(&s->loop);
+	if (s->watch.due_last)
+		s->watch.due_last->due_next = instance;
+	else
+		s->watch.due_first = instance;
+	s->watch.due_last = instance;
+	if (s->watch.due_first == instance)
+		rearm_due(s);
+	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
+		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+}
+
 /* Who executes there later may yet share the namespace. */
 static void drop_claim(struct supervisor *s, struct instance *instance)
 {
@@ -54,12 +70,21 @@ static void drop_claim(struct supervisor *s, struct instance *instance)
 	child_step(s, instance, CHILD_UNUSED);
 }
 
-/* A container's first task is in the host's namespace for a moment, whatever it shares in the end. */
+/*
+ * A container's first tasks are in the host's namespace for a moment, whatever it shares in the end. While there are
+ * tasks of both kinds, that moment may last, on a busy machine.
+ */
 static void settle_shared(struct supervisor *s, struct instance *instance)
 {
-	/* the one sighted was maybe but a helper */
-	instance->pid = pair_task_in(s, instance->pub.cgroup_path, instance->pub.netns_inode);
-	if (instance->pid && pair_instance(s, instance, instance->pid) && instance->pub.cgroup_id)
+	bool others;
+	pid_t pid = pair_task_in(s, instance->pub.cgroup_path, instance->pub.netns_inode, &others);
+
+	if (pid && others && instance->doubts++ < WATCH_DOUBTS_MAX) {
+		enqueue(s, instance);
+		return;
+	}
+	instance->pid = pid; /* the one sighted was maybe but a helper */
+	if (pid && pair_instance(s, instance, pid) && instance->pub.cgroup_id)
 		child_step(s, instance, CHILD_WANTED);
 	else
 		drop_claim(s, instance);
@@ -68,14 +93,21 @@ static void settle_shared(struct supervisor *s, struct instance *instance)
 /* A container whose set-up took long was taken for one that shares the host's namespace. */
 static void settle_claim(struct supervisor *s, pid_t pid)
 {
-	struct instance *instance;
+	struct instance *claim;
 	char path[PAIR_PATH_BYTES];
+	bool others;
 
 	if (!pair_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path))
 		return;
-	instance = pair_sharer(s, path);
-	if (instance)
-		settle_shared(s, instance);
+	claim = pair_sharer(s, path);
+	if (!claim || !claim->pub.cgroup_id)
+		return; /* there is none, or it is yet to be settled */
+	pid = pair_task_in(s, path, claim->pub.netns_inode, &others);
+	if (pid && uv_now(&s->loop) - claim->sighted_ms >= WATCH_SETTLED_MS)
+		return; /* a namespace made inside, later */
+	drop_claim(s, claim);
+	if (pid)
+		watch_sight_shared(s, pid); /* in doubt */
 }
 
 static bool same_cgroup(pid_t a, pid_t b)
@@ -139,22 +171,6 @@ void watch_drop(struct supervisor *s, struct instance *instance)
 	instance->due_next = NULL;
 	if (s->watch.due_last == instance)
 		s->watch.due_last = before;
-}
-
-/* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
-static void enqueue(struct supervisor *s, struct instance *instance)
-{
-	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
-	instance->sighted_ms = uv_now(&s->loop);
-	if (s->watch.due_last)
-		s->watch.due_last->due_next = instance;
-	else
-		s->watch.due_first = instance;
-	s->watch.due_last = instance;
-	if (s->watch.due_first == instance)
-		rearm_due(s);
-	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
-		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
 }
 
 static void sighted(struct supervisor *s, const struct bpftune_event *event)

@@ -13,6 +13,8 @@ struct supervisor;
 struct instance;
 
 #define WATCH_YOUNG_MS 250   /* how long a namespace must live to be worth a worker */
+#define WATCH_DOUBTS_MAX 4   /* that often a container is looked at again, if only some of its tasks are the host's */
+#define WATCH_SETTLED_MS 2000 /* past its set-up, however busy the machine */
 #define WATCH_SLOW_MS 5000   /* the sweep for what no event announces */
 #define WATCH_MOVES_MS 500   /* tasks that moved within it are paired again at once */
 #define WATCH_MOUNTS_MS 100  /* mount table changes within it are looked at once */
