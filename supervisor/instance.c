@@ -79,15 +79,6 @@ struct instance *instance_by_cookie(const struct registry *registry, uint64_t ne
 	return instance;
 }
 
-struct instance *instance_by_cgroup(const struct registry *registry, uint64_t cgroup_id)
-{
-	struct instance *instance = registry->by_id;
-
-	while (instance && instance->pub.cgroup_id != cgroup_id)
-		instance = instance->by_id.next;
-	return instance;
-}
-
 struct instance *instance_by_id(const struct registry *registry, uint64_t id)
 {
 	struct instance *instance;

@@ -51,7 +51,6 @@ struct instance *instance_new_shared(struct registry *registry, const struct ins
 void instance_free(struct registry *registry, struct instance *instance);
 
 struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie);
-struct instance *instance_by_cgroup(const struct registry *registry, uint64_t cgroup_id);
 struct instance *instance_by_id(const struct registry *registry, uint64_t id);
 
 /*

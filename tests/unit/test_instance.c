@@ -216,18 +216,6 @@ static void test_shared(void **state)
 	assert_null(instance_by_id(registry, 9));
 }
 
-static void test_by_cgroup(void **state)
-{
-	struct fixture *fixture = *state;
-	struct registry *registry = &fixture->registry;
-
-	instance_by_id(registry, 3)->pub.cgroup_id = 33;
-	instance_by_id(registry, 4)->pub.cgroup_id = 1ULL << 32 | 33;
-	assert_int_equal(instance_by_cgroup(registry, 33)->pub.id, 3);
-	assert_int_equal(instance_by_cgroup(registry, 1ULL << 32 | 33)->pub.id, 4);
-	assert_null(instance_by_cgroup(registry, 34));
-}
-
 /* OUTER/INNER: a prefix of the outer id means the outer one, however many it holds. */
 static void test_find_nested(void **state)
 {
@@ -258,7 +246,6 @@ int main(void)
 		in_a_registry(test_find),
 		in_a_registry(test_find_by_pid),
 		in_a_registry(test_shared),
-		in_a_registry(test_by_cgroup),
 		in_a_registry(test_find_nested),
 		cmocka_unit_test(test_find_in_none),
 	};
