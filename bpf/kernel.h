@@ -14,6 +14,9 @@
 #define SOL_SOCKET_USERLOCK_SNDBUF 1 /* include/net/sock.h: SOCK_SNDBUF_LOCK */
 #define SOL_SOCKET_USERLOCK_RCVBUF 2 /* SOCK_RCVBUF_LOCK */
 
+/* include/net/tcp_states.h */
+enum { TCP_LISTEN = 10 };
+
 /* include/linux/tcp.h: enum tcp_chrono; chrono_stat[] has no slot for UNSPEC */
 enum { TCP_CHRONO_UNSPEC, TCP_CHRONO_BUSY, TCP_CHRONO_RWND_LIMITED, TCP_CHRONO_SNDBUF_LIMITED };
 
@@ -22,6 +25,10 @@ enum { TCP_CHRONO_UNSPEC, TCP_CHRONO_BUSY, TCP_CHRONO_RWND_LIMITED, TCP_CHRONO_S
 typedef struct {
 	int counter;
 } refcount_t;
+
+typedef struct {
+	int counter;
+} atomic_t;
 
 typedef struct {
 	long counter;
@@ -39,7 +46,13 @@ struct ns_common {
 	unsigned int inum;
 };
 
+struct netns_core {
+	int sysctl_somaxconn;
+};
+
 struct netns_ipv4 {
+	int sysctl_max_syn_backlog;
+	__u8 sysctl_tcp_syncookies;
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
 	__u8 sysctl_tcp_moderate_rcvbuf;
@@ -47,6 +60,7 @@ struct netns_ipv4 {
 
 struct net {
 	struct ns_common ns;
+	struct netns_core core;
 	struct netns_ipv4 ipv4;
 	__u64 net_cookie;
 };
@@ -105,6 +119,7 @@ struct sock_common {
 	__u16 skc_dport;
 	__u16 skc_num; /* local port, in host order */
 	unsigned short skc_family;
+	volatile unsigned char skc_state;
 	struct in6_addr skc_v6_daddr;
 	possible_net_t skc_net;
 	struct proto *skc_prot;
@@ -115,6 +130,8 @@ struct sock {
 	int sk_rcvbuf;
 	int sk_sndbuf;
 	int sk_wmem_queued;
+	__u32 sk_ack_backlog; /* of a listener: connections that wait for accept(2) */
+	__u32 sk_max_ack_backlog;
 	unsigned char sk_userlocks;
 	struct mem_cgroup *sk_memcg; /* NULL in the root cgroup */
 };
@@ -123,8 +140,13 @@ struct inet_sock {
 	struct sock sk;
 };
 
+struct request_sock_queue {
+	atomic_t qlen; /* handshakes under way */
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
+	struct request_sock_queue icsk_accept_queue;
 };
 
 struct minmax_sample {

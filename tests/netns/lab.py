@@ -99,6 +99,23 @@ def pokes():
     return path
 
 
+def tuner_names():
+    """Of all there are: each is in a file of its name."""
+    return {path.stem for path in pathlib.Path(TUNERS).glob("*.so")}
+
+
+@functools.cache
+def only_directory(tuner):
+    directory = tempfile.TemporaryDirectory(prefix="bpftune-only-")
+    pathlib.Path(directory.name, f"{tuner}.so").symlink_to(pathlib.Path(TUNERS, f"{tuner}.so"))
+    return directory
+
+
+def only(tuner):
+    """A directory with this tuner alone. It goes when we end."""
+    return only_directory(tuner).name
+
+
 @functools.cache
 def poke_numbers():
     header = pathlib.Path(__file__).with_name("poke.h").read_text()

@@ -3,12 +3,12 @@
 import pytest
 
 from crowd import FROM_SUPERVISOR, FROM_WATCH, Sleeper, forge, wait_for_instance
-from lab import Host, wait_for
+from lab import Host, only, wait_for
 
 
 @pytest.fixture(scope="module")
 def supervisor(shared):
-    supervisor = shared.supervisor()
+    supervisor = shared.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready("host")
     return supervisor
 

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Queues of listening sockets grow where clients find them full, in that namespace only, and never for a flood."""
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab import run, wait_for
+
+SOMAXCONN, SYN_BACKLOG, SYNCOOKIES = "net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_syncookies"
+LIMITS = {SOMAXCONN: "16", SYN_BACKLOG: "256", SYNCOOKIES: "1"}
+
+# A server that speaks a line for each thing done. Told "listen N", it calls listen(2) again; told "accept", it empties its queue.
+SERVER = """
+import socket, sys
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("::", 8080))
+server.setblocking(False)
+kept = []
+for line in sys.stdin:
+    command, _, number = line.partition(" ")
+    if command == "listen":
+        server.listen(int(number))
+    else:
+        try:
+            while True:
+                server.accept()[0].close()
+        except BlockingIOError:
+            pass
+    print("done", flush=True)
+"""
+
+# Begins many connections at once, and lets them be.
+CLIENTS = """
+import errno, socket, sys, time
+clients = [socket.socket() for _ in range(int(sys.argv[2]))]
+for client in clients:
+    client.setblocking(False)
+    assert client.connect_ex((sys.argv[1], 8080)) == errno.EINPROGRESS
+time.sleep(float(sys.argv[3]))
+"""
+
+# SYNs from addresses that nobody has, so many and so many a second.
+FLOOD = """
+import random, socket, struct, sys, time
+total, rate = int(sys.argv[2]), int(sys.argv[3])
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+target = socket.inet_aton(sys.argv[1])
+def checksum(data):
+    value = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    value = (value & 0xffff) + (value >> 16)
+    return ~(value + (value >> 16)) & 0xffff
+for number in range(total):
+    source = bytes((10, 66, number >> 8 & 255, number & 255))
+    header = struct.pack("!HHIIBBHHH", 1024 + number % 60000, 8080, number, 0, 5 << 4, 2, 8192, 0, 0)
+    total_sum = checksum(source + target + struct.pack("!BBH", 0, 6, 20) + header)
+    header = header[:16] + struct.pack("!H", total_sum) + header[18:]
+    packet = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, number & 0xffff, 0, 64, 6, 0, source, target) + header
+    raw.sendto(packet, (sys.argv[1], 0))
+    time.sleep(1 / rate)
+"""
+
+
+class Server:
+    def __init__(self, container):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", SERVER), text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def tell(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "done\n"
+
+    def remove(self):
+        self.process.communicate(timeout=5)
+
+
+class Clients:
+    def __init__(self, container, address, number, seconds=1.5):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", CLIENTS, address, str(number), str(seconds)))
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def netstat(container, name):
+    text = run(*container.command("cat", "/proc/net/netstat")).stdout
+    names, values = (line.split() for line in text.splitlines()[:2])
+    return int(values[names.index(name)])
+
+
+def learnt(supervisor, container):
+    return {row["about"]: row["text"] for row in supervisor.instance(container.name)["learnt"] if row["tuner"] == "listen"}
+
+
+def limits(container):
+    return {name: container.sysctl(name) for name in LIMITS}
+
+
+@pytest.fixture
+def world(lab):
+    """A container with a server, one that nothing is about, and a supervisor."""
+    class World:
+        container = lab.container("netns", "bt-listen", LIMITS)
+        other = lab.container("netns", "bt-listens-not", LIMITS)
+        supervisor = lab.supervisor()
+        server = lab.keep(Server(container))
+
+        def burst(self, number, address="127.0.0.1", source=None):
+            """That many at once; and what they do to the queue is looked at."""
+            return lab.keep(Clients(source or self.container, address, number))
+
+    world = World()
+    world.supervisor.ready(world.container.name, world.other.name)
+    return world
+
+
+def raised(world, to, deadline=5):
+    wait_for(lambda: world.container.sysctl(SOMAXCONN) == str(to), deadline, f"somaxconn to become {to}")
+
+
+def test_raised_for_a_cut_backlog(world):
+    """Once for each queue that is too short, as a listening socket keeps its own; and not elsewhere."""
+    for length, longer in (16, 32), (32, 64):
+        world.server.tell("listen", 1000)
+        before = netstat(world.container, "ListenOverflows")
+        world.burst(100)
+        raised(world, longer)
+        assert netstat(world.container, "ListenOverflows") > before
+        change = world.supervisor.changes(world.container.name)[-1]
+        assert (change["tuner"], change["tunable"]) == ("listen", SOMAXCONN)
+        assert (change["scenario"], change["from"], change["to"]) == ("accept_queue_full", str(length), str(longer))
+        assert f"of {length};" in change["text"] and "calls listen(2) again" in change["text"]
+        world.server.tell("accept")
+    # The same socket, still of 32: a longer somaxconn is no use to it.
+    world.burst(100)
+    wait_for(lambda: "port 8080" in learnt(world.supervisor, world.container), 5, "its own length to be noted")
+    assert limits(world.container) == {**LIMITS, SOMAXCONN: "64"}
+    assert limits(world.other) == LIMITS
+
+
+def test_small_wish(world):
+    """A server that wants a queue of 5 gets just that; the status says so."""
+    world.server.tell("listen", 5)
+    world.burst(100)
+    text = wait_for(lambda: learnt(world.supervisor, world.container).get("port 8080"), 5, "it to be noted")
+    assert "a queue of 5 was full" in text
+    assert netstat(world.container, "ListenOverflows") > 0
+    assert limits(world.container) == LIMITS
+    assert not world.supervisor.changes(world.container.name)
+
+
+def test_light_load(world):
+    """Connections that are accepted in time change nothing."""
+    world.server.tell("listen", 1000)
+    for _ in range(8):
+        world.burst(8)
+        wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == ["8"], 2, "8 to wait")
+        world.server.tell("accept")
+    time.sleep(1.5)     # what a tick would have done, it has
+    assert limits(world.container) == LIMITS
+    assert not world.supervisor.changes(world.container.name)
+    assert not learnt(world.supervisor, world.container)
+
+
+@pytest.fixture
+def flooder(lab, world):
+    """A namespace on a veth, to which the server's answers to strangers go, and end."""
+    flooder = lab.container("netns", "bt-flooder")
+    flooder.write("net.ipv4.ip_forward", "0")
+    run("ip", "-n", world.container.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", flooder.name)
+    for number, container in enumerate((world.container, flooder), 1):
+        container.write("net.ipv4.conf.all.rp_filter", "0")
+        run("ip", "-n", container.name, "addr", "add", f"10.198.0.{number}/24", "dev", "eth0")
+        run("ip", "-n", container.name, "link", "set", "eth0", "up")
+    run("ip", "-n", world.container.name, "route", "add", "10.66.0.0/16", "via", "10.198.0.2")
+    return flooder
+
+
+def flood(container, number, rate):
+    run(*container.command(sys.executable, "-c", FLOOD, "10.198.0.1", number, rate))
+
+
+def test_flood(world, flooder):
+    """It takes back what real clients got, grows nothing, and leaves the cookies on."""
+    world.server.tell("listen", 1000)
+    world.burst(100)
+    raised(world, 32)
+    world.server.tell("accept")
+    world.server.tell("listen", 1000)
+    flood(flooder, 1500, 300)
+    raised(world, 16)
+    change = world.supervisor.changes(world.container.name)[-1]
+    assert (change["tunable"], change["scenario"]) == (SOMAXCONN, "syn_flood")
+    assert netstat(world.container, "SyncookiesSent") > 100
+    assert "handshakes" in learnt(world.supervisor, world.container)["SYN flood"]
+    # Nothing is raised while the flood is fresh.
+    world.server.tell("listen", 1000)
+    world.burst(100)
+    time.sleep(2.5)
+    assert limits(world.container) == LIMITS
+
+
+def test_flood_without_cookies(world, flooder):
+    """The flood alone raises nothing, and turns the cookies on."""
+    world.container.write(SYNCOOKIES, "0")
+    world.supervisor.give_back(world.container.name)
+    world.server.tell("listen", 1000)
+    flood(flooder, 900, 300)
+    wait_for(lambda: world.container.sysctl(SYNCOOKIES) == "1", 3, "the cookies to be on")
+    assert limits(world.container) == LIMITS
+    assert [change["scenario"] for change in world.supervisor.changes(world.container.name)] == ["syn_flood"]
+
+
+def test_syn_backlog_without_cookies(lab, world):
+    """Real clients over a long path, more at once than may have a handshake under way."""
+    near = lab.container("netns", "bt-clients")
+    for name, value in (SYNCOOKIES, "0"), (SYN_BACKLOG, "32"), (SOMAXCONN, "4096"):
+        world.container.write(name, value)
+    world.supervisor.give_back(world.container.name)
+    lab.path(near, world.container, 7)
+    world.server.tell("listen", 4096)
+    world.burst(200, "10.199.7.2", near)
+    wait_for(lambda: world.container.sysctl(SYN_BACKLOG) == "64", 5, "tcp_max_syn_backlog to become 64")
+    change = world.supervisor.changes(world.container.name)[-1]
+    assert (change["tunable"], change["scenario"]) == (SYN_BACKLOG, "syn_queue_full")
+    assert world.container.sysctl(SYNCOOKIES) == "0" and world.container.sysctl(SOMAXCONN) == "4096"

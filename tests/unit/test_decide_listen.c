@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "tuners/decide_listen.h"
+
+#define MANY (UINT64_MAX - 1)
+
+/* { handshakes, overflows, drops, cookies_sent, cookies_recv } */
+static void test_grown(void **state)
+{
+	const struct listen_counts before = { 1, 2, 3, 4, 5 }, now = { 11, 22, 33, 44, 55 }, none = { 0 };
+	const struct listen_counts wrapped = { UINT64_MAX, 0, UINT64_MAX, 0, 0 };
+	struct listen_counts grown = listen_grown(&before, &now);
+
+	(void)state;
+	assert_memory_equal(&grown, &((struct listen_counts){ 10, 20, 30, 40, 50 }), sizeof(grown));
+	grown = listen_grown(&now, &before);
+	assert_memory_equal(&grown, &none, sizeof(grown));
+	grown = listen_grown(&none, &wrapped);
+	assert_memory_equal(&grown, &wrapped, sizeof(grown));
+	grown = listen_grown(&wrapped, &none);
+	assert_memory_equal(&grown, &none, sizeof(grown));
+}
+
+static void test_decide(void **state)
+{
+	/* { port, accept_len, max_len, syn_len, somaxconn, max_syn_backlog, syncookies } */
+	const struct listen_queue cut = { 80, 129, 128, 0, 128, 2048, 1 }, own = { 80, 6, 5, 0, 128, 2048, 1 };
+	const struct listen_queue raised = { 80, 129, 128, 0, 256, 2048, 1 };
+	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, own_syns = { 80, 0, 64, 64, 128, 2048, 1 };
+	const struct listen_queue bare = { 80, 0, 4096, 96, 4096, 128, 0 },
+				  bare_cut = { 80, 0, 128, 128, 128, 2048, 0 };
+	const struct listen_queue empty = { 0 }, huge = { 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
+	const struct {
+		const char *what;
+		const struct listen_queue *queue;
+		struct listen_counts grown, lately;
+		enum listen_decision decision;
+	} cases[] = {
+		{ "a full queue that lost nothing", &cut, { .handshakes = 500 }, { .handshakes = 100 }, LISTEN_HOLD },
+		{ "a burst", &cut, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
+		{ "one overflow", &cut, { 200, 1, 1, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
+		{ "nothing is accepted", &cut, { 0, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
+		{ "hardly anything is", &cut, { 31, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
+		{ "just enough", &cut, { 32, 800, 800, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
+		{ "the server's own small wish", &own, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
+		{ "listened before somaxconn was raised", &raised, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
+		{ "overflows, yet a flood", &cut, { 129, 800, 800, 0, 0 }, { 2, 0, 0, 90, 1 }, LISTEN_RESIST },
+		{ "cookies for real clients", &syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_RAISE_SOMAXCONN },
+		{ "cookies, a smaller wish", &own_syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_HOLD },
+		{ "cookies in vain", &syns, { 9999, 0, 0, 9999, 0 }, { 3, 0, 0, 250, 3 }, LISTEN_RESIST },
+		{ "a few cookies in vain", &syns, { 0 }, { 0, 0, 0, 31, 0 }, LISTEN_HOLD },
+		{ "just a flood", &syns, { 0 }, { 0, 0, 0, 32, 0 }, LISTEN_RESIST },
+		{ "a flood among real clients", &syns, { 0 }, { 99, 0, 0, 400, 0 }, LISTEN_RESIST },
+		{ "more clients than flood", &syns, { 0 }, { 100, 0, 0, 400, 0 }, LISTEN_HOLD },
+		{ "no cookies, real clients", &bare, { 0 }, { 96, 0, 900, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
+		{ "no cookies, a flood", &bare, { 0 }, { 3, 0, 900, 0, 0 }, LISTEN_RESIST },
+		{ "no cookies, clients of long ago",
+		  &bare,
+		  { 9999, 0, 900, 0, 0 },
+		  { 0, 0, 900, 0, 0 },
+		  LISTEN_RESIST },
+		{ "no cookies, somaxconn is the bound",
+		  &bare_cut,
+		  { 0 },
+		  { 96, 0, 900, 0, 0 },
+		  LISTEN_RAISE_SOMAXCONN },
+		{ "nothing at all", &empty, { 0 }, { 0 }, LISTEN_HOLD },
+		{ "no queue at all", &empty, { 1, 1, 1, 1, 1 }, { 1, 1, 1, 1, 1 }, LISTEN_RAISE_SOMAXCONN },
+		{ "all there can be",
+		  &huge,
+		  { MANY, MANY, MANY, MANY, MANY },
+		  { MANY, MANY, MANY, MANY, MANY },
+		  LISTEN_RAISE_SOMAXCONN },
+		{ "a flood of all there can be",
+		  &huge,
+		  { MANY, MANY, MANY, MANY, 0 },
+		  { 0, 0, MANY, MANY, 0 },
+		  LISTEN_RESIST },
+		{ "more overflows than drops", &syns, { 0, 9, 3, 0, 0 }, { 0, MANY, 3, 0, MANY }, LISTEN_HOLD },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		enum listen_decision decision = listen_decide(&cases[i].grown, &cases[i].lately, cases[i].queue);
+
+		if (decision != cases[i].decision)
+			fail_msg("%s: %d", cases[i].what, decision);
+	}
+}
+
+static void test_next(void **state)
+{
+	(void)state;
+	assert_int_equal(listen_next(128), 256);
+	assert_int_equal(listen_next(1), 2);
+	assert_int_equal(listen_next(32767), 65534);
+	assert_int_equal(listen_next(32768), 65535);
+	assert_int_equal(listen_next(65534), 65535);
+	assert_int_equal(listen_next(65535), 0);
+	assert_int_equal(listen_next(INT64_MAX), 0);
+	assert_int_equal(listen_next(0), 0);
+	assert_int_equal(listen_next(-1), 0);
+	assert_int_equal(listen_next(INT64_MIN), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_grown),
+		cmocka_unit_test(test_decide),
+		cmocka_unit_test(test_next),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

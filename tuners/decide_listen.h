@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What listen makes of the counters of a namespace: numbers in, a decision out. */
+#ifndef BPFTUNE_TUNERS_DECIDE_LISTEN_H
+#define BPFTUNE_TUNERS_DECIDE_LISTEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tuners/listen.h"
+
+#define LISTEN_MAX 65535 /* no queue is made longer than this */
+
+/* Counters of /proc/net, or how much they have grown. */
+struct listen_counts {
+	uint64_t handshakes;		     /* Tcp PassiveOpens */
+	uint64_t overflows;		     /* TcpExt ListenOverflows: the accept queue was full */
+	uint64_t drops;			     /* TcpExt ListenDrops: these and others */
+	uint64_t cookies_sent, cookies_recv; /* TcpExt SyncookiesSent, SyncookiesRecv */
+};
+
+enum listen_decision {
+	LISTEN_HOLD,
+	LISTEN_RAISE_SOMAXCONN,
+	LISTEN_RAISE_SYN_BACKLOG,
+	LISTEN_RESIST, /* a flood: back to the initial values, cookies on */
+};
+
+/* What came since; a counter that went back (it never should) has not grown. */
+struct listen_counts listen_grown(const struct listen_counts *before, const struct listen_counts *now);
+
+/* SYNs that nobody meant: they were answered or dropped, and hardly a handshake was completed. */
+bool listen_is_flood(const struct listen_counts *lately, const struct listen_queue *queue);
+
+/*
+ * What a full queue calls for. `grown` is since the counters were last read, which may be long ago; `lately` since the
+ * queue was seen full. Only completed handshakes overflow an accept queue, so those may be old; SYNs must be told from
+ * a flood by what completes at the same time.
+ */
+enum listen_decision listen_decide(const struct listen_counts *grown, const struct listen_counts *lately,
+				   const struct listen_queue *queue);
+
+/* Twice the current value, at most LISTEN_MAX; 0: it is there already, or is none to grow from. */
+int64_t listen_next(int64_t current);
+
+#endif

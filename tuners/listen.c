@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * listen: raises somaxconn and tcp_max_syn_backlog of a namespace whose clients find a queue full, and takes
+ * that back in a flood. The queue's length is listen(2)'s: a listening socket keeps what it got.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <syslog.h>
+
+#include "ipc/cleanup.h"
+#include "tuners/decide_listen.h"
+#include "tuners/listen.h"
+#include "tuners/listen.skel.h"
+#include "tuners/tuner.h"
+
+#define CALM_NS (60 * 1000000000ULL) /* nothing is raised for so long after a flood */
+
+enum {
+	SOMAXCONN,
+	MAX_SYN_BACKLOG,
+	SYNCOOKIES
+};
+
+static const struct bpftune_tunable tunables[] = {
+	[SOMAXCONN] = { "net.core.somaxconn", BPFTUNE_SCOPE_NETNS, 1, "longest queue that listen(2) grants" },
+	[MAX_SYN_BACKLOG] = { "net.ipv4.tcp_max_syn_backlog", BPFTUNE_SCOPE_NETNS, 1,
+			      "handshakes under way, where there are no syncookies" },
+	[SYNCOOKIES] = { "net.ipv4.tcp_syncookies", BPFTUNE_SCOPE_NETNS, 1,
+			 "0: never, 1: when a queue is full, 2: always", .min = 1, .max = 1 },
+};
+
+static const struct bpftune_scenario scenarios[] = {
+	[LISTEN_ACCEPT_QUEUE_FULL] = { "accept_queue_full",
+				       "Clients that completed the handshake found the accept queue full, at the length that somaxconn allows." },
+	[LISTEN_SYN_QUEUE_FULL] = { "syn_queue_full",
+				    "More clients than the SYN queue holds had their handshake under way, and completed it." },
+	[LISTEN_SYN_FLOOD] = { "syn_flood", "SYNs came by the dozen and hardly any became a connection." },
+};
+
+struct listen {
+	struct listen_queue queue; /* a full one since the last tick, rather one that somaxconn bounds */
+	bool full;
+	struct bpftune_event cause;
+	struct listen_counts last, since; /* at the last tick; when `queue` was seen */
+	uint64_t flood_ns;		  /* of the last event in a flood; 0: none */
+	long long initial[2], ours[2];	  /* of SOMAXCONN and MAX_SYN_BACKLOG: raised from, and to; 0: not raised */
+};
+
+static int attach(struct bpftune_host *host, uint16_t number)
+{
+	struct listen_bpf *skel = listen_bpf__open();
+	int err;
+
+	if (!skel)
+		return -errno;
+	skel->rodata->tuner = number;
+	err = bpftune_host_load(host, take_ptr(skel->obj));
+	listen_bpf__destroy(skel);
+	return err;
+}
+
+static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts)
+{
+	struct bpftune_counter counters[] = {
+		{ .group = "Tcp", .name = "PassiveOpens" },	 { .group = "TcpExt", .name = "ListenOverflows" },
+		{ .group = "TcpExt", .name = "ListenDrops" },	 { .group = "TcpExt", .name = "SyncookiesSent" },
+		{ .group = "TcpExt", .name = "SyncookiesRecv" },
+	};
+	int err = bpftune_counters(b, counters, ARRAY_SIZE(counters));
+
+	if (err)
+		return err;
+	*ret_counts = (struct listen_counts){ counters[0].value, counters[1].value, counters[2].value,
+					      counters[3].value, counters[4].value };
+	return 0;
+}
+
+static int init(struct bpftune *b, void **state)
+{
+	struct listen *listen = calloc(1, sizeof(*listen));
+	int err;
+
+	if (!listen)
+		return -ENOMEM;
+	err = read_counts(b, &listen->last);
+	if (err) {
+		free(listen);
+		return err;
+	}
+	*state = listen;
+	return 0;
+}
+
+/* Remembers it until the tick, when it has shown what becomes of it. */
+static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
+{
+	const struct listen_queue *queue = (const struct listen_queue *)event->payload;
+	struct listen *listen = state;
+
+	if (listen->full && (listen->queue.max_len >= listen->queue.somaxconn || queue->max_len < queue->somaxconn))
+		return;
+	if (!listen->full && read_counts(b, &listen->since) < 0)
+		return;
+	listen->queue = *queue;
+	listen->cause = *event;
+	listen->full = true;
+}
+
+static void raise_limit(struct bpftune *b, struct listen *listen, unsigned int tunable,
+			const struct listen_counts *grown)
+{
+	const struct listen_queue *queue = &listen->queue;
+	long long value[BPFTUNE_INTS_MAX];
+	int64_t next;
+
+	if (bpftune_value_ints(b, tunable, value) < 0 ||
+	    (listen->flood_ns && listen->cause.time_ns - listen->flood_ns < CALM_NS))
+		return;
+	next = tunable == SOMAXCONN && value[0] > queue->somaxconn ? 0 : listen_next(value[0]);
+	if (!next)
+		return;
+	if (value[0] != listen->ours[tunable])
+		listen->initial[tunable] = value[0];
+	value[0] = next;
+	if (tunable == MAX_SYN_BACKLOG)
+		next = bpftune_propose(b, tunable, value, LISTEN_SYN_QUEUE_FULL, &listen->cause,
+				       "port %u had %u handshakes under way and refused %" PRIu64 ", %" PRIu64
+				       " were completed; it takes effect at once",
+				       queue->port, queue->syn_len, grown->drops, grown->handshakes);
+	else
+		next = bpftune_propose(
+			b, tunable, value, listen->cause.scenario, &listen->cause,
+			"a queue of port %u was full: %u wait to be accepted, %u handshakes under way, of %u; %" PRIu64
+			" connections overflowed, %" PRIu64
+			" were completed; it takes effect when the server calls listen(2) again",
+			queue->port, queue->accept_len, queue->syn_len, queue->max_len, grown->overflows,
+			grown->handshakes);
+	if (!next)
+		listen->ours[tunable] = value[0];
+}
+
+/* A longer queue only holds more of what nobody meant: cookies hold nothing. */
+static void resist(struct bpftune *b, struct listen *listen, const struct listen_counts *lately)
+{
+	static const char reason[] =
+		"port %u: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64 " handshakes were completed";
+	uint64_t syns = lately->cookies_sent + lately->drops;
+	long long value[BPFTUNE_INTS_MAX];
+
+	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_NS)
+		bpftune_log(b, LOG_WARNING, reason, listen->queue.port, syns, lately->handshakes);
+	bpftune_learnt(b, "SYN flood", NULL, reason, listen->queue.port, syns, lately->handshakes);
+	listen->flood_ns = listen->cause.time_ns;
+	for (unsigned int i = SOMAXCONN; i <= MAX_SYN_BACKLOG; i++) {
+		if (!listen->ours[i] || bpftune_value_ints(b, i, value) < 0 || value[0] != listen->ours[i])
+			continue;
+		value[0] = listen->initial[i];
+		if (!bpftune_propose(b, i, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port, syns,
+				     lately->handshakes))
+			listen->ours[i] = 0;
+	}
+	if (!bpftune_value_ints(b, SYNCOOKIES, value) && !value[0]) {
+		value[0] = 1;
+		bpftune_propose(b, SYNCOOKIES, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port,
+				syns, lately->handshakes);
+	}
+}
+
+static void tell_own_length(struct bpftune *b, const struct listen_queue *queue, const struct listen_counts *grown)
+{
+	char about[sizeof("port 65535")];
+
+	snprintf(about, sizeof(about), "port %u", queue->port);
+	bpftune_learnt(b, about, NULL,
+		       "a queue of %u was full (%" PRIu64
+		       " overflows); its server asked for that, or did before somaxconn became %u: "
+		       "it changes when the server calls listen(2) again",
+		       queue->max_len, grown->overflows, queue->somaxconn);
+}
+
+static void tick(struct bpftune *b, void *state)
+{
+	struct listen *listen = state;
+	struct listen_counts now, grown, lately;
+
+	if (!listen->full || read_counts(b, &now) < 0)
+		return;
+	listen->full = false;
+	grown = listen_grown(&listen->last, &now);
+	lately = listen_grown(&listen->since, &now);
+	listen->last = now;
+	switch (listen_decide(&grown, &lately, &listen->queue)) {
+	case LISTEN_RAISE_SOMAXCONN:
+		raise_limit(b, listen, SOMAXCONN, &grown);
+		break;
+	case LISTEN_RAISE_SYN_BACKLOG:
+		raise_limit(b, listen, MAX_SYN_BACKLOG, &grown);
+		break;
+	case LISTEN_RESIST:
+		resist(b, listen, &lately);
+		break;
+	case LISTEN_HOLD:
+		if (grown.overflows && listen->queue.max_len < listen->queue.somaxconn)
+			tell_own_length(b, &listen->queue, &grown);
+		break;
+	}
+}
+
+static void fini(struct bpftune *b, void *state)
+{
+	(void)b;
+	free(state);
+}
+
+BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
+	.abi = BPFTUNE_ABI,
+	.name = "listen",
+	.summary = "queues of listening TCP sockets that lose connections",
+	.tunables = tunables,
+	.n_tunables = ARRAY_SIZE(tunables),
+	.scenarios = scenarios,
+	.n_scenarios = ARRAY_SIZE(scenarios),
+	.attach = attach,
+	.init = init,
+	.event = event,
+	.tick = tick,
+	.fini = fini,
+};
