@@ -125,8 +125,17 @@ struct sock_common {
 	struct proto *skc_prot;
 };
 
+struct dst_metrics {
+	__u32 metrics[17]; /* by RTAX_... less 1 */
+};
+
+struct dst_entry {
+	unsigned long _metrics; /* a struct dst_metrics *, and flags in its lowest bits */
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct dst_entry *sk_dst_cache;
 	int sk_rcvbuf;
 	int sk_sndbuf;
 	int sk_wmem_queued;
@@ -170,6 +179,11 @@ struct tcp_sock {
 	__u64 bytes_acked;
 	__u64 bytes_received;
 	__u32 srtt_us; /* eight times the smoothed round trip */
+	__u32 snd_cwnd_clamp;
+	__u32 lost;	   /* segments that were taken for lost */
+	__u32 dsack_dups;  /* of those retransmitted, how many had arrived */
+	__u32 rcv_ooopack; /* segments that came out of order */
+	__u16 advmss;
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 rcv_wnd;

@@ -14,22 +14,44 @@
 #define AF_INET6 10
 #endif
 
+/* From an address in network byte order, IPv4 in the last of four words. */
+static __always_inline _Bool remote_from(__u16 family, __u32 word[4], struct remote *ret_remote)
+{
+	if (family == AF_INET)
+		word[2] = bpf_htonl(0xffff);
+	else if (word[0] || word[1] || word[2] != bpf_htonl(0xffff))
+		word[2] = word[3] = 0;
+	__builtin_memcpy(ret_remote->address, word, sizeof(ret_remote->address));
+	return family == AF_INET || family == AF_INET6;
+}
+
 /* False, and all zero, for what is neither IPv4 nor IPv6. An IPv6 socket that speaks IPv4 gives the IPv4 address. */
 static __always_inline _Bool remote_of(const struct sock *sk, struct remote *ret_remote)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	__u32 part[4] = {};
+	__u32 word[4] = {};
 
-	if (family == AF_INET6) {
-		BPF_CORE_READ_INTO(&part, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
-		if (part[0] || part[1] || part[2] != bpf_htonl(0xffff))
-			part[2] = part[3] = 0;
-	} else if (family == AF_INET) {
-		part[2] = bpf_htonl(0xffff);
-		part[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	if (family == AF_INET6)
+		BPF_CORE_READ_INTO(&word, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32);
+	else if (family == AF_INET)
+		word[3] = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+	return remote_from(family, word, ret_remote);
+}
+
+/* The same in a callback that comes before there is a full socket. */
+static __always_inline _Bool remote_of_ops(const struct bpf_sock_ops *ctx, struct remote *ret_remote)
+{
+	__u32 word[4] = {};
+
+	if (ctx->family == AF_INET6) {
+		word[0] = ctx->remote_ip6[0];
+		word[1] = ctx->remote_ip6[1];
+		word[2] = ctx->remote_ip6[2];
+		word[3] = ctx->remote_ip6[3];
+	} else if (ctx->family == AF_INET) {
+		word[3] = ctx->remote_ip4;
 	}
-	__builtin_memcpy(ret_remote->address, part, sizeof(part));
-	return family == AF_INET || family == AF_INET6;
+	return remote_from(ctx->family, word, ret_remote);
 }
 
 /* Its port, in host order; 0 while there is none. */

@@ -175,13 +175,30 @@ static void print_reproduction(json_t *tunable)
 	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
 }
 
+/* Words from a column on; what would be past the width goes on in the next line, indented. */
+static void print_folded(int column, const char *text)
+{
+	const int width = 100, indent = 10;
+
+	while (*text) {
+		int length = strcspn(text, " ");
+
+		if (column + 1 + length > width)
+			column = printf("\n%*s", indent - 1, "") - 1;
+		column += printf(" %.*s", length, text);
+		text += length;
+		text += strspn(text, " ");
+	}
+	printf("\n");
+}
+
 static void print_learnt(json_t *learnt)
 {
 	json_t *item;
 	size_t i;
 
 	json_array_foreach(learnt, i, item)
-		printf("      %s: %s: %s\n", text_of(item, "tuner"), text_of(item, "about"), text_of(item, "text"));
+		print_folded(printf("      %s: %s:", text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
 }
 
 static void print_instance(json_t *instance, bool whole)

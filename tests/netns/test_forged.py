@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An event that cannot be right is counted, and nothing comes of it."""
+import pathlib
+
 import pytest
 
 from crowd import FROM_SUPERVISOR, FROM_WATCH, Sleeper, forge, wait_for_instance

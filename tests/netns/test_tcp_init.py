@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""New connections start where past ones to the same remote and service ended, in the same container, until one loses."""
+import itertools
+from types import SimpleNamespace
+
+import pytest
+
+from crowd import Container, Rootfs
+from lab import AMPLE, KINDS, Host, run, wait_for
+from transfer import Server, transfers
+
+KIB = 1024
+PORT, OTHER_PORT = 5001, 5002
+
+
+def use_mtu(path, mtu):
+    for end in path.near, path.far:
+        run("nsenter", f"--net={end.netns}", "ip", "link", "set", f"path{path.number}", "mtu", mtu)
+
+
+def learnt(supervisor, container):
+    """What its status shows, by what it is about."""
+    rows = supervisor.instance(container.name)["learnt"]
+    return {row["about"]: row["text"] for row in rows if row["tuner"] == "tcp_init"}
+
+
+def wait_until_learnt(supervisor, container, about, what="starts with "):
+    return wait_for(lambda: what in learnt(supervisor, container).get(about, "") and learnt(supervisor, container)[about],
+                    3, f"{container.name} to have learnt of {about}: {what}")
+
+
+def starts_with(text):
+    return int(text.removeprefix("starts with ").split()[0])
+
+
+@pytest.fixture(scope="module")
+def world(shared):
+    """The far end, which serves on two ports, and a supervisor."""
+    far = shared.container("netns", "bt-far", AMPLE)
+    bystander = shared.container("netns", "bt-bystander", AMPLE)
+    supervisor = shared.supervisor()
+    supervisor.ready("host")
+    for port in PORT, OTHER_PORT:
+        shared.keep(Server(far, port, "::"))
+    return SimpleNamespace(far=far, supervisor=supervisor, bystander=bystander, numbers=itertools.count())
+
+
+@pytest.fixture
+def near(lab, world):
+    """A container that nobody knows anything of, with a long path of ordinary frames to the far end."""
+    container = lab.container("netns", f"bt-near{next(world.numbers)}")
+    path = lab.path(container, world.far, 1)
+    use_mtu(path, 1500)
+    return container
+
+
+def teach(world, container, direction="u", size=100 * KIB, port=PORT, address="10.199.1.2"):
+    """The first transfer, from the kernel's own window; what came of it."""
+    first = transfers(container, address, port, direction, size)[0]
+    assert first["cwnd"] == 10
+    about = f"{address} port {port}"
+    return first, wait_until_learnt(world.supervisor, container, about)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_starts_where_the_last_one_ended(lab, world, kind):
+    container = lab.container(kind, f"bt-init-{kind}")
+    use_mtu(lab.path(container, world.far, 1), 1500)
+
+    first, text = teach(world, container)
+    next_ones = transfers(container, "10.199.1.2", PORT, "u", 100 * KIB, 3)
+
+    assert next_ones[0]["cwnd"] == starts_with(text)
+    assert 24 <= starts_with(text) <= min(one["cwnd"] for one in next_ones)
+    assert max(one["cwnd"] for one in next_ones) <= 64
+    # 71 segments: 10, 20 and 40 of them in three round trips and one left, or 40 and the rest.
+    assert min(one["ms"] for one in next_ones) < first["ms"] - 60
+    record = next(r for r in world.supervisor.log(container.name) if "starts with" in r["text"])
+    assert (record["tuner"], record["container"]) == ("tcp_init", container.name)
+    assert record["text"].startswith(f"10.199.1.2 port {PORT}: starts with {starts_with(text)} segments, ")
+    assert f"      tcp_init: 10.199.1.2 port {PORT}: starts with " in world.supervisor.cli("status", container.name).stdout
+    assert not learnt(world.supervisor, world.bystander)
+
+
+def test_at_most_64_segments(world, near):
+    _, text = teach(world, near, size=1024 * KIB)
+    assert starts_with(text) == 64
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 64
+
+
+def test_each_service_for_itself(world, near):
+    teach(world, near)
+    assert transfers(near, "10.199.1.2", OTHER_PORT, "u", KIB)[0]["cwnd"] == 10
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_short_transfers_teach_nothing(world, near):
+    """20 segments at most: the initial window and one more."""
+    assert {one["cwnd"] for one in transfers(near, "10.199.1.2", PORT, "u", 16 * KIB, 5)} == {10}
+    teach(world, near, port=OTHER_PORT)     # by now those have been looked at
+    assert list(learnt(world.supervisor, near)) == [f"10.199.1.2 port {OTHER_PORT}"]
+
+
+def test_short_path_teaches_nothing(lab, world, near):
+    """Between containers of one host a round trip is not worth a thought."""
+    for container, address in (near, 1), (world.far, 2):
+        run(*container.command("ip", "link", "del", "short"), check=False)
+    run("ip", "link", "add", "short", "netns", near.name, "type", "veth", "peer", "short", "netns", world.far.name)
+    for container, address in (near, 1), (world.far, 2):
+        run(*container.command("ip", "addr", "add", f"10.198.1.{address}/24", "dev", "short"))
+        run(*container.command("ip", "link", "set", "short", "up"))
+    assert {one["cwnd"] for one in transfers(near, "10.198.1.2", PORT, "u", 1024 * KIB, 4)} == {10}
+    teach(world, near)
+    assert list(learnt(world.supervisor, near)) == [f"10.199.1.2 port {PORT}"]
+
+
+def test_server(lab, world, near):
+    """What is accepted is known by the local port."""
+    lab.keep(Server(near, 8080))
+    first = transfers(world.far, "10.199.1.1", 8080, "d", 100 * KIB)[0]
+    assert first["cwnd"] == 10
+    text = wait_until_learnt(world.supervisor, near, "10.199.1.2 port 8080")
+    assert transfers(world.far, "10.199.1.1", 8080, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
+
+
+def test_server_on_an_ephemeral_port(lab, world, near):
+    """Such ports are nobody's service: they are one."""
+    for port in 40001, 40002:
+        lab.keep(Server(near, port))
+    assert transfers(world.far, "10.199.1.1", 40001, "d", 100 * KIB)[0]["cwnd"] == 10
+    text = wait_until_learnt(world.supervisor, near, "10.199.1.2")
+    assert transfers(world.far, "10.199.1.1", 40002, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
+
+
+def test_initial_receive_window(lab, world, near):
+    """A server that takes in much offers more than the 64 KiB of a SYN, at once."""
+    lab.keep(Server(near, 8080, "::"))      # and an IPv6 socket that speaks IPv4
+    assert transfers(world.far, "10.199.1.1", 8080, "u", 2048 * KIB)[0]["room"] <= 65535
+    text = wait_until_learnt(world.supervisor, near, "10.199.1.2 port 8080", " and room for ")
+    segments = int(text.partition(" and room for ")[2].split(",")[0])
+    assert 48 <= segments <= 64
+    after = transfers(world.far, "10.199.1.1", 8080, "u", 2048 * KIB)[0]
+    assert after["room"] == pytest.approx(segments * 1448, rel=0.02)
+
+
+def test_ipv6_by_network(lab, world, near):
+    """64 bits of an IPv6 address are one remote."""
+    for container, address in (near, "1"), (world.far, "2"), (world.far, "3"), (world.far, "1:0:0:0:4"):
+        run(*container.command("ip", "addr", "add", f"2001:db8::{address}/{48 if ':' in address else 56}", "dev", "path1",
+                               "nodad"))
+    run(*near.command("ip", "route", "add", "2001:db8::/48", "dev", "path1"))
+    first = transfers(near, "2001:db8::2", PORT, "u", 100 * KIB)[0]
+    text = wait_until_learnt(world.supervisor, near, f"2001:db8::/64 port {PORT}")
+    assert first["cwnd"] == 10
+    assert transfers(near, "2001:db8::3", PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
+    assert transfers(near, "2001:db8::1:0:0:0:4", PORT, "u", KIB)[0]["cwnd"] == 10
+
+
+@pytest.mark.parametrize("dropped", ["data", "acknowledged"])
+def test_never_after_loss(world, near, dropped):
+    """One connection that loses ends it for every service on its path, and for no other path."""
+    for address in "10.199.1.3/24", "10.199.1.4/24":
+        run(*world.far.command("ip", "addr", "add", address, "dev", "path1"), check=False)
+    teach(world, near)
+    teach(world, near, port=OTHER_PORT)
+    teach(world, near, address="10.199.1.3")
+    rule = f"tcp dport {PORT} ip daddr 10.199.1.2 numgen random mod 20 == 0 drop"
+    run(*world.far.command("nft", f"table ip lossy {{ chain input {{ type filter hook input priority 0; {rule}; }} }}"))
+    try:
+        transfers(near, "10.199.1.2", PORT, "u", 512 * KIB)
+    finally:
+        run(*world.far.command("nft", "delete", "table", "ip", "lossy"))
+
+    for port in PORT, OTHER_PORT:
+        wait_until_learnt(world.supervisor, near, f"10.199.1.2 port {port}", "starts as the kernel has it")
+        assert transfers(near, "10.199.1.2", port, "u", 100 * KIB)[0]["cwnd"] == 10
+        assert transfers(near, "10.199.1.2", port, "u", 100 * KIB)[0]["cwnd"] == 10     # nor does that one teach
+    assert transfers(near, "10.199.1.3", PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_route_with_a_window_of_its_own(world, near):
+    """An administrator's choice is left alone, and is not learnt from."""
+    teach(world, near)
+    run(*near.command("ip", "route", "change", "10.199.1.0/24", "dev", "path1", "initcwnd", "20"))
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 20
+    assert transfers(near, "10.199.1.2", OTHER_PORT, "u", 1024 * KIB)[0]["cwnd"] == 20
+    run(*near.command("ip", "route", "change", "10.199.1.0/24", "dev", "path1"))
+    assert transfers(near, "10.199.1.2", OTHER_PORT, "u", KIB)[0]["cwnd"] == 10
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_pause_and_resume(world, near):
+    teach(world, near)
+    world.supervisor.rollback(near.name)
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 10
+    world.supervisor.resume(near.name)
+    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_dry_run(lab):
+    near, far = (lab.container("netns", name) for name in ("bt-dry", "bt-dry-far"))
+    use_mtu(lab.path(near, far, 1), 1500)
+    supervisor = lab.supervisor("--dry-run")
+    lab.keep(Server(far, PORT))
+    world = SimpleNamespace(supervisor=supervisor)
+    _, text = teach(world, near)
+    assert starts_with(text) > 10
+    assert transfers(near, "10.199.1.2", PORT, "u", 100 * KIB)[0]["cwnd"] == 10
+
+
+def test_host_network(lab, world):
+    """A container in the host's namespace and the host each learn for themselves."""
+    container = lab.keep(Container(lab.keep(Rootfs()), "bt-hostnet", network="host"))
+    world.supervisor.ready(container.name)
+    path = lab.path(Host(), world.far, 1)
+    use_mtu(path, 1500)
+    _, text = teach(world, container)
+    assert transfers(container, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
+    assert not learnt(world.supervisor, Host())
+    assert transfers(Host(), "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 10

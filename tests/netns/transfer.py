@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Short transfers between two containers, each on a connection of its own, with the windows that it started with."""
+import json
+import subprocess
+
+from lab import run
+
+# A client sends a line "d BYTES" or "u BYTES": the data then comes down to it, or goes up.
+SERVER = """
+import socket, struct, sys, threading
+MOST = b'x' * (1 << 20)
+def info(connection, offset):   # struct tcp_info; 0 in a kernel that does not tell
+    known = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    return struct.unpack_from('I', known.ljust(256, b'\\0'), offset)[0]
+def serve(connection):
+    with connection, connection.makefile('rb') as lines:
+        window, room = info(connection, 80), info(connection, 232)     # tcpi_snd_cwnd, tcpi_rcv_wnd
+        direction, left = lines.readline().split()
+        left = int(left)
+        if direction == b'd':
+            connection.sendall(struct.pack('!I', window))
+            while left:
+                left -= connection.send(MOST[:left])
+            connection.shutdown(socket.SHUT_WR)
+        else:
+            while left:
+                left -= len(lines.read1(min(left, 1 << 20)))
+            connection.sendall(struct.pack('!I', room))
+        lines.read()
+family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+server = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family, backlog=64,
+                              dualstack_ipv6=sys.argv[1] == '::')
+print('listening', flush=True)
+while True:
+    threading.Thread(target=serve, args=server.accept()[:1], daemon=True).start()
+"""
+
+CLIENT = """
+import json, socket, struct, sys, time
+address, port, direction, size, count = sys.argv[1], *sys.argv[2:]
+size, done = int(size), []
+for _ in range(int(count)):
+    begin = time.monotonic()
+    with socket.create_connection((address, int(port)), timeout=20) as connection:
+        window = struct.unpack_from('I', connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 80)[0]
+        line = f'{direction} {size}\\n'.encode()
+        if direction == 'u':
+            connection.sendall(line + b'x' * size)
+            room, = struct.unpack('!I', connection.recv(4, socket.MSG_WAITALL))
+        else:
+            connection.sendall(line)
+            got = bytearray()
+            while len(got) < size + 4:
+                more = connection.recv(1 << 20)
+                assert more, 'ended early'
+                got += more
+            window, room = struct.unpack_from('!I', got)[0], 0
+        done.append({'ms': 1000 * (time.monotonic() - begin), 'cwnd': window, 'room': room})
+print(json.dumps(done))
+"""
+
+
+class Server:
+    """In a container; one more client is one more thread."""
+
+    def __init__(self, container, port, address="0.0.0.0"):
+        self.port = port
+        self.process = subprocess.Popen(container.command("python3", "-c", SERVER, address, str(port)), text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = self.process.stdout.readline()
+        assert said == "listening\n", said + self.process.stdout.read()
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def transfers(client, address, port, direction, size, count=1):
+    """Of each in turn: its milliseconds from connect to the last byte; the initial windows of the sender, in segments,
+    and of an accepted receiver, in bytes.
+    """
+    words = "python3", "-c", CLIENT, address, str(port), direction, str(size), str(count)
+    return json.loads(run(*client.command(*words), timeout=60).stdout)
