@@ -43,6 +43,32 @@ AC_DEFUN([BPFTUNE_LINK_FLAGS],
 done
 AC_SUBST([$1])])
 
+# BPFTUNE_SANITIZERS
+# --enable-sanitizers[=LIST] sets SANITIZE_CFLAGS, for compiling and linking: the program, the tuners, the
+# unit tests, never BPF objects. No finding is only said (-fno-sanitize-recover): the process ends.
+AC_DEFUN([BPFTUNE_SANITIZERS],
+[AC_ARG_ENABLE([sanitizers],
+	[AS_HELP_STRING([--enable-sanitizers@<:@=LIST@:>@],
+		[find errors while running, with the compiler's -fsanitize=LIST (address,undefined)])],
+	[], [enable_sanitizers=no])
+AS_IF([test "$enable_sanitizers" = yes], [enable_sanitizers=address,undefined])
+TESTS_SLOWNESS=1
+AS_IF([test "$enable_sanitizers" != no],
+	[TESTS_SLOWNESS=3
+	SANITIZE_CFLAGS="-fsanitize=$enable_sanitizers -fno-sanitize-recover=all -fno-omit-frame-pointer"
+	AC_MSG_CHECKING([whether $CC links with -fsanitize=$enable_sanitizers])
+	bpftune_save_CFLAGS=$CFLAGS
+	CFLAGS="$CFLAGS $SANITIZE_CFLAGS"
+	AC_LINK_IFELSE([AC_LANG_PROGRAM()],
+		[AC_MSG_RESULT([yes])],
+		[AC_MSG_RESULT([no])
+		AC_MSG_ERROR([$CC cannot link with -fsanitize=$enable_sanitizers; its message is in config.log.
+  gcc needs libasan and libubsan (Debian: libgcc-12-dev has them; Fedora: libasan libubsan),
+  clang its runtime (Debian: libclang-rt-14-dev; Fedora: compiler-rt)])])
+	CFLAGS=$bpftune_save_CFLAGS])
+AC_SUBST([SANITIZE_CFLAGS])
+AC_SUBST([TESTS_SLOWNESS])])
+
 # BPFTUNE_BPF_TOOLCHAIN
 # Sets CLANG, BPFTOOL, BPF_CFLAGS (how to compile) and BPF_INCLUDES (where the host keeps
 # its headers). Both tools are tried out on a small program, built as the real ones are:

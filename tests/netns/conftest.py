@@ -20,7 +20,7 @@ def unsupported():
     return f"this kernel has no {missing[0]}" if missing else None
 
 
-def pytest_configure():
+def pytest_configure(config):
     reason = unsupported()
     if reason:
         pytest.exit(f"skipped: {reason}", 77)
@@ -28,6 +28,7 @@ def pytest_configure():
         if not os.path.exists(os.environ.get(name, "")):
             pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
     lab_module.alone()
+    config.findings = lab_module.Findings()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -36,6 +37,14 @@ def pytest_runtest_makereport():
     if report.failed:
         for supervisor in lab_module.Supervisor.running:
             report.sections.append((f"bpftune {supervisor.pid} said", supervisor.stderr()[-8000:]))
+
+
+@pytest.fixture(autouse=True)
+def nothing_found(request):
+    """No sanitizer found anything; the same is asked when what a module shares is gone."""
+    yield
+    found = request.config.findings.new()
+    assert not found, found
 
 
 @pytest.fixture
@@ -52,8 +61,10 @@ def shared():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def host_sysctls():
+def host_sysctls(request):
     """No test may change a tunable of the host."""
     with lab_module.kept_sysctls() as changed:
         yield
         assert not changed()
+    found = request.config.findings.new()
+    assert not found, found

@@ -21,6 +21,8 @@ BPFTUNE = os.environ.get("BPFTUNE", "bpftune")
 TUNERS = os.environ.get("BPFTUNE_TUNERS")
 POKE = os.environ.get("BPFTUNE_POKE")
 LONGPATH = os.environ.get("LONGPATH", "longpath")
+# Deadlines are for the program as it is shipped; one that is watched by a sanitizer or valgrind gets so much longer.
+SLOWNESS = float(os.environ.get("TESTS_SLOWNESS") or 1)
 
 WMEM = "net.ipv4.tcp_wmem"
 RMEM = "net.ipv4.tcp_rmem"
@@ -34,8 +36,9 @@ AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 def run(*command, check=True, timeout=30, **options):
     """Runs a command to its end; its output is text, and in the exception when it fails."""
-    result = subprocess.run([str(word) for word in command], text=True, errors="surrogateescape", timeout=timeout,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    result = subprocess.run([str(word) for word in command], text=True, errors="surrogateescape",
+                            timeout=timeout * SLOWNESS, stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     if check and result.returncode:
         raise AssertionError(f"{' '.join(result.args)}: exit {result.returncode}: {result.stderr or result.stdout}")
     return result
@@ -43,6 +46,7 @@ def run(*command, check=True, timeout=30, **options):
 
 def wait_for(predicate, deadline=5.0, what="it to become true"):
     """Waits until the predicate gives something true, which it returns; fails after the deadline (seconds)."""
+    deadline *= SLOWNESS
     end = time.monotonic() + deadline
     while True:
         last_try = time.monotonic() >= end
@@ -51,6 +55,30 @@ def wait_for(predicate, deadline=5.0, what="it to become true"):
             return value
         assert not last_try, f"waited {deadline} s for {what}"
         time.sleep(0.02)
+
+
+class Findings:
+    """What sanitizers and valgrind find in any process of ours: each writes a file into a directory. Workers have
+    no standard error, no capability to pass a closed directory, and end without an exit status that anybody sees."""
+
+    def __init__(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="bpftune-findings-")
+        self.directory = pathlib.Path(self.temporary.name)
+        self.directory.chmod(0o1777)
+        self.told = {}
+        # gcc's UBSan tells its own standard error only: it aborts, and ASan tells where.
+        for sanitizer in "ASAN", "UBSAN":
+            os.environ[f"{sanitizer}_OPTIONS"] = (f"log_path={self.directory}/{sanitizer}:print_stacktrace=1:"
+                                                  "abort_on_error=1:handle_abort=1")
+
+    def new(self):
+        """What was written since the last time."""
+        text = ""
+        for path in sorted(self.directory.iterdir()):
+            found = path.read_text(errors="replace")
+            text += found[self.told.get(path, 0):]
+            self.told[path] = len(found)
+        return text
 
 
 def alone():
@@ -449,7 +477,7 @@ class Supervisor:
         """An orderly end: exit code 0, and nothing of it is left."""
         workers = self.workers()
         self.process.send_signal(number)
-        assert self.process.wait(timeout=5) == 0, self.stderr()
+        assert self.process.wait(timeout=5 * SLOWNESS) == 0, self.stderr()
         assert not [name for name, pid in workers.items() if alive(pid)]
         wait_for(lambda: not self.traces(), 3, "its BPF objects to go")
 
