@@ -125,6 +125,7 @@ static struct tunable *find(const struct worker *worker, const struct bpftune_ow
 
 /* --- proposing ---------------------------------------------------------------------------------- */
 
+__attribute__((format(printf, 6, 0)))
 static int propose(struct worker *worker, unsigned int index, const char *value, unsigned int scenario,
 		   const struct bpftune_event *cause, const char *reason, va_list args)
 {
