@@ -153,9 +153,15 @@ struct request_sock_queue {
 	atomic_t qlen; /* handshakes under way */
 };
 
+struct tcp_congestion_ops {
+	char name[16]; /* TCP_CA_NAME_MAX */
+};
+
 struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	struct request_sock_queue icsk_accept_queue;
+	const struct tcp_congestion_ops *icsk_ca_ops;
+	__u8 icsk_ca_setsockopt : 1; /* chosen for this socket, not the namespace's default */
 };
 
 struct minmax_sample {
@@ -190,6 +196,9 @@ struct tcp_sock {
 	__u8 chrono_type;
 	__u32 chrono_start;   /* jiffies */
 	__u32 chrono_stat[3]; /* jiffies */
+	__u32 data_segs_out;  /* retransmissions included */
+	__u32 total_retrans;
+	__u32 app_limited;   /* 0: the application has kept the pipe full */
 	struct {
 		__u32 rtt_us; /* eight times */
 		__u32 seq;

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A path that loses segments, and senders that say which congestion control they had."""
+import json
+import subprocess
+
+from lab import run
+
+DRAIN = """
+import socket, sys, threading
+listener = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True, backlog=64)
+print("listening", flush=True)
+def drain(connection):
+    try:
+        while connection.recv(1 << 20):
+            pass
+    except OSError:
+        pass
+    connection.close()
+while True:
+    threading.Thread(target=drain, args=(listener.accept()[0],), daemon=True).start()
+"""
+
+# Sends for so many seconds; what the far end has acknowledged in them counts (bytes_acked of struct tcp_info).
+SEND = """
+import json, socket, struct, sys, time
+host, port, seconds, own = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+if own:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, own.encode())
+connection.settimeout(seconds + 20)
+connection.connect((host, port))
+def algorithm():
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).split(b"\\0")[0].decode()
+first, start, block = algorithm(), time.monotonic(), bytes(1 << 16)
+connection.settimeout(0.2)
+while time.monotonic() < start + seconds:
+    try:
+        connection.send(block)
+    except TimeoutError:
+        pass
+info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+acked = struct.unpack_from("Q", info, 120)[0]
+print(json.dumps({"first": first, "last": algorithm(), "mbit": 8e-6 * acked / (time.monotonic() - start)}))
+connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+connection.close()
+"""
+
+
+# Connects so many times; says which algorithm each connection began with.
+FIRSTS = """
+import json, socket, sys
+firsts = []
+for _ in range(int(sys.argv[3])):
+    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as connection:
+        firsts.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).split(b"\\0")[0].decode())
+print(json.dumps(firsts))
+"""
+
+
+class Drain:
+    """A server that reads all it gets."""
+
+    def __init__(self, container, port):
+        self.container, self.port = container, port
+        self.process = subprocess.Popen(container.command("python3", "-c", DRAIN, str(port)), text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == "listening\n"
+
+    def loses(self, percent):
+        """From now on it gets less than was sent."""
+        rules = f"""
+            table inet loss
+            delete table inet loss
+            table inet loss {{ chain input {{ type filter hook input priority 0;
+                tcp dport {self.port} numgen random mod 1000 < {round(10 * percent)} drop;
+            }}
+            }}"""
+        subprocess.run(self.container.command("nft", "-f", "-"), input=rules, text=True, check=True, timeout=30)
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def start(container, address, port, seconds, own="", wrap=()):
+    return subprocess.Popen([*wrap, *container.command("python3", "-c", SEND, address, str(port), str(seconds), own)],
+                            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+
+def finish(sender):
+    """Its algorithms, first and last, and Mbit/s."""
+    said, _ = sender.communicate(timeout=60)
+    assert sender.returncode == 0
+    return json.loads(said)
+
+
+def firsts(container, address, port, number):
+    """The algorithms that so many new connections begin with."""
+    words = container.command("python3", "-c", FIRSTS, address, str(port), str(number))
+    return json.loads(run(*words, timeout=120).stdout)
+
+
+def send(*words, **options):
+    return finish(start(*words, **options))

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * tcp_cong: chooses the congestion control of connections by what their remote host was seen to make of it. It
+ * changes no tunable: the namespace's default stays what it is.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "ipc/cleanup.h"
+#include "tuners/decide_tcp_cong.h"
+#include "tuners/tcp_cong.h"
+#include "tuners/tcp_cong.skel.h"
+#include "tuners/tuner.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+#define REMOTES_MAX 63 /* with what goes for all others, as many lines as `status` keeps: bpftune_learnt() */
+#define OFFER_NS (10 * NSEC_PER_SEC)
+#define SYSCTLS "/proc/sys/net/ipv4/tcp_"
+
+struct cong_entry {
+	struct remote remote;
+	struct cong_remote memory;
+	bool decided;	   /* there is a verdict */
+	UT_hash_handle hh; /* in order: the least recently told of first */
+};
+
+struct cong {
+	struct cong_entry *remotes;
+	struct cong_offer offer;
+	uint32_t available;
+	bool stands_aside; /* the default is none that we would choose */
+	uint64_t offer_ns; /* when it was read; 0: not yet */
+	bool said_no_bbr;
+};
+
+static const struct bpftune_scenario scenarios[] = {
+	[TCP_CONG_FLOW] = { "connection_seen",
+			    "A connection sent enough to tell how its algorithm does with this remote host." },
+};
+
+static int attach(struct bpftune_host *host, uint16_t number)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+	struct tcp_cong_bpf *skel;
+	int err;
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
+		return -errno;
+	skel = tcp_cong_bpf__open();
+	if (!skel)
+		return -errno;
+	skel->rodata->tuner = number;
+	skel->rodata->host_cookie = cookie;
+	for (unsigned int i = 0; i < TCP_CONG_N; i++)
+		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
+	err = bpftune_host_load(host, take_ptr(skel->obj));
+	tcp_cong_bpf__destroy(skel);
+	return err;
+}
+
+static int init(struct bpftune *b, void **state)
+{
+	(void)b;
+	*state = calloc(1, sizeof(struct cong));
+	return *state ? 0 : -ENOMEM;
+}
+
+static void fini(struct bpftune *b, void *state)
+{
+	struct cong *cong = state;
+	struct cong_entry *entry, *next;
+
+	(void)b;
+	HASH_ITER (hh, cong->remotes, entry, next) {
+		HASH_DEL(cong->remotes, entry);
+		free(entry);
+	}
+	free(cong);
+}
+
+/* --- what there is to choose from ---------------------------------------------------------------- */
+
+static void read_sysctl(const char *path, char *ret_text, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, size - 1);
+
+	ret_text[n > 0 ? n : 0] = '\0';
+	ret_text[strcspn(ret_text, "\n")] = '\0';
+}
+
+/* True when it is another one than before. */
+static bool read_offer(struct cong *cong)
+{
+	struct cong_offer before = cong->offer;
+	uint32_t available_before = cong->available;
+	char available[256], allowed[256], standard[TCP_CONG_NAME_BYTES + 1];
+	unsigned int algorithm;
+
+	read_sysctl(SYSCTLS "available_congestion_control", available, sizeof(available));
+	read_sysctl(SYSCTLS "allowed_congestion_control", allowed, sizeof(allowed));
+	read_sysctl(SYSCTLS "congestion_control", standard, sizeof(standard));
+	algorithm = cong_algorithm(standard);
+	cong->stands_aside = algorithm == TCP_CONG_N;
+	cong->available = cong_set(available);
+	cong->offer.standard = cong->stands_aside ? 0 : algorithm;
+	cong->offer.usable = cong->stands_aside ? 0 : cong_set(allowed) & cong->available;
+	cong->said_no_bbr &= cong->available == available_before;
+	return cong->offer.usable != before.usable || cong->offer.standard != before.standard ||
+	       cong->available != available_before;
+}
+
+static size_t list_algorithms(uint32_t set, char *ret_text, size_t size)
+{
+	size_t length = 0;
+
+	*ret_text = '\0';
+	for (unsigned int i = 0; i < TCP_CONG_N && length < size; i++)
+		if (set >> i & 1)
+			length += snprintf(ret_text + length, size - length, "%s%s", length ? ", " : "", cong_name(i));
+	return length;
+}
+
+/* What goes for remotes without a verdict of their own. */
+static void tell_explore(struct bpftune *b, const struct cong *cong)
+{
+	struct cong_decision decision = cong_explore(&cong->offer);
+	struct tcp_cong_verdict value = cong_verdict(&decision);
+	struct bpftune_verdict verdict = { 0 };
+	char trials[160];
+
+	memcpy(verdict.value, &value, sizeof(value));
+	if (list_algorithms(decision.trials, trials, sizeof(trials)))
+		bpftune_learnt(b, "others", &verdict, "%s; one connection in %u tries another: %s",
+			       cong_name(cong->offer.standard), decision.one_in, trials);
+	else if (cong->stands_aside)
+		bpftune_learnt(b, "others", &verdict, "the default is left alone");
+	else
+		bpftune_learnt(b, "others", &verdict, "%s; there is no other", cong_name(cong->offer.standard));
+}
+
+static void say_no_bbr(struct bpftune *b, struct cong *cong, const char *about)
+{
+	bool is_there = cong->available >> TCP_CONG_BBR & 1;
+
+	if (cong->said_no_bbr || cong->stands_aside || cong->offer.usable >> TCP_CONG_BBR & 1)
+		return;
+	cong->said_no_bbr = true;
+	bpftune_log(b, LOG_NOTICE, "connections to %s lose segments, where bbr would do better: %s", about,
+		    is_there ? "it is not in net.ipv4.tcp_allowed_congestion_control"
+			     : "this kernel has not loaded it (modprobe tcp_bbr)");
+}
+
+/* --- remotes ------------------------------------------------------------------------------------- */
+
+static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, const struct remote *remote)
+{
+	struct cong_entry *entry;
+
+	HASH_FIND(hh, cong->remotes, remote, sizeof(*remote), entry);
+	if (entry) {
+		HASH_DEL(cong->remotes, entry); /* to be the newest */
+	} else {
+		if (HASH_COUNT(cong->remotes) >= REMOTES_MAX) {
+			struct cong_entry *oldest = cong->remotes;
+
+			HASH_DEL(cong->remotes, oldest);
+			free(oldest);
+		}
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return NULL;
+		entry->remote = *remote;
+		tell_explore(b, cong); /* or the supervisor would drop it as the oldest */
+	}
+	HASH_ADD(hh, cong->remotes, remote, sizeof(entry->remote), entry);
+	return entry;
+}
+
+/* "bbr, 2.1 % loss, 48 → 430 Mbit/s, 20.1 ms" */
+static void describe(const struct cong *cong, const struct cong_entry *entry, const struct cong_decision *decision,
+		     char *ret_text, size_t size)
+{
+	const struct cong_remote *memory = &entry->memory;
+	unsigned int standard = cong->offer.standard, choice = decision->choice ? decision->choice - 1U : standard;
+	const struct cong_outcome *before = &memory->outcomes[standard], *now = &memory->outcomes[choice];
+	size_t n;
+
+	if (cong->stands_aside) {
+		snprintf(ret_text, size, "left alone");
+		return;
+	}
+	n = snprintf(ret_text, size, "%s, %.1f %% loss", cong_name(choice), cong_loss_percent(memory));
+	if (choice != standard && cong_tried(before) && cong_tried(now) && n < size)
+		n += snprintf(ret_text + n, size - n, ", %.3g → %.3g Mbit/s", cong_rate_mbit(before),
+			      cong_rate_mbit(now));
+	else if (choice != standard && cong_tried(before) && n < size)
+		n += snprintf(ret_text + n, size - n, ", %.3g Mbit/s with %s", cong_rate_mbit(before),
+			      cong_name(standard));
+	else if (cong_tried(now) && n < size)
+		n += snprintf(ret_text + n, size - n, ", %.3g Mbit/s", cong_rate_mbit(now));
+	if (memory->min_rtt_us && n < size)
+		n += snprintf(ret_text + n, size - n, ", round trip %.3g ms", memory->min_rtt_us / 1000.0);
+	if (decision->one_in == 1 && n < size)
+		snprintf(ret_text + n, size - n, "; bbr is tried next");
+	else if (memory->lossy && !(cong->offer.usable >> TCP_CONG_BBR & 1) && n < size)
+		snprintf(ret_text + n, size - n, "; bbr is not available");
+}
+
+static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, const char *about)
+{
+	struct cong_decision decision = cong_decide(&entry->memory, &cong->offer);
+	struct tcp_cong_verdict value = cong_verdict(&decision);
+	struct bpftune_verdict verdict = { 0 };
+	char text[BPFTUNE_TEXT_BYTES];
+	bool decides = value.choice || value.one_in;
+
+	memcpy(verdict.key, &entry->remote, sizeof(entry->remote));
+	memcpy(verdict.value, &value, sizeof(value));
+	describe(cong, entry, &decision, text, sizeof(text));
+	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
+	entry->decided = decides;
+	if (entry->memory.lossy)
+		say_no_bbr(b, cong, about);
+}
+
+/* What was decided goes by the new offer as well. */
+static void refresh_offer(struct bpftune *b, struct cong *cong, uint64_t now_ns)
+{
+	char about[REMOTE_TEXT_BYTES];
+
+	if (cong->offer_ns && now_ns - cong->offer_ns < OFFER_NS)
+		return;
+	if (read_offer(cong) || !cong->offer_ns) {
+		tell_explore(b, cong);
+		for (struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
+			tell_remote(b, cong, entry, remote_text(&entry->remote, about));
+	}
+	cong->offer_ns = now_ns;
+}
+
+static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
+{
+	const struct tcp_cong_seen *seen = (const struct tcp_cong_seen *)event->payload;
+	struct cong *cong = state;
+	char about[REMOTE_TEXT_BYTES];
+	struct cong_entry *entry;
+
+	refresh_offer(b, cong, event->time_ns);
+	if (cong->stands_aside)
+		return;
+	entry = find_or_make(b, cong, &seen->remote);
+	if (!entry)
+		return;
+	entry->decided |= seen->decided; /* by a worker before us, maybe */
+	cong_learn(&entry->memory, seen, cong_algorithm(seen->algorithm), event->time_ns / NSEC_PER_SEC);
+	tell_remote(b, cong, entry, remote_text(&seen->remote, about));
+}
+
+BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
+	.abi = BPFTUNE_ABI,
+	.name = "tcp_cong",
+	.summary = "TCP congestion control, for each remote host",
+	.scenarios = scenarios,
+	.n_scenarios = ARRAY_SIZE(scenarios),
+	.attach = attach,
+	.init = init,
+	.event = event,
+	.fini = fini,
+};
