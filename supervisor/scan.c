@@ -118,6 +118,7 @@ static int send_scout(const struct scan *scan, const struct known_process *proce
 	if (!pid)
 		scout(scan, processes);
 	watch->scout = pid;
+	uv_update_time(&scan->s->loop); /* at the start it is from before the BPF programs were loaded */
 	return uv_timer_start(&watch->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
 }
 
