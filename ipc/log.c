@@ -93,7 +93,7 @@ struct log_record *log_record_new(const struct log_record *fields)
 	for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
 		if (*strings[i]) {
 			log_escape(*strings[i], escaped, sizeof(escaped));
-			*strings[i] = strcpy(at, escaped);
+			*strings[i] = memcpy(at, escaped, strlen(escaped) + 1);
 			at += strlen(escaped) + 1;
 		}
 	*record = copy;

@@ -37,7 +37,7 @@ void log_human(const struct log_record *record, char *ret_line, size_t size);
 json_t *log_json(const struct log_record *record);
 
 /* Opens the process's one sink. Never fails: what is not there falls back to standard error. */
-void log_open(enum log_sink sink);
+void log_open(enum log_sink wanted);
 
 /* Never blocks: a sink that takes nothing now loses the record, and is told how many later. */
 void log_write(const struct log_record *record);

@@ -271,7 +271,7 @@ void cgroup_common(char *path, const char *other)
 	}
 	path[same] = '\0';
 	if (!same)
-		strcpy(path, "/");
+		memcpy(path, "/", sizeof("/"));
 }
 
 /* --- /proc/PID/cgroup --------------------------------------------------------------------------- */

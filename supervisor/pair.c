@@ -463,7 +463,7 @@ static void move(struct supervisor *s, struct instance *instance, const char *pa
 
 void pair_again(struct supervisor *s)
 {
-	struct agains agains = { .list = calloc(HASH_CNT(by_id, s->registry.by_id), sizeof(struct again)) };
+	struct agains agains = { .list = calloc(HASH_CNT(by_id, s->registry.by_id) + 1, sizeof(struct again)) };
 	struct instance *instance;
 
 	if (!agains.list)

@@ -119,7 +119,7 @@ static void on_intent(struct supervisor *s, struct instance *instance, const str
 
 /* In the instance's stream, and in the stream of the one that asked for it. */
 static void log_change(struct supervisor *s, const struct instance *instance, const struct bpftune_report *report,
-		       const char *scenario, const char *prefix)
+		       const char *tunable, const char *scenario, const char *prefix)
 {
 	const struct instance *asker = report->asker ? instance_by_id(&s->registry, report->asker) : NULL;
 	char text[BPFTUNE_TEXT_BYTES + 300];
@@ -129,7 +129,7 @@ static void log_change(struct supervisor *s, const struct instance *instance, co
 		.container = instance->pub.name,
 		.tuner = s->plugins.tuners[report->tuner]->name,
 		.scenario = scenario,
-		.tunable = tunable_of(s, report)->name,
+		.tunable = tunable,
 		.from = report->from,
 		.to = report->to,
 		.text = text,
@@ -146,14 +146,15 @@ static void log_change(struct supervisor *s, const struct instance *instance, co
 
 static void on_would(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
-	if (tunable_of(s, report))
-		log_change(s, instance, report, scenario_of(s, report), "would change: ");
+	const struct bpftune_tunable *tunable = tunable_of(s, report);
+
+	if (tunable)
+		log_change(s, instance, report, tunable->name, scenario_of(s, report), "would change: ");
 }
 
-static void say_failed(struct supervisor *s, const struct instance *instance, const struct bpftune_report *report)
+static void say_failed(struct supervisor *s, const struct instance *instance, const struct bpftune_report *report,
+		       const char *tunable)
 {
-	const char *tunable = tunable_of(s, report)->name;
-
 	switch (-report->error) {
 	case EROFS:
 		supervisor_log(s, instance, LOG_ERR, "cannot write %s: /proc/sys is read-only here (mount it read-write)", tunable);
@@ -182,14 +183,14 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
 	ledger_outcome(&s->ledger, cookie, tunable->name, report->error, report->to);
 	if (!report->error)
-		log_change(s, instance, &change, ledger_last(entry)->scenario, "");
+		log_change(s, instance, &change, tunable->name, ledger_last(entry)->scenario, "");
 	else if (report->error == -ESTALE)
 		manual_found(s, instance, &owner, report->to);
 	else if (report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner))
 		/* The event that tells who took it is on its way, or was lost: then the value tells. */
 		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
 	else
-		say_failed(s, instance, report);
+		say_failed(s, instance, report, tunable->name);
 	rollback_outcome(s, instance, report);
 }
 

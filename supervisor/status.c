@@ -145,7 +145,7 @@ json_t *status_json(const struct supervisor *s, const struct instance *only)
 			 "uptime_s", (uv_now(&s->loop) - s->started_ms) / 1000.0, "dry_run", s->options.dry_run,
 			 "pid", (int)getpid(), "events", "received", (json_int_t)counters->received,
 			 "routed", (json_int_t)counters->routed, "coalesced", (json_int_t)counters->coalesced,
-			 "lost", (json_int_t)(counters->lost + bpf_lost(&s->host)),
+			 "lost", (json_int_t)counters->lost + (json_int_t)bpf_lost(&s->host),
 			 "unroutable", (json_int_t)counters->unroutable,
 			 "unserved", (json_int_t)counters->unserved,
 			 "unknown_reports", (json_int_t)counters->unknown_reports,

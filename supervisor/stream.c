@@ -41,7 +41,7 @@ static struct log_record *newest(const struct stream *stream)
 
 static bool same_text(const char *a, const char *b)
 {
-	return a == b || (a && b && !strcmp(a, b));
+	return a && b ? !strcmp(a, b) : a == b;
 }
 
 static bool says_the_same(const struct log_record *a, const struct log_record *b)
@@ -88,18 +88,21 @@ static void keep(struct streams *streams, struct stream *stream, struct log_reco
 
 static void say_repeated(struct streams *streams, struct stream *stream, uint64_t now_us)
 {
+	const struct log_record *repeated = newest(stream);
+	struct log_record *note;
 	char text[64];
-	struct log_record *note, fields = {
-		.instance = stream->instance,
-		.severity = newest(stream)->severity,
-		.container = stream->name,
-		.tuner = newest(stream)->tuner,
-		.text = text,
-	};
 
+	if (!repeated || !stream->repeated)
+		return;
 	snprintf(text, sizeof(text), "the last record was repeated %u times", stream->repeated);
 	stream->repeated = 0;
-	note = log_record_new(&fields);
+	note = log_record_new(&(struct log_record){
+		.instance = stream->instance,
+		.severity = repeated->severity,
+		.container = stream->name,
+		.tuner = repeated->tuner,
+		.text = text,
+	});
 	if (note)
 		keep(streams, stream, note, now_us);
 }
@@ -109,6 +112,7 @@ void streams_log(struct streams *streams, const struct log_record *fields)
 	struct stream *stream = stream_get(streams, fields);
 	struct log_record *record = log_record_new(fields);
 	uint64_t now_us = log_realtime_us();
+	const struct log_record *last;
 
 	if (!stream || !record) {
 		free(record);
@@ -118,13 +122,13 @@ void streams_log(struct streams *streams, const struct log_record *fields)
 		free(stream->name);
 		stream->name = strdup(record->container);
 	}
-	if (newest(stream) && now_us - newest(stream)->time_us < STREAM_FOLD_US && says_the_same(newest(stream), record)) {
+	last = newest(stream);
+	if (last && now_us - last->time_us < STREAM_FOLD_US && says_the_same(last, record)) {
 		stream->repeated++;
 		free(record);
 		return;
 	}
-	if (stream->repeated)
-		say_repeated(streams, stream, now_us);
+	say_repeated(streams, stream, now_us);
 	keep(streams, stream, record, now_us);
 }
 
@@ -136,8 +140,7 @@ void streams_end(struct streams *streams, uint64_t instance)
 	HASH_FIND(hh, streams->by_instance, &instance, sizeof(instance), stream);
 	if (!stream)
 		return;
-	if (stream->repeated)
-		say_repeated(streams, stream, log_realtime_us());
+	say_repeated(streams, stream, log_realtime_us());
 	stream->ended = ++streams->endings;
 	HASH_ITER(hh, streams->by_instance, stream, next) {
 		if (!stream->ended)
