@@ -65,8 +65,10 @@ int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
 
 void confine_bounds(void)
 {
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		return; /* no_new_privs, in each worker, closes that way too; and libcap-ng would complain to syslog */
 	capng_clear(CAPNG_SELECT_BOUNDS);
-	capng_apply(CAPNG_SELECT_BOUNDS); /* cannot: no_new_privs, in each worker, closes that way too */
+	capng_apply(CAPNG_SELECT_BOUNDS);
 }
 
 /* By hand: libcap-ng would read /proc/self/status five times, in each worker. */
