@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's package and its unit, in the order of their life: from dpkg -i to dpkg --purge."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from lab import AMPLE, SMALL_WMEM, WMEM, Supervisor, alive, bpf_objects, bpf_objects_of, run, wait_for
+
+DEBS = pathlib.Path(os.environ.get("BPFTUNE_DEB", "/nonexistent"))
+PROGRAM = "/usr/sbin/bpftune"
+RUN_DIR = pathlib.Path("/run/bpftune")
+DROP_IN = pathlib.Path("/run/systemd/system/bpftune.service.d/test.conf")
+START_S = 60        # emulated, and beside others
+
+
+def systemctl(*words, check=True):
+    return run("systemctl", "--no-pager", *words, check=check, timeout=90).stdout.strip()
+
+
+def show(name):
+    return systemctl("show", "-p", name, "--value", "bpftune")
+
+
+def journal(*matches):
+    """The records of the journal that match, as objects, oldest first."""
+    run("journalctl", "--sync")
+    return [json.loads(line) for line in run("journalctl", "-o", "json", *matches).stdout.splitlines()]
+
+
+def dpkg(*words):
+    return run("dpkg", *words, timeout=180).stdout
+
+
+class Service(Supervisor):
+    """What the unit runs; tests/netns asks it like any other."""
+
+    def __init__(self):
+        self.run_dir = RUN_DIR
+        self.running.append(self)
+
+    @property
+    def pid(self):
+        return int(show("MainPID"))
+
+    def command(self, command, *words):
+        return [PROGRAM, command, *map(str, words)]
+
+    def stderr(self):
+        return run("journalctl", "-u", "bpftune", "--no-pager", check=False).stdout
+
+    def answers(self):
+        return self.cli("status", "--json", check=False).returncode == 0
+
+    def another(self, pid):
+        """Waits for another supervisor than that, by systemd."""
+        wait_for(lambda: self.pid not in (0, pid) and show("ActiveState") == "active", START_S, "the next supervisor")
+        assert self.answers()       # Type=notify: who is active answers
+        return self.ready("host", deadline=START_S)
+
+    def remove(self):
+        self.running.remove(self)
+
+
+def package():
+    """What was built."""
+    built, = DEBS.glob("bpftune_*.deb")
+    return built
+
+
+def newer(directory):
+    """The same with a higher version."""
+    run("dpkg-deb", "-R", package(), directory / "tree")
+    control = directory / "tree/DEBIAN/control"
+    control.write_text(re.sub("(?m)^Version: .*", "Version: 99", control.read_text()))
+    run("dpkg-deb", "-b", directory / "tree", directory / "new.deb", timeout=120)
+    return directory / "new.deb"
+
+
+@pytest.fixture(scope="module")
+def service(shared):
+    if not DEBS.is_dir():
+        pytest.skip("no package was built: make deb")
+    dpkg("-i", package())
+    return shared.keep(Service())
+
+
+@pytest.fixture(scope="module")
+def container(shared, service):
+    """One whose send limit has been raised."""
+    container = shared.container("runc", "bt-near", SMALL_WMEM)
+    path = shared.netem(container, shared.container("netns", "bt-far", AMPLE), 7)
+    path.flow(4, "-b", "100M")
+    wait_for(lambda: service.changes("bt-near"), 5, "a change")
+    return container
+
+
+def assert_remembers(service, container):
+    """Values from before, with where they come from."""
+    service.ready(container.name, deadline=START_S)
+    tunable = service.tunable(container.name, WMEM)
+    assert tunable["initial"] == SMALL_WMEM[WMEM] and tunable["changes"] > 0
+    assert tunable["current"] == container.sysctl(WMEM) != tunable["initial"]
+
+
+def test_installing_starts_it(service):
+    assert show("ActiveState") == "active" and systemctl("is-enabled", "bpftune") == "enabled"
+    service.ready("host", deadline=START_S)
+    status = service.status()
+    assert status["pid"] == service.pid
+    hooks = status["watch"]["hooks"] + [hook for tuner in status["tuners"] for hook in tuner["hooks"]]
+    assert hooks and all(hook["attached"] for hook in hooks), hooks
+    wait_for(lambda: show("StatusText") == "instances: 1, workers: 1", 40, "the status with the next life sign")
+
+
+def test_restart(service):
+    pid = service.pid
+    systemctl("restart", "bpftune")
+    assert service.answers() and service.pid != pid and not alive(pid)
+
+
+def test_journal_fields(service, container):
+    records = [record for record in journal("BPFTUNE_CONTAINER=bt-near") if "BPFTUNE_TUNABLE" in record]
+    said = service.changes("bt-near")
+    assert said and len(records) == len(said)
+    for record, change in zip(records, said):
+        assert record["_SYSTEMD_UNIT"] == "bpftune.service" and record["SYSLOG_IDENTIFIER"] == "bpftune"
+        assert (record["BPFTUNE_TUNABLE"], record["BPFTUNE_FROM"], record["BPFTUNE_TO"], record["BPFTUNE_TUNER"],
+                record["BPFTUNE_SCENARIO"]) == tuple(change[key] for key in ("tunable", "from", "to", "tuner", "scenario"))
+        assert int(record["BPFTUNE_INSTANCE"]) == change["instance"]
+    assert {record["BPFTUNE_CONTAINER"] for record in journal("_SYSTEMD_UNIT=bpftune.service", "BPFTUNE_TUNABLE=" + WMEM)} \
+        == {"bt-near"}
+
+
+def test_names_that_come_and_go(lab, service):
+    """What is mounted after the start is seen within the unit's own mounts, and not held by them."""
+    lab.container("netns", "bt-late")
+    assert service.ready("bt-late", deadline=20)
+    run("ip", "netns", "del", "bt-late")
+    wait_for(lambda: not service.instance("bt-late"), 10, "the instance to go")
+    assert "bt-late" not in pathlib.Path(f"/proc/{service.pid}/mountinfo").read_text()
+
+
+def test_somebody_elses_namespace(service):
+    """Of another user, in a user namespace: its tunables are read without any right to files."""
+    command = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "unshare", "--user", "--net", "--map-root-user", \
+        "sh", "-c", "echo ready; exec sleep infinity"
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+
+        def read():
+            instance, = service.status(f"pid:{process.pid}")["instances"]
+            return instance["worker"]["state"] == "ready" and instance["tunables"]
+        assert {row["name"] for row in wait_for(read, 20, "its tunables")} >= {WMEM}
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_only_the_network_can_be_tuned(service):
+    inside = "nsenter", f"--mount=/proc/{service.pid}/ns/mnt", "sh", "-c"
+    run(*inside, "cat /proc/sys/net/ipv4/tcp_fin_timeout >/proc/sys/net/ipv4/tcp_fin_timeout")
+    for path in "/proc/sys/kernel/panic", "/sys/kernel/profiling", "/proc/sysrq-trigger", "/etc/hostname", "/sys/fs/cgroup/x":
+        assert "Read-only" in run(*inside, f"echo 0 >{path}", check=False).stderr, path
+
+
+def test_exposure():
+    said = run("systemd-analyze", "security", "--no-pager", "bpftune.service", timeout=60).stdout
+    assert float(re.search(r"Overall exposure level for bpftune.service: ([0-9.]+)", said)[1]) <= 3.0
+
+
+def test_stop_and_start(service, container):
+    """Nothing of it runs then; what it knows is kept."""
+    pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
+    systemctl("stop", "bpftune")
+    assert show("Result") == "success"
+    assert not [pid for pid in (pid, *workers) if alive(pid)]
+    wait_for(lambda: not objects & bpf_objects(), 5, "its BPF objects to go")
+    assert (RUN_DIR / "ledger").exists() and not (RUN_DIR / "control.sock").exists()
+    systemctl("start", "bpftune")
+    assert service.answers()
+    assert_remembers(service, container)
+
+
+def test_kill(service, container):
+    pid, workers, restarts = service.pid, service.workers().values(), int(show("NRestarts"))
+    os.kill(pid, signal.SIGKILL)
+    service.another(pid)
+    assert int(show("NRestarts")) == restarts + 1
+    assert not [pid for pid in workers if alive(pid)]
+    assert_remembers(service, container)
+
+
+def test_watchdog(service, container):
+    """One that stands still is replaced."""
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text("[Service]\nWatchdogSec=4\n")
+    try:
+        systemctl("daemon-reload")
+        systemctl("restart", "bpftune")
+        service.ready("host", deadline=START_S)
+        pid, restarts = service.pid, int(show("NRestarts"))
+        first = int(show("WatchdogTimestampMonotonic"))
+        wait_for(lambda: int(show("WatchdogTimestampMonotonic")) > first + 5e6, 20, "life signs for longer than the interval")
+        assert service.pid == pid
+        os.kill(pid, signal.SIGSTOP)
+        service.another(pid)
+        assert int(show("NRestarts")) == restarts + 1
+        assert [record for record in journal("UNIT=bpftune.service") if "Watchdog timeout" in record["MESSAGE"]]
+    finally:
+        shutil.rmtree(DROP_IN.parent)
+        systemctl("daemon-reload")
+        systemctl("restart", "bpftune")
+    assert_remembers(service, container)
+
+
+def test_upgrade(service, container, tmp_path):
+    pid = service.pid
+    dpkg("-i", newer(tmp_path))
+    assert run("dpkg-query", "-W", "-f", "${Version}", "bpftune").stdout == "99"
+    service.another(pid)
+    assert not alive(pid)
+    assert_remembers(service, container)
+    assert service.rollback("bt-near")["restored"] and container.sysctl(WMEM) == "4096 16384 65536"
+
+
+def test_remove_and_purge(service):
+    pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
+    dpkg("-r", "bpftune")
+    assert not [pid for pid in (pid, *workers) if alive(pid)]
+    wait_for(lambda: not objects & bpf_objects(), 5, "its BPF objects to go")
+    assert (RUN_DIR / "ledger").exists()        # it may come back
+    dpkg("-P", "bpftune")
+    assert not RUN_DIR.exists()
+    assert not run("find", "/etc", "/usr", "/var", "/run", "-name", "*bpftune*").stdout
+    assert "bpftune" not in systemctl("list-unit-files", "--all")
+    assert run("dpkg-query", "-W", "bpftune", check=False).returncode
