@@ -124,7 +124,7 @@ bool cong_beats(const struct cong_outcome *outcome, const struct cong_outcome *o
 	/* Chance averages out with the square root of their number. */
 	double measurable = 1.1 + 0.4 / sqrt(fewer);
 
-	if (!cong_tried(outcome) || !cong_tried(other))
+	if (!cong_tried(outcome) || !cong_tried(other) || rate <= 0)
 		return false;
 	if (incumbent) /* or it would come and go */
 		measurable = 1 + (measurable - 1) / 2;

@@ -7,7 +7,7 @@ import pytest
 
 import lab as lab_module
 
-TOOLS = "bpftool", "ip", "iperf3", "nsenter", "ps", "runc", "setpriv", "sysctl", "unshare"
+TOOLS = "bpftool", "ip", "iperf3", "nft", "nsenter", "ps", "runc", "setpriv", "sysctl", "unshare"
 
 
 def unsupported():

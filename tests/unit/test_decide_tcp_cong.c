@@ -191,6 +191,7 @@ static void test_beats(void **state)
 		{ 0.1, 900, 20, 9, 100, 20, false, false },	  /* not tried */
 		{ 9, 900, 20, 0.1, 100, 20, false, false },
 		{ 0, 0, 0, 0, 0, 0, false, false },
+		{ 9, 0, 20, 9, 0, 20, false, false }, /* nothing arrives either way */
 		{ 16, 200, 60, 16, 100, 20, false, false }, /* bought with the queue */
 		{ 16, 100, 10, 16, 100, 20, false, true },  /* the same rate in half the time */
 		{ 16, 70, 10, 16, 100, 20, false, false },
