@@ -21,7 +21,8 @@ BPFTUNE = os.environ.get("BPFTUNE", "bpftune")
 TUNERS = os.environ.get("BPFTUNE_TUNERS")
 POKE = os.environ.get("BPFTUNE_POKE")
 LONGPATH = os.environ.get("LONGPATH", "longpath")
-# Deadlines are for the program as it is shipped; one that is watched by a sanitizer or valgrind gets so much longer.
+# Deadlines are for the program as it is shipped, on a real machine; one that is watched by a sanitizer or valgrind, or
+# emulated, gets so much longer.
 SLOWNESS = float(os.environ.get("TESTS_SLOWNESS") or 1)
 
 WMEM = "net.ipv4.tcp_wmem"
@@ -331,8 +332,8 @@ class Flow:
 
     def finish(self):
         """Waits for the end; gives the rate that arrived in Mbit/s."""
-        result = json.loads(self.client.communicate(timeout=self.seconds + 15)[0])
-        self.server.wait(timeout=5)
+        result = json.loads(self.client.communicate(timeout=self.seconds + 15 * SLOWNESS)[0])
+        self.server.wait(timeout=5 * SLOWNESS)
         assert "error" not in result, f"iperf3: {result['error']}"
         return result["end"]["sum_received"]["bits_per_second"] / 1e6
 
@@ -443,11 +444,18 @@ class Supervisor:
     def resume(self, *words):
         return self.cli("resume", *words).stdout
 
-    def give_back(self, container):
-        """An administrator set the container up while we looked on: the tuners that stepped aside go on."""
+    def give_back(self, container, sysctls=None):
+        """An administrator set the container up while we looked on: the tuners that stepped aside go on.
+
+        It may have been before we looked. Then these sysctls are its initial values.
+        """
         def stepped_aside():
             instance = self.instance(container)
-            return instance and any(tuner["state"] == "manual" for tuner in instance["tuners"])
+            if not instance:
+                return False
+            initial = {tunable["name"]: tunable["initial"] for tunable in instance["tunables"]}
+            return any(tuner["state"] == "manual" for tuner in instance["tuners"]) \
+                or sysctls and all(initial.get(name) == value for name, value in sysctls.items())
         wait_for(stepped_aside, 5, f"the tuners to step aside in {container}")
         self.resume(container)
 
@@ -542,7 +550,7 @@ class Lab(contextlib.ExitStack):
     def container(self, kind, name, sysctls=None):
         container = self.keep(KINDS[kind](name, sysctls))
         for supervisor in Supervisor.running if sysctls else ():
-            supervisor.give_back(name)
+            supervisor.give_back(name, sysctls)
         return container
 
     def path(self, near, far, number, **options):

@@ -28,7 +28,7 @@ SUITE = "bookworm"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "psmisc", "util-linux", "iproute2", "iputils-ping", "ethtool",
     "iperf3", "nftables", "iptables", "bpftool", "strace", "python3", "python3-pytest", "busybox-static",
-    "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns",
+    "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
     "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmnl0", "libuv1", "zlib1g",
 )
 NOT_WANTED = "doc", "man", "locale", "info"
@@ -174,6 +174,31 @@ def make_root(tree, kernels, path):
         (root / "etc/tmpfiles.d/tmp.conf").write_text("d /tmp 1777 root root -\n")
         run("truncate", "-s", SIZE, path)
         run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-E", "lazy_itable_init=1", "-m", "0", "-d", root, path)
+
+
+def tree_digest(top):
+    """What of a source tree a package may be made from."""
+    contents = hashlib.sha256()
+    for path in sorted(top.rglob("*")):
+        name = path.relative_to(top)
+        if path.is_file() and not name.parts[0].startswith((".git", "build", "autom4te")) and "__pycache__" not in name.parts:
+            contents.update(f"{name} {path.stat().st_mode}\0".encode() + path.read_bytes())
+    return contents.hexdigest()[:16]
+
+
+def make_package(build, path):
+    """Unit tests have run outside."""
+    say("making bpftune.deb")
+    run("make", "-s", "-C", build, "deb", env={**os.environ, "DEB_BUILD_OPTIONS": f"nocheck parallel={os.cpu_count()}"})
+    package, = (build / "deb").glob("bpftune_*.deb")
+    package.rename(path)
+    remove(build / "deb")
+
+
+def get_package(directory, top, build):
+    cache = Cache(directory)
+    with cache.locked():
+        return cache.get("package", tree_digest(top), functools.partial(make_package, build))
 
 
 def made_from(*functions):
