@@ -78,6 +78,23 @@ static void learn_outcome(struct cong_outcome *outcome, const struct tcp_cong_se
 	outcome->srtt_us += (double)seen->srtt_us * seen->busy_us;
 }
 
+/*
+ * What an application did not fill is no measure of the algorithm, but for a lower bound: of use when it is more than
+ * any gave so far.
+ */
+static bool teaches(const struct cong_remote *remote, const struct tcp_cong_seen *seen)
+{
+	double best = 0;
+
+	if (!seen->busy_us || !seen->srtt_us)
+		return false;
+	if (seen->app_limited_percent <= APP_LIMITED_PERCENT_MAX)
+		return true;
+	for (unsigned int i = 0; i < TCP_CONG_N; i++)
+		best = fmax(best, cong_rate_mbit(&remote->outcomes[i]));
+	return best > 0 && 8.0 * seen->acked_bytes / seen->busy_us > best;
+}
+
 void cong_learn(struct cong_remote *remote, const struct tcp_cong_seen *seen, unsigned int algorithm, uint64_t now_s)
 {
 	fade(remote, now_s);
@@ -88,9 +105,7 @@ void cong_learn(struct cong_remote *remote, const struct tcp_cong_seen *seen, un
 		remote->min_rtt_us = seen->min_rtt_us;
 		remote->min_rtt_s = now_s;
 	}
-	/* Its rate would be the application's. */
-	if (algorithm < TCP_CONG_N && seen->busy_us && seen->srtt_us &&
-	    seen->app_limited_percent <= APP_LIMITED_PERCENT_MAX)
+	if (algorithm < TCP_CONG_N && teaches(remote, seen))
 		learn_outcome(&remote->outcomes[algorithm], seen);
 }
 

@@ -311,7 +311,9 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	const struct tcp_cong_verdict *verdict;
 	struct bpftune_verdict_key key;
 
-	if (flow->trial || !may_choose(tp, flow) || !verdict_key_of((struct sock *)tp, flow->instance, &key) ||
+	if (flow->trial && flow->told.time_ns == flow->chosen.time_ns)
+		return; /* what it was for is not told yet */
+	if (!may_choose(tp, flow) || !verdict_key_of((struct sock *)tp, flow->instance, &key) ||
 	    tuner_is_off(&gates, key.netns_cookie, tuner))
 		return;
 	verdict = verdict_find(&key);
@@ -319,6 +321,7 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 		return;
 	if (!choose(ctx, flow, verdict->choice - 1))
 		return;
+	flow->trial = 0;
 	flow->chosen = flow->told = *now;
 	flow->looks = flow->app_limited = 0;
 }

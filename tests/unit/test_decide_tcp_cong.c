@@ -161,6 +161,22 @@ static void test_not_learnt(void **state)
 	assert_near(remote.retrans, 10);
 }
 
+/* An application that was too slow for the algorithm, and yet faster than any before. */
+static void test_lower_bound(void **state)
+{
+	struct tcp_cong_seen one = seen(100, 0);
+	struct cong_remote remote = { 0 };
+
+	(void)state;
+	one.app_limited_percent = 100;
+	learn(&remote, TCP_CONG_CUBIC, 100, 0, 1);
+	cong_learn(&remote, &one, TCP_CONG_BBR, 0);
+	assert_false(cong_tried(&remote.outcomes[TCP_CONG_BBR]));
+	one.acked_bytes *= 2;
+	cong_learn(&remote, &one, TCP_CONG_BBR, 0);
+	assert_near(cong_rate_mbit(&remote.outcomes[TCP_CONG_BBR]), 200);
+}
+
 /* A connection of a few round trips counts for less than one of many. */
 static void test_weight(void **state)
 {
@@ -386,6 +402,7 @@ int main(void)
 		cmocka_unit_test(test_fades),
 		cmocka_unit_test(test_min_rtt),
 		cmocka_unit_test(test_not_learnt),
+		cmocka_unit_test(test_lower_bound),
 		cmocka_unit_test(test_weight),
 		cmocka_unit_test(test_beats),
 		cmocka_unit_test(test_rule_of_loss),
