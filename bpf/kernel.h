@@ -17,6 +17,8 @@
 /* include/net/tcp_states.h */
 enum { TCP_LISTEN = 10 };
 
+#define SOCK_NOSPACE 2 /* include/linux/net.h: a bit of socket.flags */
+
 /* include/linux/tcp.h: enum tcp_chrono; chrono_stat[] has no slot for UNSPEC */
 enum { TCP_CHRONO_UNSPEC, TCP_CHRONO_BUSY, TCP_CHRONO_RWND_LIMITED, TCP_CHRONO_SNDBUF_LIMITED };
 
@@ -133,9 +135,14 @@ struct dst_entry {
 	unsigned long _metrics; /* a struct dst_metrics *, and flags in its lowest bits */
 };
 
+struct socket {
+	unsigned long flags;
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	struct dst_entry *sk_dst_cache;
+	struct socket *sk_socket;
 	int sk_rcvbuf;
 	int sk_sndbuf;
 	int sk_wmem_queued;
@@ -181,7 +188,10 @@ struct tcp_sock {
 	struct minmax rtt_min; /* us */
 	struct tcp_options_received rx_opt;
 	__u32 snd_una;
+	__u32 snd_nxt;
 	__u32 write_seq;
+	__u32 mss_cache;
+	__u8 is_cwnd_limited : 1;
 	__u64 bytes_acked;
 	__u64 bytes_received;
 	__u32 srtt_us; /* eight times the smoothed round trip */

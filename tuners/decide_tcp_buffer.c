@@ -10,7 +10,8 @@
 #define IDLE_BOLD_PERCENT 60 /* two and a half times */
 #define SMALL_BYTES (1 << 20)
 
-#define LIMITED_MIN_PERCENT 10
+#define LIMITED_MIN_PERCENT 50 /* of the round trips */
+#define RWND_MIN_PERCENT 10   /* of the time */
 #define WINDOW_ROUND_TRIPS 2 /* the shortest measurement */
 #define STEADY_ROUND_TRIPS 4 /* one that small differences can be told from */
 #define WINDOW_MIN_US 50000
@@ -115,12 +116,19 @@ static uint32_t percent_between(uint32_t part, uint32_t whole)
 
 static uint32_t limited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
-	return percent_between(to->limited - from->limited, to->clock - from->clock);
+	return percent_between(to->limited - from->limited, to->looks - from->looks);
 }
 
-static uint32_t rwnd_limited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+static uint32_t waited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
-	return percent_between(to->rwnd_limited - from->rwnd_limited, to->clock - from->clock);
+	return percent_between(to->sndbuf_limited - from->sndbuf_limited, to->jiffies - from->jiffies);
+}
+
+static bool peer_is_in_the_way(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+{
+	uint32_t rwnd_percent = percent_between(to->rwnd_limited - from->rwnd_limited, to->jiffies - from->jiffies);
+
+	return rwnd_percent >= RWND_MIN_PERCENT && rwnd_percent > waited_percent(from, to) / 2;
 }
 
 static void measure_from(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
@@ -162,15 +170,15 @@ uint32_t tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
 	return side->hold_s;
 }
 
-/* A receiver cannot tell how long its sender waited. But where a step has paid, the next may be bold. */
+/* Not every waiting is accounted, a receiver knows of none. But where a step has paid, the next may be bold. */
 static uint32_t idle_percent(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-			     uint32_t limited, int64_t current_bytes)
+			     int64_t current_bytes)
 {
-	if (!look->receiving)
-		return limited;
+	uint32_t waited = waited_percent(&side->from, look);
+
 	if (!side->paid)
-		return 0;
-	return current_bytes < SMALL_BYTES ? IDLE_MAX_PERCENT : IDLE_BOLD_PERCENT;
+		return waited;
+	return max_u64(waited, current_bytes < SMALL_BYTES ? IDLE_MAX_PERCENT : IDLE_BOLD_PERCENT);
 }
 
 static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
@@ -192,14 +200,11 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 		return decision;
 	decision.rate = rate_between(&from, look);
 	decision.limited_percent = limited_percent(&from, look);
+	if (decision.limited_percent >= LIMITED_MIN_PERCENT && !peer_is_in_the_way(&from, look))
+		decision.bytes = tcp_buffer_next_bytes(look, decision.rate, idle_percent(side, look, current_bytes),
+						       current_bytes, cap_bytes);
 	measure_from(side, look);
 	side->measuring = look->is_limited;
-	if (decision.limited_percent < LIMITED_MIN_PERCENT ||
-	    rwnd_limited_percent(&from, look) > decision.limited_percent / 2)
-		return decision;
-	decision.bytes = tcp_buffer_next_bytes(look, decision.rate,
-					       idle_percent(side, look, decision.limited_percent, current_bytes),
-					       current_bytes, cap_bytes);
 	if (!decision.bytes)
 		return decision;
 	decision.action = TCP_BUFFER_STEP;

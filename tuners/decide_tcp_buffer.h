@@ -18,8 +18,9 @@ struct tcp_buffer_look {
 	uint32_t size_bytes;  /* its buffer */
 	uint32_t limit_bytes; /* the sysctl, when it was looked at */
 	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
-	/* A sender's account in jiffies, a receiver's in round trips. They wrap around; only differences count. */
-	uint32_t clock, limited, rwnd_limited;
+	/* Counters that wrap around: only differences count. */
+	uint32_t looks, limited; /* round trips, and of them those in which the buffer limited it */
+	uint32_t jiffies, sndbuf_limited, rwnd_limited; /* a sender's time, and what of it was waiting */
 	bool is_limited; /* by its buffer, in the round trip before this look */
 	bool receiving;
 };
@@ -52,7 +53,7 @@ struct tcp_buffer_decision {
 	enum tcp_buffer_action action;
 	int64_t bytes;
 	uint64_t rate, prev_rate; /* bytes a second, measured now and before the step that was judged */
-	uint32_t limited_percent; /* of the time of the measurement */
+	uint32_t limited_percent; /* of the round trips of the measurement */
 	uint32_t hold_s;          /* how long nothing more is tried */
 };
 

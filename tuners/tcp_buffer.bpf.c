@@ -51,7 +51,7 @@ struct followed {
 	__u64 since_ns; /* at this limit */
 	__u64 until_ns, told_ns;
 	__u32 limit_bytes;
-	__u32 looks, limited; /* receiver: round trips */
+	__u32 looks, limited; /* round trips */
 };
 
 struct {
@@ -215,22 +215,36 @@ static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u
 }
 
 /*
- * The percentage of the time since the last look that this socket's sender spent with data to send,
- * a window to send it in and no buffer space to keep it in: net/ipv4/tcp_output.c:
- * tcp_cwnd_validate(). 0 at the first look.
+ * False when the other program has looked at it just now, for the same round trip. Else the percentage of the time
+ * since the last look that this socket's sender spent with data to send, a window to send it in and no buffer
+ * space to keep it in: net/ipv4/tcp_output.c: tcp_cwnd_validate(). 0 at the first look.
  */
-static __always_inline __u32 sndbuf_limited_percent(struct tcp_sock *tp, __u32 now, __u32 limited)
+static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp_buffer_seen *seen, __u32 *ret_percent)
 {
 	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE), last;
 
 	if (!chrono)
 		return 0;
 	last = *chrono;
-	if (now == last.looked_at)
+	if (seen->jiffies == last.looked_at)
 		return 0;
-	chrono->looked_at = now;
-	chrono->sndbuf_limited = limited;
-	return last.looked_at ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
+	chrono->looked_at = seen->jiffies;
+	chrono->sndbuf_limited = seen->sndbuf_limited;
+	*ret_percent = last.looked_at ? 100 * (seen->sndbuf_limited - last.sndbuf_limited) /
+						(seen->jiffies - last.looked_at) : 0;
+	return 1;
+}
+
+/*
+ * The conditions under which tcp_cwnd_validate() starts that account, but for one: it looks only when it sends, and
+ * so never sees an application that writes all that fits and then waits in poll(2).
+ */
+static __always_inline _Bool waits_for_space(struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+
+	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && tp->write_seq - tp->snd_nxt < tp->mss_cache &&
+	       !BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
 }
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 instance)
@@ -241,6 +255,7 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	struct followed *f;
 	struct sock *sk;
 	struct net *net;
+	__u32 percent;
 
 	if (!ctx->sk)
 		return;
@@ -258,19 +273,21 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
 	seen.size_bytes = sk->sk_sndbuf;
 	seen.srtt_us = tp->srtt_us >> 3;
-	seen.clock = bpf_jiffies64();
-	seen.limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.clock);
-	if (seen.size_bytes >= seen.limit_bytes &&
-	    sndbuf_limited_percent(tp, seen.clock, seen.limited) >= LIMITED_MIN_PERCENT)
+	seen.jiffies = bpf_jiffies64();
+	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.jiffies);
+	if (seen.size_bytes >= seen.limit_bytes && is_first_look(tp, &seen, &percent) &&
+	    (percent >= LIMITED_MIN_PERCENT || waits_for_space(tp)))
 		seen.flags = TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
 		return;
-	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.clock);
+	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.jiffies);
 	seen.bytes = tp->bytes_acked;
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	seen.held_bytes = sk->sk_wmem_queued;
 	seen.data_bytes = tp->write_seq - tp->snd_una;
+	seen.looks = f->looks;
+	seen.limited = f->limited;
 	tell(sk, key.netns_cookie, instance, TCP_BUFFER_SEND_LIMITED, &seen);
 }
 
@@ -361,7 +378,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
 		return 0;
-	seen.clock = f->looks;
+	seen.looks = f->looks;
 	seen.limited = f->limited;
 	seen.bytes = BPF_CORE_READ(tp, bytes_received);
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);

@@ -107,8 +107,10 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 		.size_bytes = seen->size_bytes,
 		.limit_bytes = seen->limit_bytes,
 		.overhead_percent = overhead_percent < 100 ? 100 : overhead_percent > 400 ? 400 : overhead_percent,
-		.clock = seen->clock,
+		.looks = seen->looks,
 		.limited = seen->limited,
+		.jiffies = seen->jiffies,
+		.sndbuf_limited = seen->sndbuf_limited,
 		.rwnd_limited = seen->rwnd_limited,
 		.is_limited = seen->flags & TCP_BUFFER_LIMITED_NOW,
 		.receiving = event->scenario == TCP_BUFFER_RECEIVE_LIMITED,
@@ -132,7 +134,7 @@ static void step(struct bpftune *b, const struct bpftune_event *event, unsigned 
 {
 	if (tunable == TCP_WMEM)
 		bpftune_propose(b, tunable, value, TCP_BUFFER_SEND_LIMITED, event,
-				"a send buffer of %u bytes was full for %u %% of the time; "
+				"a send buffer of %u bytes was full in %u %% of the round trips; "
 				"%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
 				look->size_bytes, decision->limited_percent, mbit(decision->rate), ms(look->srtt_us),
 				ms(look->min_rtt_us));

@@ -256,7 +256,7 @@ class NetnsContainer(Host):
 class RuncContainer(Host):
     """A container made by runc, with namespaces and a cgroup of its own and the host's /usr."""
 
-    def __init__(self, name, sysctls=None):
+    def __init__(self, name, sysctls=None, memory=None):
         self.name = name
         self.bundle = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-bundle-"))
         self.remove_container()
@@ -269,6 +269,8 @@ class RuncContainer(Host):
         spec["process"].update(terminal=False, args=["sleep", "infinity"])
         spec["process"].pop("rlimits", None)    # raising one needs CAP_SYS_RESOURCE
         spec["linux"].update(cgroupsPath=f"/{name}", sysctl=sysctls or {})
+        if memory:
+            spec["linux"].setdefault("resources", {})["memory"] = {"limit": memory}
         spec["linux"]["readonlyPaths"].remove("/proc/sys")      # so that tests write from inside
         spec["mounts"] += [
             {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]},
@@ -335,6 +337,7 @@ class Flow:
         result = json.loads(self.client.communicate(timeout=self.seconds + 15 * SLOWNESS)[0])
         self.server.wait(timeout=5 * SLOWNESS)
         assert "error" not in result, f"iperf3: {result['error']}"
+        self.result = result
         return result["end"]["sum_received"]["bits_per_second"] / 1e6
 
     def remove(self):
@@ -547,8 +550,8 @@ class Lab(contextlib.ExitStack):
         self.callback(thing.remove)
         return thing
 
-    def container(self, kind, name, sysctls=None):
-        container = self.keep(KINDS[kind](name, sysctls))
+    def container(self, kind, name, sysctls=None, **options):
+        container = self.keep(KINDS[kind](name, sysctls, **options))
         for supervisor in Supervisor.running if sysctls else ():
             supervisor.give_back(name, sysctls)
         return container

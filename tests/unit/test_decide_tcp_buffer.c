@@ -162,6 +162,7 @@ struct path {
 	uint64_t rwnd_bytes, app_rate; /* 0: unlimited */
 	uint32_t rtt_us, overhead_percent, noise_percent;
 	bool receiving, stuck; /* the receiver's buffer cannot use a raised limit */
+	bool blind; /* the kernel does not account the sender's waiting */
 
 	int64_t limit_bytes, size_bytes;
 	uint64_t window_bytes;
@@ -184,7 +185,8 @@ static struct path path_new(int64_t limit_bytes)
 		.window_bytes = 15000,
 		.random = 1,
 		.cap_bytes = ANY_CAP,
-		.look = { .flow = 7, .time_us = 1000000, .clock = UINT32_MAX - 20, .limited = UINT32_MAX - 10,
+		.look = { .flow = 7, .time_us = 1000000, .looks = UINT32_MAX - 20, .limited = UINT32_MAX - 10,
+			  .jiffies = UINT32_MAX - 30, .sndbuf_limited = UINT32_MAX - 15,
 			  .rwnd_limited = UINT32_MAX - 5 },
 	};
 }
@@ -219,7 +221,8 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	busy = 100 * flight / ((path->burst_rate ? path->burst_rate : path->rate) * path->rtt_us / 1000000 + 1);
 	look->bytes += flight * noise(path) / 100;
 	look->time_us += srtt_us;
-	look->clock += 100;
+	look->looks++;
+	look->jiffies += 100;
 	look->srtt_us = srtt_us;
 	look->min_rtt_us = path->rtt_us;
 	look->size_bytes = path->size_bytes;
@@ -227,8 +230,9 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	look->overhead_percent = path->overhead_percent;
 	look->receiving = path->receiving;
 	look->is_limited = full;
-	if (full)
-		look->limited += path->receiving ? 100 : busy >= 95 ? 5 : 100 - busy;
+	look->limited += full;
+	if (full && !path->receiving && !path->blind)
+		look->sndbuf_limited += busy >= 95 ? 5 : 100 - busy;
 	if (peer)
 		look->rwnd_limited += busy >= 100 ? 0 : 100 - busy;
 	path->rate_now = flight * 1000000 / srtt_us;
@@ -266,20 +270,22 @@ static void assert_fits(const struct path *path, const char *what)
 
 static void test_long_path(void **state)
 {
+	static const char *const kinds[] = { "sending", "receiving", "sending, not accounted" };
 	static const int64_t starts[] = { 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 6 * MIB };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
-		for (int receiving = 0; receiving < 2; receiving++)
+		for (int kind = 0; kind < 3; kind++)
 			for (uint32_t rtt_us = 10000; rtt_us <= 160000; rtt_us *= 2) {
 				struct path path = path_new(starts[i]);
 
 				path.rtt_us = rtt_us;
-				path.receiving = receiving;
-				if (enough_bytes(&path) < starts[i] || (receiving && starts[i] < 64 * KIB))
+				path.receiving = kind == 1;
+				path.blind = kind == 2;
+				if (enough_bytes(&path) < starts[i] || (kind && starts[i] < 64 * KIB))
 					continue;
 				run(&path, 100);
-				assert_fits(&path, receiving ? "receiving" : "sending");
+				assert_fits(&path, kinds[kind]);
 			}
 }
 
@@ -509,7 +515,8 @@ static void test_nonsense(void **state)
 			const struct tcp_buffer_look look = {
 				.flow = pick[0] & 1, .time_us = pick[1], .bytes = pick[2], .srtt_us = pick[3],
 				.min_rtt_us = pick[4], .size_bytes = pick[5], .limit_bytes = pick[6],
-				.overhead_percent = pick[7], .clock = pick[8], .limited = pick[9], .receiving = i & 1,
+				.overhead_percent = pick[7], .looks = pick[8], .limited = pick[9],
+				.jiffies = pick[9], .sndbuf_limited = pick[8], .rwnd_limited = pick[7], .receiving = i & 1,
 			};
 			decision = tcp_buffer_decide(&side, &look, current, INT_MAX);
 			if (decision.action == TCP_BUFFER_STEP)
