@@ -177,6 +177,7 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 	uint64_t cookie = instance->pub.netns_cookie;
 	const struct ledger_entry *entry = tunable ? ledger_find(&s->ledger, cookie, tunable->name) : NULL;
 	struct bpftune_report change = *report;
+	bool taken = report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner);
 
 	if (!entry || !entry->intended)
 		return;
@@ -186,12 +187,15 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 		log_change(s, instance, &change, tunable->name, ledger_last(entry)->scenario, "");
 	else if (report->error == -ESTALE)
 		manual_found(s, instance, &owner, report->to);
-	else if (report->error == -EPERM && bpf_is_taken(&s->host, cookie, report->tuner))
-		/* The event that tells who took it is on its way, or was lost: then the value tells. */
-		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
-	else
+	else if (!taken)
 		say_failed(s, instance, report, tunable->name);
 	rollback_outcome(s, instance, report);
+	/*
+	 * The event that tells who took it is on its way, or was lost: then the value tells. Asked for after what a
+	 * rollback may have ordered again: a value that comes before its outcome would say that nothing is under way.
+	 */
+	if (taken)
+		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
 }
 
 static void on_request(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
