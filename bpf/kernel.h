@@ -149,6 +149,7 @@ struct sock {
 	__u32 sk_ack_backlog; /* of a listener: connections that wait for accept(2) */
 	__u32 sk_max_ack_backlog;
 	unsigned char sk_userlocks;
+	__u16 sk_protocol;
 	struct mem_cgroup *sk_memcg; /* NULL in the root cgroup */
 };
 
@@ -203,6 +204,9 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 rcv_wnd;
+	__u32 mss_cache;
+	__u32 rate_delivered;   /* segments, in the latest sample */
+	__u32 rate_interval_us;
 	__u8 chrono_type;
 	__u32 chrono_start;   /* jiffies */
 	__u32 chrono_stat[3]; /* jiffies */

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What applications ask for by setsockopt(2): the host's limits follow, up to a cap; what holds a flow back is told."""
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from lab import AMPLE, Host, kept_sysctls, said, sysctl_path, wait_for
+
+LIMITS = {"net.core.wmem_max": socket.SO_SNDBUF, "net.core.rmem_max": socket.SO_RCVBUF}
+START = 300000
+
+# Asks for buffers, and says what it got: "OPTION=BYTES ..."; the kernel gives twice what it grants.
+ASK = """
+import socket, sys
+for family in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+    for wish in sys.argv[1:]:
+        option, _, size = wish.partition("=")
+        asker = socket.socket(socket.AF_INET, family)
+        asker.setsockopt(socket.SOL_SOCKET, int(option), int(size))
+        print(asker.getsockopt(socket.SOL_SOCKET, int(option)) // 2)
+"""
+
+
+def ask(container, option, size):
+    """What a stream and a datagram socket are granted."""
+    output = subprocess.run(container.command(sys.executable, "-c", ASK, f"{option}={size}"), check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    return [int(word) for word in output.split()]
+
+
+# Sends, or takes what is sent, for two seconds, with one buffer fixed: ROLE ADDRESS OPTION BYTES (0: leave it).
+PEER = """
+import socket, sys, time
+role, address, option, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+listener, peer = socket.socket(), socket.socket()
+if size:
+    for end in listener, peer:
+        end.setsockopt(socket.SOL_SOCKET, option, size)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+if "listen" in role:
+    listener.bind((address, 5300))
+    listener.listen()
+    print("listens", flush=True)
+    peer = listener.accept()[0]
+else:
+    peer.connect((address, 5300))
+end = time.monotonic() + 2
+if "send" in role:
+    while time.monotonic() < end:
+        peer.sendall(bytes(16384))
+else:
+    while peer.recv(65536):
+        pass
+"""
+
+
+@pytest.fixture
+def host():
+    """The host's limits, small, as they are put back at the end."""
+    with kept_sysctls(tuple(LIMITS)):
+        for name in LIMITS:
+            sysctl_path(name).write_text(str(START))
+        yield Host()
+
+
+def learnt(supervisor, container):
+    return {row["about"]: row["text"] for row in supervisor.instance(container.name)["learnt"]
+            if row["tuner"] == "sock_buf"}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("kind", ["host", "netns", "runc"])
+def test_wish_is_granted_next_time(lab, host, kind, name):
+    """In a container as on the host; the log of either says who asked. The other limit stays."""
+    container = host if kind == "host" else lab.container(kind, "bt-wish")
+    supervisor = lab.supervisor()
+    supervisor.ready("host", container.name)
+    assert ask(container, LIMITS[name], 1000000)[0] == START
+    wait_for(lambda: host.sysctl(name) == "1000000", 3, f"{name} to become what was asked for")
+    assert ask(container, LIMITS[name], 1000000) == [1000000, 1000000]
+    other = next(limit for limit in LIMITS if limit != name)
+    assert host.sysctl(other) == str(START)
+    change = supervisor.changes("host", name)[-1]
+    assert (change["tuner"], change["scenario"], change["to"]) == ("sock_buf", "wish_cut", "1000000")
+    assert "asked for 1000000 bytes" in change["text"]
+    if kind != "host":
+        assert change["text"].endswith(f"; asked for by {container.name}")
+        assert supervisor.changes(container.name, name)[-1]["to"] == "1000000"
+
+
+def test_modest_wishes(lab, host):
+    """What the limit grants already, and what is no size, changes nothing."""
+    container = lab.container("netns", "bt-wish")
+    supervisor = lab.supervisor()
+    supervisor.ready("host", container.name)
+    for size in 4096, START, -1, 0, -2**31:
+        for option in LIMITS.values():
+            ask(container, option, size)
+    ask(container, socket.SO_SNDBUF, START + 1)      # the mark that all before it have been seen
+    wait_for(lambda: host.sysctl("net.core.wmem_max") == str(START + 1), 3, "the mark")
+    assert host.sysctl("net.core.rmem_max") == str(START)
+    assert len(supervisor.changes("host")) == 1
+
+
+def test_cap(lab, host):
+    """1/256 of the machine's memory, and 256 MiB."""
+    cap = min(256 << 20, os.sysconf("SC_PHYS_PAGES") // 256 * os.sysconf("SC_PAGESIZE"))
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+    ask(host, socket.SO_RCVBUF, 2**31 - 1)
+    wait_for(lambda: host.sysctl("net.core.rmem_max") == str(cap), 3, "the limit to become the cap")
+
+
+def test_long_options_pass(lab):
+    """A setsockopt(2) of more than a page works as without us: the kernel hands programs one page of it."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as long:
+        # IP_MSFILTER of 2000 sources: refused for the address, not for its length (EFAULT)
+        group = socket.inet_aton("239.1.1.1") + socket.inet_aton("0.0.0.0") + (1).to_bytes(4, sys.byteorder)
+        value = group + (4).to_bytes(4, sys.byteorder) + b"\0" * 16 + b"\0" * 8000
+        with pytest.raises(OSError) as without:
+            long.setsockopt(socket.IPPROTO_IP, 41, value[:36])
+        with pytest.raises(OSError) as info:
+            long.setsockopt(socket.IPPROTO_IP, 41, value)
+    assert info.value.errno == without.value.errno
+
+
+def flow(lab, listener, client, address, sends, option, size):
+    """Data from the listener or the client, whose buffer of that kind is fixed."""
+    def start(container, *words):
+        process = subprocess.Popen(container.command(sys.executable, "-c", PEER, *map(str, words)), text=True,
+                                   stdout=subprocess.PIPE)
+        lab.callback(process.communicate, timeout=10)
+        return process
+    fixed = (listener if sends == "listener" else client) if option == socket.SO_SNDBUF else \
+        (client if sends == "listener" else listener)
+    serving = start(listener, "listen,send" if sends == "listener" else "listen", address, option,
+                    size if fixed is listener else 0)
+    assert serving.stdout.readline() == "listens\n"
+    start(client, "send" if sends == "client" else "take", address, option, size if fixed is client else 0)
+    return fixed
+
+
+@pytest.mark.parametrize("sends", ["client", "listener"])
+@pytest.mark.parametrize("direction, option", [("send", socket.SO_SNDBUF), ("receive", socket.SO_RCVBUF)])
+def test_fixed_size_is_reported(lab, direction, option, sends):
+    """Where it is fixed, for its port and command, with what was measured; the limits and the socket stay."""
+    client, listener = lab.container("netns", "bt-client", AMPLE), lab.container("netns", "bt-listener", AMPLE)
+    supervisor = lab.supervisor()
+    supervisor.ready(client.name, listener.name)
+    lab.path(client, listener, 1)
+    fixed = flow(lab, listener, client, "10.199.1.2", sends, option, 32768)
+    other = listener if fixed is client else client
+    about = f"{'to ' if fixed is client else ''}port 5300 (python3)"
+    text = wait_for(lambda: next((text for about_it, text in learnt(supervisor, fixed).items()
+                                  if about_it.startswith(about[:-2])), None), 5, "it to be told")
+    assert f"the application fixed its {direction} buffer at 65536 bytes" in text
+    assert "asked for 32768)" in text and "remove the setsockopt" in text
+    record = said(supervisor, fixed.name, "the application fixed")
+    assert (record["tuner"], record["container"]) == ("sock_buf", fixed.name)
+    assert not learnt(supervisor, other)
+    assert not [change for name in (client.name, listener.name) for change in supervisor.changes(name)
+                if change["tuner"] == "sock_buf"]
+
+
+def test_tiny_flow(lab):
+    """A fixed size that does not hold the flow back is nobody's concern."""
+    container, far = lab.container("netns", "bt-fixed"), lab.container("netns", "bt-far", AMPLE)
+    supervisor = lab.supervisor()
+    supervisor.ready(container.name, far.name)
+    lab.path(container, far, 1).flow(2, "-w", "128K", "-b", "1M")
+    assert not learnt(supervisor, container) and not learnt(supervisor, far)

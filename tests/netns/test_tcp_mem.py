@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over."""
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+from lab import Host, kept_sysctls, only, run, sysctl_path, wait_for
+
+TCP_MEM = "net.ipv4.tcp_mem"
+SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
+STEP_PAGES = 512            # of one connection with a send buffer of 1 MiB (2, as the kernel counts)
+
+# Round trips all the time, on one connection; and, a line at a time, connections that nobody reads from. "drop" ends those.
+LOAD = """
+import socket, sys, threading, time
+server = socket.create_server(("127.0.0.1", 5400), backlog=1000)
+def pair():
+    client = socket.create_connection(("127.0.0.1", 5400))
+    return client, server.accept()[0]
+client, peer = pair()
+def chatter():
+    while True:
+        client.send(b"x")
+        peer.recv(1)
+        time.sleep(0.005)
+threading.Thread(target=chatter, daemon=True).start()
+stuck = []
+for line in sys.stdin:
+    if line == "drop\\n":
+        for ends in stuck:
+            ends[0].close(), ends[1].close()
+        stuck.clear()
+    else:
+        ends = pair()
+        ends[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        ends[0].setblocking(False)
+        try:
+            while True:
+                ends[0].send(bytes(65536))
+        except BlockingIOError:
+            stuck.append(ends)
+    print("done", flush=True)
+"""
+
+
+class Load:
+    def __init__(self, container):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", LOAD), text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def tell(self, word):
+        print(word, file=self.process.stdin, flush=True)
+        assert self.process.stdout.readline() == "done\n"
+
+    def remove(self):
+        self.process.communicate(timeout=5)
+
+
+def allocated():
+    line = next(line for line in pathlib.Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:"))
+    return int(line.split()[-1])
+
+
+def pressures(container):
+    """How often the kernel came to press its sockets for memory."""
+    lines = run(*container.command("cat", "/proc/net/netstat")).stdout.splitlines()
+    return dict(zip(lines[0].split(), lines[1].split()))["TCPMemoryPressures"]
+
+
+@pytest.fixture
+def small():
+    """The host's limits, so small that these tests come near them; put back at the end, whatever happens."""
+    with kept_sysctls((TCP_MEM,)):
+        sysctl_path(TCP_MEM).write_text(SMALL)
+        yield Host()
+
+
+def current():
+    return [int(word) for word in Host().sysctl(TCP_MEM).split()]
+
+
+def test_raised_in_time_and_put_back(lab, small):
+    container = lab.container("netns", "bt-memory")
+    supervisor = lab.supervisor(tuners=only("tcp_mem"))
+    supervisor.ready("host")
+    before = pressures(container)
+    load = lab.keep(Load(container))
+    while allocated() < 12288:
+        load.tell("fill")
+        limits = current()
+        wait_for(lambda: allocated() < current()[1] * 3 // 4 or current() != limits, 5, "room for the next step")
+    limits = current()
+    assert limits[1] > allocated() and limits[0] < limits[1] < limits[2]
+    assert pressures(container) == before
+    changes = supervisor.changes("host", TCP_MEM)
+    assert changes[0]["from"] == SMALL and {change["scenario"] for change in changes} == {"near_pressure"}
+    assert "pages are to spare" in changes[-1]["text"] and not supervisor.changes(container.name)
+    assert "raised from 6144 8192 16384" in supervisor.cli("status", "host").stdout
+
+    load.tell("drop")
+    began = time.monotonic()
+    wait_for(lambda: Host().sysctl(TCP_MEM) == SMALL, 20, "the first limits to be back")
+    assert time.monotonic() - began > 8
+    assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
+
+
+def test_small_load(lab, small):
+    """What is far from the limits changes nothing."""
+    container = lab.container("netns", "bt-memory")
+    supervisor = lab.supervisor(tuners=only("tcp_mem"))
+    supervisor.ready("host")
+    load = lab.keep(Load(container))
+    for _ in range(4):
+        load.tell("fill")
+    assert 4 * STEP_PAGES // 2 < allocated() < 6144
+    time.sleep(0.5)     # a look is due every 10 ms
+    assert Host().sysctl(TCP_MEM) == SMALL and not supervisor.changes("host")
+
+
+def test_an_administrators_limits_stay(lab, small):
+    """What somebody else sets while it is raised is not undone when the need is over."""
+    container = lab.container("netns", "bt-memory")
+    supervisor = lab.supervisor(tuners=only("tcp_mem"))
+    supervisor.ready("host")
+    load = lab.keep(Load(container))
+    while Host().sysctl(TCP_MEM) == SMALL:
+        assert allocated() < 8192
+        load.tell("fill")
+        time.sleep(0.2)
+    theirs = "20000 30000 40000"
+    small.write(TCP_MEM, theirs)
+    wait_for(lambda: supervisor.is_manual("host", "tcp_mem"), 3, "the tuner to step aside")
+    load.tell("drop")
+    supervisor.resume("host")
+    time.sleep(12)
+    assert Host().sysctl(TCP_MEM) == theirs

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Notices what applications ask for by SO_SNDBUF and SO_RCVBUF, and TCP sockets that such a size holds back. It
+ * changes no call and fails none.
+ */
+#include "bpf/tuner.bpf.h"
+#include "bpf/remote.bpf.h"
+#include "tuners/sock_buf.h"
+
+#define SOL_SOCKET 1 /* include/uapi/asm-generic/socket.h */
+#define SO_SNDBUF 7
+#define SO_RCVBUF 8
+#define IPPROTO_TCP 6
+#define PAGE_BYTES_MIN 4096
+#define EPHEMERAL_MIN 32768   /* net.ipv4.ip_local_port_range as it comes */
+#define WISH_BYTES_MIN 212992 /* no kernel's limit is below that by itself */
+#define WISH_REPEAT_NS (10000 * NSEC_PER_MSEC)
+#define TELL_NS (10000 * NSEC_PER_MSEC) /* of one socket */
+#define RATE_NS (100 * NSEC_PER_MSEC)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct rate_key);
+	__type(value, __u64);
+} rates SEC(".maps");
+
+/* The largest wish of a namespace that was told. */
+struct told {
+	__u64 time_ns;
+	__u64 asked_bytes;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct rate_key);
+	__type(value, struct told);
+} told SEC(".maps");
+
+/* Who fixed the sizes of a socket; what accept(2) gives has its listener's, as it has the sizes. */
+struct owner {
+	struct sock_buf_wish send, receive;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct owner);
+} owners SEC(".maps");
+
+/*
+ * The receive side again, by the socket's address, as a raw tracepoint does not get at a socket's storage. An entry
+ * may be of a socket that was there before.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct sock_buf_wish);
+} receivers SEC(".maps");
+
+struct look {
+	__u64 told_ns;
+	__u32 looked_at, sndbuf_limited; /* jiffies */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct look);
+} looks SEC(".maps");
+
+const volatile __u16 tuner;
+
+static __always_inline _Bool is_told(const struct rate_key *key, __u32 asked_bytes)
+{
+	struct told now = { .time_ns = bpf_ktime_get_ns(), .asked_bytes = asked_bytes };
+	struct told *last = bpf_map_lookup_elem(&told, key);
+
+	if (last && asked_bytes <= last->asked_bytes && now.time_ns - last->time_ns < WISH_REPEAT_NS)
+		return 1;
+	bpf_map_update_elem(&told, key, &now, BPF_ANY);
+	return 0;
+}
+
+static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *wish)
+{
+	struct rate_key key = { .netns_cookie = cookie, .scenario = wish->receive };
+	struct bpftune_event *event;
+
+	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(&gates, cookie, tuner) ||
+	    is_told(&key, wish->asked_bytes))
+		return;
+	event = event_reserve(&events, &lost, cookie, tuner, SOCK_BUF_WISH_CUT);
+	if (!event)
+		return;
+	event->pid = wish->pid;
+	*(struct sock_buf_wish *)event->payload = *wish;
+	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline void wished(struct bpf_sockopt *ctx)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct sock_buf_wish wish = { .receive = ctx->optname == SO_RCVBUF };
+	__u64 address = (__u64)ctx->sk;
+	void *value = ctx->optval;
+	struct owner *owner;
+
+	if (!ctx->sk || value + sizeof(int) > ctx->optval_end || *(int *)value <= 0)
+		return;
+	wish.asked_bytes = *(int *)value;
+	wish.pid = BPF_CORE_READ(task, tgid);
+	BPF_CORE_READ_STR_INTO(&wish.comm, task, comm);
+	if (ctx->sk->protocol == IPPROTO_TCP) {
+		owner = bpf_sk_storage_get(&owners, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		if (owner && wish.receive)
+			owner->receive = wish;
+		else if (owner)
+			owner->send = wish;
+		if (wish.receive)
+			bpf_map_update_elem(&receivers, &address, &wish, BPF_ANY);
+	}
+	tell_wish(bpf_get_netns_cookie(ctx), &wish);
+}
+
+SEC("cgroup/setsockopt")
+int sock_buf_setsockopt(struct bpf_sockopt *ctx)
+{
+	if (ctx->level == SOL_SOCKET && (ctx->optname == SO_SNDBUF || ctx->optname == SO_RCVBUF))
+		wished(ctx);
+	/* The kernel hands us one page at most, and fails a longer call unless told to take the caller's own. */
+	if (ctx->optlen > PAGE_BYTES_MIN)
+		ctx->optlen = 0;
+	return 1;
+}
+
+static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u16 scenario,
+				       struct sock_buf_fixed *fixed)
+{
+	struct rate_key key = { .netns_cookie = cookie, .scenario = scenario };
+	struct bpftune_event *event;
+
+	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, RATE_NS))
+		return;
+	event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	if (!event)
+		return;
+	fixed->port = local_port_of(sk);
+	fixed->remote = fixed->port >= EPHEMERAL_MIN && remote_port_of(sk) < EPHEMERAL_MIN;
+	if (fixed->remote)
+		fixed->port = remote_port_of(sk);
+	event->pid = fixed->wish.pid;
+	*(struct sock_buf_fixed *)event->payload = *fixed;
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* The share of the time since the last look spent waiting for room: see tcp_buffer.bpf.c. */
+static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look)
+{
+	__u32 now = bpf_jiffies64(), limited = tp->chrono_stat[TCP_CHRONO_SNDBUF_LIMITED - 1];
+	struct look last = *look;
+
+	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_SNDBUF_LIMITED)
+		limited += now - tp->chrono_start;
+	if (now == last.looked_at)
+		return 0;
+	look->looked_at = now;
+	look->sndbuf_limited = limited;
+	return last.looked_at ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
+}
+
+static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
+{
+	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+	struct sock_buf_fixed fixed = {};
+	struct owner *owner;
+	struct look *look;
+	struct sock *sk;
+	__u64 now;
+
+	if (!tp)
+		return;
+	sk = (struct sock *)tp;
+	if (!(BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF))
+		return;
+	look = bpf_sk_storage_get(&looks, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!look)
+		return;
+	fixed.limited_percent = limited_percent(tp, look);
+	now = bpf_ktime_get_ns();
+	if (fixed.limited_percent < 10 || (look->told_ns && now - look->told_ns < TELL_NS))
+		return;
+	look->told_ns = now;
+	owner = bpf_sk_storage_get(&owners, tp, NULL, 0);
+	if (owner)
+		fixed.wish = owner->send;
+	fixed.size_bytes = sk->sk_sndbuf;
+	fixed.srtt_us = tp->srtt_us >> 3;
+	if (tp->rate_interval_us)
+		fixed.rate_bytes = 1000000ULL * tp->rate_delivered * tp->mss_cache / tp->rate_interval_us;
+	tell_fixed(sk, sk->__sk_common.skc_net.net->net_cookie, SOCK_BUF_SEND_FIXED, &fixed);
+}
+
+/* What accept(2) will give has its listener's sizes, but an address of its own. */
+static __always_inline void inherit(struct bpf_sock_ops *ctx)
+{
+	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+	struct owner *owner = tp ? bpf_sk_storage_get(&owners, tp, NULL, 0) : NULL;
+	__u64 address = (__u64)tp;
+	struct sock_buf_wish wish;
+
+	if (!owner)
+		return;
+	wish = owner->receive;
+	if (wish.asked_bytes)
+		bpf_map_update_elem(&receivers, &address, &wish, BPF_ANY);
+}
+
+SEC("sockops")
+int sock_buf_sender(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		inherit(ctx); /* fallthrough */
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
+		break;
+	case BPF_SOCK_OPS_RTT_CB:
+		look_at_sender(ctx);
+		break;
+	}
+	return 1;
+}
+
+/* A window that the buffer bounds, filled in a round trip and read at once: see tcp_buffer.bpf.c. */
+SEC("raw_tp/tcp_rcv_space_adjust")
+int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct sock *sk = (struct sock *)ctx->args[0];
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	struct sock_buf_fixed fixed = {};
+	struct rate_key key = { .instance = (__u64)sk, .scenario = SOCK_BUF_RECEIVE_FIXED };
+	struct sock_buf_wish *wish;
+	__u32 copied_seq;
+	__u64 now_us;
+
+	if (!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
+		return 0;
+	fixed.srtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
+	now_us = bpf_ktime_get_ns() / NSEC_PER_USEC;
+	if (!fixed.srtt_us || now_us - BPF_CORE_READ(tp, rcvq_space.time) < fixed.srtt_us)
+		return 0;
+	copied_seq = BPF_CORE_READ(tp, copied_seq);
+	fixed.copied_bytes = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
+	fixed.window_bytes = BPF_CORE_READ(tp, rcv_wnd);
+	if (fixed.copied_bytes < fixed.window_bytes / 4 * 3 ||
+	    BPF_CORE_READ(tp, rcv_nxt) - copied_seq > fixed.window_bytes / 4)
+		return 0;
+	key.netns_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	if (!rate_allows(&rates, &key, TELL_NS))
+		return 0;
+	wish = bpf_map_lookup_elem(&receivers, &key.instance);
+	if (wish)
+		fixed.wish = *wish;
+	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	fixed.rate_bytes = 1000000ULL * fixed.copied_bytes / fixed.srtt_us;
+	tell_fixed(sk, key.netns_cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);
+	return 0;
+}
+
+char _license[] SEC("license") = "GPL";
