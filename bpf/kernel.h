@@ -204,7 +204,6 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 rcv_wnd;
-	__u32 mss_cache;
 	__u32 rate_delivered;   /* segments, in the latest sample */
 	__u32 rate_interval_us;
 	__u8 chrono_type;

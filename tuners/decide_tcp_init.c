@@ -10,7 +10,7 @@ static uint32_t min_u32(uint32_t a, uint32_t b)
 
 static uint32_t sample_cwnd(const struct tcp_init_connection *connection)
 {
-	uint32_t reached = min_u32(connection->cwnd, connection->ssthresh) / 2;
+	uint32_t reached = connection->cwnd / 2;
 
 	if (connection->data_segs_out <= 2 * TCP_INIT_CWND || reached <= TCP_INIT_CWND)
 		return 0;

@@ -24,7 +24,7 @@ struct tcp_init_known {
 
 /* A connection that ended without loss. */
 struct tcp_init_connection {
-	uint32_t cwnd, ssthresh, data_segs_out;
+	uint32_t cwnd, data_segs_out;
 	uint32_t srtt_us, min_rtt_us;
 	uint64_t bytes_received;
 	uint32_t rcv_space_bytes; /* the most that the application has read in a round trip */

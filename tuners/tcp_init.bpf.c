@@ -125,7 +125,6 @@ static __always_inline void fill_outcome(struct bpf_sock_ops *ctx, struct tcp_so
 
 	outcome->bytes_received = ctx->bytes_received;
 	outcome->cwnd = route_metric(sk, RTAX_INITCWND) ? 0 : ctx->snd_cwnd;
-	outcome->ssthresh = ctx->snd_ssthresh;
 	outcome->given = start->given;
 	outcome->retransmitted = ctx->total_retrans > dsack_dups ? ctx->total_retrans - dsack_dups : 0;
 	outcome->out_of_order = tp->rcv_ooopack;

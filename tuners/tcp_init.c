@@ -179,7 +179,6 @@ static void reach(struct bpftune *b, struct service *service, const struct tcp_i
 {
 	struct tcp_init_windows sample = tcp_init_sample(&(struct tcp_init_connection){
 		.cwnd = outcome->cwnd,
-		.ssthresh = outcome->ssthresh,
 		.data_segs_out = outcome->data_segs_out,
 		.srtt_us = outcome->srtt_us,
 		.min_rtt_us = outcome->min_rtt_us,

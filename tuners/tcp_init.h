@@ -39,7 +39,6 @@ struct tcp_init_outcome {
 	struct remote remote;
 	__u64 bytes_received;
 	__u32 cwnd; /* as it is now */
-	__u32 ssthresh;
 	__u32 given;	     /* the cwnd that a verdict gave it; 0: none */
 	__u32 retransmitted; /* segments, less those that had arrived before (RFC 2883) */
 	__u32 out_of_order;  /* segments received, so something was lost before them */

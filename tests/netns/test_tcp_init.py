@@ -54,12 +54,21 @@ def near(lab, world):
     return container
 
 
-def teach(world, container, direction="u", size=100 * KIB, port=PORT, address="10.199.1.2"):
-    """The first transfer, from the kernel's own window; what came of it."""
-    first = transfers(container, address, port, direction, size)[0]
-    assert first["cwnd"] == 10
-    about = f"{address} port {port}"
-    return first, wait_until_learnt(world.supervisor, container, about)
+def teach(world, container, port=PORT, address="10.199.1.2"):
+    """Lets a connection of the kernel's own window go first; what came of it."""
+    assert transfers(container, address, port, "u", 1024 * KIB)[0]["cwnd"] == 10
+    return wait_until_learnt(world.supervisor, container, f"{address} port {port}")
+
+
+def test_dry_run(lab):
+    """The first of all, before the others' supervisor is there, which tunes everybody."""
+    near, far = (lab.container("netns", name) for name in ("bt-dry", "bt-dry-far"))
+    use_mtu(lab.path(near, far, 1), 1500)
+    supervisor = lab.supervisor("--dry-run")
+    lab.keep(Server(far, PORT))
+    world = SimpleNamespace(supervisor=supervisor)
+    assert starts_with(teach(world, near)) > 10
+    assert transfers(near, "10.199.1.2", PORT, "u", 100 * KIB)[0]["cwnd"] == 10
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -67,15 +76,17 @@ def test_starts_where_the_last_one_ended(lab, world, kind):
     container = lab.container(kind, f"bt-init-{kind}")
     use_mtu(lab.path(container, world.far, 1), 1500)
 
-    first, text = teach(world, container)
-    next_ones = transfers(container, "10.199.1.2", PORT, "u", 100 * KIB, 3)
+    before = transfers(container, "10.199.1.2", OTHER_PORT, "u", 100 * KIB, 5)
+    text = teach(world, container)
+    after = transfers(container, "10.199.1.2", PORT, "u", 100 * KIB, 5)
 
-    assert next_ones[0]["cwnd"] == starts_with(text)
-    assert 24 <= starts_with(text) <= min(one["cwnd"] for one in next_ones)
-    assert max(one["cwnd"] for one in next_ones) <= 64
-    # 71 segments: 10, 20 and 40 of them in three round trips and one left, or 40 and the rest.
-    assert min(one["ms"] for one in next_ones) < first["ms"] - 60
-    record = next(r for r in world.supervisor.log(container.name) if "starts with" in r["text"])
+    assert before[0]["cwnd"] == 10
+    assert after[0]["cwnd"] == starts_with(text)
+    assert 24 <= starts_with(text) <= min(one["cwnd"] for one in after)
+    assert max(one["cwnd"] for one in after) <= 64
+    # 71 segments: 10, 20, 40 and one, in four round trips; or in two.
+    assert min(one["ms"] for one in after) < before[0]["ms"] - 60
+    record = next(r for r in world.supervisor.log(container.name) if f"port {PORT}: starts with" in r["text"])
     assert (record["tuner"], record["container"]) == ("tcp_init", container.name)
     assert record["text"].startswith(f"10.199.1.2 port {PORT}: starts with {starts_with(text)} segments, ")
     assert f"      tcp_init: 10.199.1.2 port {PORT}: starts with " in world.supervisor.cli("status", container.name).stdout
@@ -83,9 +94,9 @@ def test_starts_where_the_last_one_ended(lab, world, kind):
 
 
 def test_at_most_64_segments(world, near):
-    _, text = teach(world, near, size=1024 * KIB)
-    assert starts_with(text) == 64
-    assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 64
+    """However much more than that was reached, and again."""
+    given = [one["cwnd"] for one in transfers(near, "10.199.1.2", PORT, "u", 4096 * KIB, 6)]
+    assert given == sorted(given) and given[-1] == 64
 
 
 def test_each_service_for_itself(world, near):
@@ -117,7 +128,7 @@ def test_short_path_teaches_nothing(lab, world, near):
 def test_server(lab, world, near):
     """What is accepted is known by the local port."""
     lab.keep(Server(near, 8080))
-    first = transfers(world.far, "10.199.1.1", 8080, "d", 100 * KIB)[0]
+    first = transfers(world.far, "10.199.1.1", 8080, "d", 1024 * KIB)[0]
     assert first["cwnd"] == 10
     text = wait_until_learnt(world.supervisor, near, "10.199.1.2 port 8080")
     assert transfers(world.far, "10.199.1.1", 8080, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
@@ -127,7 +138,7 @@ def test_server_on_an_ephemeral_port(lab, world, near):
     """Such ports are nobody's service: they are one."""
     for port in 40001, 40002:
         lab.keep(Server(near, port))
-    assert transfers(world.far, "10.199.1.1", 40001, "d", 100 * KIB)[0]["cwnd"] == 10
+    assert transfers(world.far, "10.199.1.1", 40001, "d", 1024 * KIB)[0]["cwnd"] == 10
     text = wait_until_learnt(world.supervisor, near, "10.199.1.2")
     assert transfers(world.far, "10.199.1.1", 40002, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
 
@@ -149,27 +160,25 @@ def test_ipv6_by_network(lab, world, near):
         run(*container.command("ip", "addr", "add", f"2001:db8::{address}/{48 if ':' in address else 56}", "dev", "path1",
                                "nodad"))
     run(*near.command("ip", "route", "add", "2001:db8::/48", "dev", "path1"))
-    first = transfers(near, "2001:db8::2", PORT, "u", 100 * KIB)[0]
+    assert transfers(near, "2001:db8::2", PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
     text = wait_until_learnt(world.supervisor, near, f"2001:db8::/64 port {PORT}")
-    assert first["cwnd"] == 10
     assert transfers(near, "2001:db8::3", PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
     assert transfers(near, "2001:db8::1:0:0:0:4", PORT, "u", KIB)[0]["cwnd"] == 10
 
 
-@pytest.mark.parametrize("dropped", ["data", "acknowledged"])
-def test_never_after_loss(world, near, dropped):
+def test_never_after_loss(world, near):
     """One connection that loses ends it for every service on its path, and for no other path."""
-    for address in "10.199.1.3/24", "10.199.1.4/24":
-        run(*world.far.command("ip", "addr", "add", address, "dev", "path1"), check=False)
-    teach(world, near)
-    teach(world, near, port=OTHER_PORT)
-    teach(world, near, address="10.199.1.3")
-    rule = f"tcp dport {PORT} ip daddr 10.199.1.2 numgen random mod 20 == 0 drop"
-    run(*world.far.command("nft", f"table ip lossy {{ chain input {{ type filter hook input priority 0; {rule}; }} }}"))
+    run(*world.far.command("ip", "addr", "add", "10.199.1.3/24", "dev", "path1"))
+    for port, address in (PORT, "10.199.1.2"), (OTHER_PORT, "10.199.1.2"), (PORT, "10.199.1.3"):
+        teach(world, near, port, address)
+    nft = world.far.command("nft")
+    run(*nft, "add table ip lossy")
     try:
+        run(*nft, "add chain ip lossy input { type filter hook input priority 0; }")
+        run(*nft, f"add rule ip lossy input tcp dport {PORT} ip daddr 10.199.1.2 numgen random mod 20 == 0 drop")
         transfers(near, "10.199.1.2", PORT, "u", 512 * KIB)
     finally:
-        run(*world.far.command("nft", "delete", "table", "ip", "lossy"))
+        run(*nft, "delete table ip lossy")
 
     for port in PORT, OTHER_PORT:
         wait_until_learnt(world.supervisor, near, f"10.199.1.2 port {port}", "starts as the kernel has it")
@@ -197,24 +206,13 @@ def test_pause_and_resume(world, near):
     assert transfers(near, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] > 10
 
 
-def test_dry_run(lab):
-    near, far = (lab.container("netns", name) for name in ("bt-dry", "bt-dry-far"))
-    use_mtu(lab.path(near, far, 1), 1500)
-    supervisor = lab.supervisor("--dry-run")
-    lab.keep(Server(far, PORT))
-    world = SimpleNamespace(supervisor=supervisor)
-    _, text = teach(world, near)
-    assert starts_with(text) > 10
-    assert transfers(near, "10.199.1.2", PORT, "u", 100 * KIB)[0]["cwnd"] == 10
-
-
 def test_host_network(lab, world):
     """A container in the host's namespace and the host each learn for themselves."""
     container = lab.keep(Container(lab.keep(Rootfs()), "bt-hostnet", network="host"))
     world.supervisor.ready(container.name)
     path = lab.path(Host(), world.far, 1)
     use_mtu(path, 1500)
-    _, text = teach(world, container)
+    text = teach(world, container)
     assert transfers(container, "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
     assert not learnt(world.supervisor, Host())
     assert transfers(Host(), "10.199.1.2", PORT, "u", KIB)[0]["cwnd"] == 10

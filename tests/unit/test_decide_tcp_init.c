@@ -9,13 +9,12 @@
 #include "tuners/decide_tcp_init.h"
 
 #define SECOND_NS 1000000000ULL
-#define INFINITE_SSTHRESH 0x7fffffff
 
-#define SENT(cwnd_, ssthresh_, data_segs_out_, srtt_us_, min_rtt_us_) \
-	{ .cwnd = cwnd_, .ssthresh = ssthresh_, .data_segs_out = data_segs_out_, .srtt_us = srtt_us_, \
+#define SENT(cwnd_, data_segs_out_, srtt_us_, min_rtt_us_) \
+	{ .cwnd = cwnd_, .data_segs_out = data_segs_out_, .srtt_us = srtt_us_, \
 	  .min_rtt_us = min_rtt_us_, .mss = 1448 }
 #define RECEIVED(bytes_, space_, mss_, srtt_us_, min_rtt_us_) \
-	{ .cwnd = 10, .ssthresh = INFINITE_SSTHRESH, .data_segs_out = 1, .srtt_us = srtt_us_, .min_rtt_us = min_rtt_us_, \
+	{ .cwnd = 10, .data_segs_out = 1, .srtt_us = srtt_us_, .min_rtt_us = min_rtt_us_, \
 	  .bytes_received = bytes_, .rcv_space_bytes = space_, .mss = mss_ }
 
 static void test_sample(void **state)
@@ -25,21 +24,20 @@ static void test_sample(void **state)
 		struct tcp_init_connection connection;
 		uint32_t cwnd, rwnd;
 	} cases[] = {
-		{ "half of what it reached", SENT(82, INFINITE_SSTHRESH, 71, 41000, 40000), 41, 0 },
-		{ "no more than the most", SENT(1000, INFINITE_SSTHRESH, 2000, 41000, 40000), 64, 0 },
-		{ "just the most", SENT(128, INFINITE_SSTHRESH, 200, 41000, 40000), 64, 0 },
-		{ "the largest number", SENT(UINT32_MAX, UINT32_MAX, 71, 41000, 40000), 64, 0 },
-		{ "half of where slow start ended", SENT(82, 50, 71, 41000, 40000), 25, 0 },
-		{ "few segments teach nothing", SENT(82, INFINITE_SSTHRESH, 20, 41000, 40000), 0, 0 },
-		{ "one more", SENT(82, INFINITE_SSTHRESH, 21, 41000, 40000), 41, 0 },
-		{ "a small window teaches nothing", SENT(10, INFINITE_SSTHRESH, 71, 41000, 40000), 0, 0 },
-		{ "nor one that is the kernel's, halved", SENT(21, INFINITE_SSTHRESH, 71, 41000, 40000), 0, 0 },
-		{ "a segment more than the kernel's", SENT(22, INFINITE_SSTHRESH, 71, 41000, 40000), 11, 0 },
-		{ "a short path", SENT(82, INFINITE_SSTHRESH, 71, 1000, 999), 0, 0 },
-		{ "a path of one millisecond", SENT(82, INFINITE_SSTHRESH, 71, 1000, 1000), 41, 0 },
-		{ "no round trip known", SENT(82, INFINITE_SSTHRESH, 71, 41000, 0), 0, 0 },
-		{ "it filled a queue as long as the path", SENT(82, INFINITE_SSTHRESH, 71, 80002, 40000), 0, 0 },
-		{ "not quite", SENT(82, INFINITE_SSTHRESH, 71, 80000, 40000), 41, 0 },
+		{ "half of what it reached", SENT(82, 71, 41000, 40000), 41, 0 },
+		{ "no more than the most", SENT(1000, 2000, 41000, 40000), 64, 0 },
+		{ "just the most", SENT(128, 200, 41000, 40000), 64, 0 },
+		{ "the largest number", SENT(UINT32_MAX, 71, 41000, 40000), 64, 0 },
+		{ "few segments teach nothing", SENT(82, 20, 41000, 40000), 0, 0 },
+		{ "one more", SENT(82, 21, 41000, 40000), 41, 0 },
+		{ "a small window teaches nothing", SENT(10, 71, 41000, 40000), 0, 0 },
+		{ "nor one that is the kernel's, halved", SENT(21, 71, 41000, 40000), 0, 0 },
+		{ "a segment more than the kernel's", SENT(22, 71, 41000, 40000), 11, 0 },
+		{ "a short path", SENT(82, 71, 1000, 999), 0, 0 },
+		{ "a path of one millisecond", SENT(82, 71, 1000, 1000), 41, 0 },
+		{ "no round trip known", SENT(82, 71, 41000, 0), 0, 0 },
+		{ "it filled a queue as long as the path", SENT(82, 71, 80002, 40000), 0, 0 },
+		{ "not quite", SENT(82, 71, 80000, 40000), 41, 0 },
 		{ "a receiver", RECEIVED(1 << 20, 300000, 1448, 41000, 40000), 0, 64 },
 		{ "half of a window more", RECEIVED(1 << 20, 70000, 1448, 41000, 40000), 0, 48 },
 		{ "what every SYN offers", RECEIVED(1 << 20, 65535, 1448, 41000, 40000), 0, 0 },
