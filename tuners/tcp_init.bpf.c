@@ -65,6 +65,7 @@ struct start {
 	__u32 given;
 	__u16 port;
 	_Bool accepted;
+	_Bool has_own_cwnd, has_own_rwnd; /* by its route, or of another program: not to be learnt from */
 	_Bool lost; /* that was told */
 };
 
@@ -120,18 +121,17 @@ static __always_inline __u32 route_metric(const struct sock *sk, unsigned int me
 static __always_inline void fill_outcome(struct bpf_sock_ops *ctx, struct tcp_sock *tp, const struct start *start,
 					 struct tcp_init_outcome *outcome)
 {
-	const struct sock *sk = (const struct sock *)tp;
 	__u32 dsack_dups = tp->dsack_dups;
 
 	outcome->bytes_received = ctx->bytes_received;
-	outcome->cwnd = route_metric(sk, RTAX_INITCWND) ? 0 : ctx->snd_cwnd;
+	outcome->cwnd = start->has_own_cwnd ? 0 : ctx->snd_cwnd;
 	outcome->given = start->given;
 	outcome->retransmitted = ctx->total_retrans > dsack_dups ? ctx->total_retrans - dsack_dups : 0;
 	outcome->out_of_order = tp->rcv_ooopack;
 	outcome->data_segs_out = ctx->data_segs_out;
 	outcome->srtt_us = ctx->srtt_us >> 3;
 	outcome->min_rtt_us = ctx->rtt_min;
-	if (start->accepted && !route_metric(sk, RTAX_INITRWND))
+	if (start->accepted && !start->has_own_rwnd)
 		outcome->rcv_space_bytes = tp->rcvq_space.space;
 	outcome->mss = tp->advmss;
 	outcome->port = start->port;
@@ -239,6 +239,9 @@ static __always_inline void at_start(struct bpf_sock_ops *ctx, __u64 instance, _
 	start->instance = instance;
 	start->accepted = accepted;
 	start->port = service_port(accepted ? local_port_of((struct sock *)tp) : remote_port_of((struct sock *)tp));
+	/* Now: at the end the socket may have no route any more. A smaller window is that of a SYN that was lost. */
+	start->has_own_cwnd = route_metric((struct sock *)tp, RTAX_INITCWND) || ctx->snd_cwnd > TCP_INIT_CWND;
+	start->has_own_rwnd = route_metric((struct sock *)tp, RTAX_INITRWND);
 	start->given = give_cwnd(ctx, tp, cookie, start);
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
 					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
