@@ -222,10 +222,14 @@ int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
 static struct bpf_link *attach_container(const struct hook *hook, int cgroup_fd, uint64_t cgroup_id, uint64_t instance)
 {
 	/* An attachment of its own kind: include/uapi/linux/bpf.h. */
-	struct bpf_cgroup_storage_key key = { .cgroup_inode_id = cgroup_id, .attach_type = BPF_CGROUP_SOCK_OPS };
+	struct bpf_cgroup_storage_key key;
 	struct bpf_link *link = bpf_program__attach_cgroup(hook->bpf_program, cgroup_fd);
-	int err = link ? bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) : 0;
+	int err;
 
+	memset(&key, 0, sizeof(key)); /* its padding is part of it */
+	key.cgroup_inode_id = cgroup_id;
+	key.attach_type = BPF_CGROUP_SOCK_OPS;
+	err = link ? bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) : 0;
 	if (err < 0) {
 		bpf_link__destroy(link);
 		errno = -err;

@@ -9,6 +9,7 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+#define JUST_NOW_JIFFIES 25
 #define LIMITED_MIN_PERCENT 10
 #define FOLLOW_ROUND_TRIPS 20 /* after it was last limited */
 #define FOLLOW_MIN_NS NSEC_PER_SEC
@@ -61,10 +62,11 @@ struct {
 	__type(value, struct followed);
 } followed SEC(".maps");
 
-/* A socket's send-side account at the last look, both in jiffies. */
+/* A socket's send-side account at the last look, in jiffies; and when its container's program last looked, 0: never. */
 struct chrono {
 	__u32 looked_at;
 	__u32 sndbuf_limited;
+	__u32 container_looked_at;
 };
 
 struct {
@@ -236,6 +238,21 @@ static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp
 }
 
 /*
+ * True for the root's program when the container's has just run for the same round trip: a virtual machine's CPU may
+ * have been taken away in between.
+ */
+static __always_inline _Bool is_the_containers(struct tcp_sock *tp, __u64 instance, __u32 now)
+{
+	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!chrono)
+		return 1;
+	if (instance)
+		chrono->container_looked_at = now ? now : 1;
+	return !instance && chrono->container_looked_at && now - chrono->container_looked_at < JUST_NOW_JIFFIES;
+}
+
+/*
  * The conditions under which tcp_cwnd_validate() starts that account, but for one: it looks only when it sends, and
  * so never sees an application that writes all that fits and then waits in poll(2).
  */
@@ -269,11 +286,13 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 		tell_if_memory_is_short(sk, key.netns_cookie);
 	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
 		return;
+	seen.jiffies = bpf_jiffies64();
+	if (is_the_containers(tp, instance, seen.jiffies))
+		return;
 	seen.flow = flow_of(sk);
 	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
 	seen.size_bytes = sk->sk_sndbuf;
 	seen.srtt_us = tp->srtt_us >> 3;
-	seen.jiffies = bpf_jiffies64();
 	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.jiffies);
 	if (seen.size_bytes >= seen.limit_bytes && is_first_look(tp, &seen, &percent) &&
 	    (percent >= LIMITED_MIN_PERCENT || waits_for_space(tp)))

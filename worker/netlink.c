@@ -190,7 +190,7 @@ static void put_number(struct nlmsghdr *request, const struct attribute *attribu
 int netlink_write_neightbl(const char *name, const char *value, struct netlink_extack *ret_extack)
 {
 	_cleanup_(close_socket) struct mnl_socket *socket = NULL;
-	char buffer[512] __attribute__((aligned(8))), *end;
+	char buffer[512] __attribute__((aligned(8))) = { 0 }, *end; /* padding goes to the kernel, too */
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	uint64_t number = strtoull(value, &end, 10);
 	struct target target;

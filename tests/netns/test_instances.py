@@ -210,7 +210,7 @@ def test_host_network(lab, rootfs):
     # A flow of the host's own is nobody's but the host's.
     before = len(asked), len(supervisor.log(container.name))
     sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
-    wait_for(lambda: supervisor.instance("host")["tuners"][0]["state"] == "manual", 3, "the tuner to step aside")
+    wait_for(lambda: supervisor.is_manual("host", "tcp_buffer"), 3, "the tuner to step aside")
     supervisor.cli("resume", "host")
     path.near = Host()
     path.flow(2, "-b", "60M")
