@@ -15,7 +15,7 @@ def test_killed_worker_is_replaced(lab):
     path = lab.path(near, far, 1)
     supervisor = lab.supervisor()
     supervisor.ready(far.name, other.name, near.name)
-    path.flow(2, "-b", "30M")
+    path.flow(2, "-b", "20M")
     before, instance = supervisor.workers(), supervisor.instance(near.name)
     changes = supervisor.tunable(near.name, WMEM)["changes"]
     assert changes > 0
@@ -31,7 +31,7 @@ def test_killed_worker_is_replaced(lab):
     assert after == before
     assert (now["id"], now["tunables"]) == (instance["id"], instance["tunables"])
 
-    path.flow(2, "-b", "400M")
+    path.flow(5)      # as much as it can
     assert supervisor.tunable(near.name, WMEM)["changes"] > changes
     assert len(supervisor.changes(near.name)) == supervisor.tunable(near.name, WMEM)["changes"]
 
