@@ -459,8 +459,9 @@ class Supervisor:
             initial = {tunable["name"]: tunable["initial"] for tunable in instance["tunables"]}
             return any(tuner["state"] == "manual" for tuner in instance["tuners"]) \
                 or sysctls and all(initial.get(name) == value for name, value in sysctls.items())
-        wait_for(stepped_aside, 5, f"the tuners to step aside in {container}")
-        self.resume(container)
+        def resumed():      # what was seen may have been the last moments of another one of that name
+            return stepped_aside() and self.cli("resume", container, check=False).returncode == 0
+        wait_for(resumed, 5, f"the tuners to step aside in {container}")
 
     def rollback(self, *words):
         return json.loads(self.cli("rollback", "--json", *words).stdout)
