@@ -217,7 +217,7 @@ static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u
 }
 
 /*
- * False when the other program has looked at it just now, for the same round trip. Else the percentage of the time
+ * False when it was looked at in this jiffy already. Else the percentage of the time
  * since the last look that this socket's sender spent with data to send, a window to send it in and no buffer
  * space to keep it in: net/ipv4/tcp_output.c: tcp_cwnd_validate(). 0 at the first look.
  */
@@ -238,18 +238,19 @@ static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp
 }
 
 /*
- * True for the root's program when the container's has just run for the same round trip: a virtual machine's CPU may
- * have been taken away in between.
+ * True for the root's program when the container's has just run for the same round trip. Not the same jiffy: a virtual
+ * machine's CPU may have been taken away in between.
  */
 static __always_inline _Bool is_the_containers(struct tcp_sock *tp, __u64 instance, __u32 now)
 {
-	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, instance ? BPF_SK_STORAGE_GET_F_CREATE : 0);
 
+	if (!instance)
+		return chrono && chrono->container_looked_at && now - chrono->container_looked_at < JUST_NOW_JIFFIES;
 	if (!chrono)
-		return 1;
-	if (instance)
-		chrono->container_looked_at = now ? now : 1;
-	return !instance && chrono->container_looked_at && now - chrono->container_looked_at < JUST_NOW_JIFFIES;
+		return 1; /* nor could the root's know that this one looked */
+	chrono->container_looked_at = now ? now : 1;
+	return 0;
 }
 
 /*
