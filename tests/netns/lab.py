@@ -114,10 +114,6 @@ def maximum(limits):
     return int(limits.split()[2])
 
 
-def tuner_names():
-    return {library.stem for library in pathlib.Path(TUNERS).glob("*.so")}
-
-
 @functools.cache
 def pokes():
     """A directory with tcp_buffer, the test tuner, and the commands poke-N: see poke.h. It goes when we end."""
