@@ -10,6 +10,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/pair.h"
 #include "supervisor/route.h"
 #include "supervisor/scan.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "ipc/log.h"
-#include "supervisor/bpf.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/instance.h"
 
 static void tell_programs(struct bpftune_host *host, const struct instance *instance, const struct learnt *learnt,

@@ -7,6 +7,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/pair.h"
 #include "supervisor/supervisor.h"

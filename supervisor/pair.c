@@ -13,6 +13,7 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/log.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/supervisor.h"

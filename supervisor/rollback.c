@@ -8,6 +8,7 @@
 #include <syslog.h>
 #include <utlist.h>
 
+#include "supervisor/bpf_maps.h"
 #include "supervisor/supervisor.h"
 
 struct step {

@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/learnt.h"
 #include "supervisor/manual.h"
 #include "supervisor/rollback.h"

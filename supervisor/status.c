@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 
 #include "config.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/learnt.h"
 #include "supervisor/pair.h"
 #include "supervisor/supervisor.h"

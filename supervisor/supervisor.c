@@ -13,6 +13,7 @@
 
 #include "config.h"
 #include "ipc/cleanup.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/learnt.h"
 #include "supervisor/pair.h"
 #include "supervisor/rollback.h"

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/bpf_maps.h"
 #include "supervisor/manual.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/pair.h"

@@ -47,19 +47,13 @@ static const struct bpftune_scenario scenarios[] = {
 
 static int attach(struct bpftune_host *host, uint16_t number)
 {
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-	struct tcp_cong_bpf *skel;
+	struct tcp_cong_bpf *skel = tcp_cong_bpf__open();
 	int err;
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
-		return -errno;
-	skel = tcp_cong_bpf__open();
 	if (!skel)
 		return -errno;
 	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = cookie;
+	skel->rodata->host_cookie = bpftune_host_cookie(host);
 	for (unsigned int i = 0; i < TCP_CONG_N; i++)
 		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
 	err = bpftune_host_load(host, take_ptr(skel->obj));

@@ -7,8 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <uthash.h>
 
 #include "ipc/cleanup.h"
@@ -16,10 +14,6 @@
 #include "tuners/tcp_init.h"
 #include "tuners/tcp_init.skel.h"
 #include "tuners/tuner.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 #define SERVICES_MAX 256
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
@@ -44,21 +38,13 @@ struct memory {
 
 static int attach(struct bpftune_host *host, uint16_t number)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct tcp_init_bpf *skel = tcp_init_bpf__open();
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
 	int err;
 
 	if (!skel)
 		return -errno;
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0) {
-		err = -errno;
-		tcp_init_bpf__destroy(skel);
-		return err;
-	}
 	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = cookie;
+	skel->rodata->host_cookie = bpftune_host_cookie(host);
 	err = bpftune_host_load(host, take_ptr(skel->obj));
 	tcp_init_bpf__destroy(skel);
 	return err;

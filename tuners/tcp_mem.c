@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -17,10 +16,6 @@
 #include "tuners/tcp_mem.h"
 #include "tuners/tcp_mem.skel.h"
 #include "tuners/tuner.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71
-#endif
 
 #define LOG_AGAIN_NS (60 * 1000000000ULL)
 #define EASED_MAX_GAP_NS (5 * 1000000000ULL) /* events of ease come once a second while there is traffic */
@@ -50,19 +45,13 @@ struct tcp_mem {
 
 static int attach(struct bpftune_host *host, uint16_t number)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	struct tcp_mem_bpf *skel;
-	uint64_t cookie;
-	socklen_t size = sizeof(cookie);
+	struct tcp_mem_bpf *skel = tcp_mem_bpf__open();
 	int err;
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) < 0)
-		return -errno;
-	skel = tcp_mem_bpf__open();
 	if (!skel)
 		return -errno;
 	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = cookie;
+	skel->rodata->host_cookie = bpftune_host_cookie(host);
 	err = bpftune_host_load(host, take_ptr(skel->obj));
 	tcp_mem_bpf__destroy(skel);
 	return err;

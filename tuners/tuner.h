@@ -90,10 +90,14 @@ struct bpftune_tuner {
  * Loads an opened object with the shared maps (`events`, `gates`, `lost`) in place, then attaches each
  * program by its section: raw_tp/..., cgroup/..., sockops; one whose name ends in _container is attached to
  * the cgroup of each container, with its instance id in the CGROUP_STORAGE map `instance_ids`. A map `verdicts`
- * (struct bpftune_verdict_key) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
+ * (struct bpftune_verdict_key) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that
+ * the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
  * 0, or -errno when nothing could be loaded.
  */
 BPFTUNE_API int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object);
+
+/* SO_NETNS_COOKIE of the host's namespace, for programs that tell it from the containers'. */
+BPFTUNE_API uint64_t bpftune_host_cookie(const struct bpftune_host *host);
 
 /* The value of a tunable of the running tuner as last read or written; "" when unreadable. */
 BPFTUNE_API const char *bpftune_value(const struct bpftune *b, unsigned int tunable);
