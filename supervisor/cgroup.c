@@ -15,7 +15,8 @@ static const char *const sessions[] = { "user.slice", "session-", "user@" };
 enum id_kind {
 	ID_HEX,  /* 64 hexadecimal digits */
 	ID_NAME, /* what systemd escaped */
-	ID_UID,  /* a pod's: hexadecimal with - or _ */
+	ID_UID,  /* a Kubernetes pod's: hexadecimal with - or _ */
+	ID_POD,  /* a Podman pod's: as ID_HEX */
 };
 
 /* A path component that names a container: below a parent (NULL: any; a prefix when it ends in *), prefix, id, suffix. */
@@ -26,7 +27,10 @@ static const struct runtime {
 	{ "docker", NULL, "docker-", ".scope", ID_HEX },                 /* systemd driver, also Kubernetes' */
 	{ "docker", "docker", "", "", ID_HEX },                          /* cgroupfs driver */
 	{ "podman", NULL, "libpod-", ".scope", ID_HEX },
-	{ "podman", "libpod_parent", "libpod-", "", ID_HEX },
+	{ "podman", NULL, "libpod-", "", ID_HEX },                       /* cgroupfs driver */
+	{ "podman", NULL, "machine-libpod_pod_", ".slice", ID_POD },     /* a pod itself: its shared namespace */
+	{ "podman", NULL, "user-libpod_pod_", ".slice", ID_POD },        /* a user's */
+	{ "podman", "libpod_parent", "", "", ID_POD },
 	{ "containerd", NULL, "cri-containerd-", ".scope", ID_HEX },
 	{ "containerd", NULL, "nerdctl-", ".scope", ID_HEX },
 	{ "cri-o", NULL, "crio-", ".scope", ID_HEX },
@@ -62,7 +66,9 @@ static bool is_id(enum id_kind kind, const char *id, size_t n)
 
 	if (kind == ID_NAME)
 		return n > 0;
-	return (kind == ID_HEX ? n == 64 : n >= 32 && n <= 36) && strspn(id, kind == ID_HEX ? hex : uid) >= n;
+	if (kind == ID_UID)
+		return n >= 32 && n <= 36 && strspn(id, uid) >= n;
+	return n == 64 && strspn(id, hex) >= n;
 }
 
 static bool is_parent(const char *pattern, struct component parent)
@@ -106,7 +112,8 @@ static void copy_unescaped(char *to, size_t size, const char *from, size_t n)
 	to[at] = '\0';
 }
 
-static void take_pod(const struct runtime *runtime, struct component parent, struct component id, struct cgroup_name *name)
+static void take_kubernetes_pod(const struct runtime *runtime, struct component parent, struct component id,
+				struct cgroup_name *name)
 {
 	bool burstable = strstr(runtime->prefix, "burstable") || !strncmp(parent.at, "burstable", 9);
 	bool besteffort = strstr(runtime->prefix, "besteffort") || !strncmp(parent.at, "besteffort", 10);
@@ -168,7 +175,10 @@ bool cgroup_parse(const char *path, struct cgroup_name *ret_name)
 			continue;
 		name.bytes = at - path;
 		if (runtime->id == ID_UID) {
-			take_pod(runtime, parent, id, &name);
+			take_kubernetes_pod(runtime, parent, id, &name);
+		} else if (runtime->id == ID_POD) {
+			snprintf(name.pod_uid, sizeof(name.pod_uid), "%.*s", (int)id.n, id.at);
+			name.runtime = runtime->name;
 		} else if (is_service(runtime)) {
 			name.runtime = runtime->name; /* it may turn out to hold a container */
 		} else {
@@ -233,10 +243,7 @@ bool cgroup_is_place(const char *path)
 
 	for (const char *at = path; next_component(&at, &here); parent = last = here)
 		runtime = find_runtime(parent, here, &id);
-	if (runtime || !last.n)
-		return !last.n;
-	/* A pod of Podman's shares a namespace: machine-libpod_pod_ID.slice. */
-	return holds_containers(last) || (is_slice(last) && !memmem(last.at, last.n, "libpod_pod_", 11));
+	return !last.n || (!runtime && (holds_containers(last) || is_slice(last)));
 }
 
 bool cgroup_is_session(const char *path)

@@ -9,8 +9,8 @@
 struct cgroup_name {
 	const char *runtime;    /* static; NULL: no runtime that we know */
 	char container_id[256]; /* "": none; OUTER/INNER for a container in a container */
-	char pod_uid[64];       /* "": no Kubernetes pod */
-	const char *pod_qos;    /* guaranteed, burstable, besteffort; NULL: no pod */
+	char pod_uid[72];       /* of Kubernetes, or a Podman pod's id; "": no pod */
+	const char *pod_qos;    /* guaranteed, burstable, besteffort; NULL: no Kubernetes pod */
 	size_t bytes;           /* of the path, up to the component that says it, the innermost of several */
 	size_t container_bytes; /* up to the outermost container's own component; 0: no container */
 };

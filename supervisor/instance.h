@@ -18,7 +18,7 @@ struct instance {
 	struct bpftune pub;
 	char *container_id;  /* NULL: none known */
 	const char *runtime; /* NULL: none known */
-	char *pod_uid;       /* NULL: no Kubernetes pod */
+	char *pod_uid;       /* NULL: no pod */
 	const char *pod_qos;
 	struct bpf_link **links; /* programs attached to its cgroup; its own */
 	size_t n_links;

@@ -112,6 +112,7 @@ def test_pod(lab, supervisor):
         return instance["cgroup"]["path"].endswith(f"machine-libpod_pod_{pod}.slice") and instance
     instance = wait_for(paired, 5, "the pod's cgroup")
     assert len([other for other in supervisor.status()["instances"] if other["netns"] == instance["netns"]]) == 1
+    assert (instance["runtime"], instance["pod_uid"], instance["name"]) == ("podman", pod, pod)
     first.name = instance["name"]
     change(supervisor, first, "step")
     second.remove()
