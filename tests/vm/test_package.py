@@ -10,10 +10,11 @@ import subprocess
 
 import pytest
 
-from lab import AMPLE, SMALL_WMEM, WMEM, Supervisor, alive, bpf_objects, bpf_objects_of, run, wait_for
+from lab import POKE, TTL, Supervisor, alive, bpf_objects, bpf_objects_of, run, wait_for
 
 DEBS = pathlib.Path(os.environ.get("BPFTUNE_DEB", "/nonexistent"))
 PROGRAM = "/usr/sbin/bpftune"
+TUNERS = pathlib.Path("/usr/lib/x86_64-linux-gnu/bpftune/tuners")
 RUN_DIR = pathlib.Path("/run/bpftune")
 DROP_IN = pathlib.Path("/run/systemd/system/bpftune.service.d/test.conf")
 START_S = 60        # emulated, and beside others
@@ -86,26 +87,28 @@ def newer(directory):
 def service(shared):
     if not DEBS.is_dir():
         pytest.skip("no package was built: make deb")
+    TUNERS.mkdir(parents=True)
+    shutil.copy(pathlib.Path(POKE, "poke.so"), TUNERS)      # a tuner of somebody else's, beside the package's
     dpkg("-i", package())
     return shared.keep(Service())
 
 
 @pytest.fixture(scope="module")
 def container(shared, service):
-    """One whose send limit has been raised."""
-    container = shared.container("runc", "bt-near", SMALL_WMEM)
-    path = shared.netem(container, shared.container("netns", "bt-far", AMPLE), 7)
-    path.flow(4, "-b", "100M")
-    wait_for(lambda: service.changes("bt-near"), 5, "a change")
+    """One in which something was changed."""
+    container = shared.container("runc", "bt-near", {TTL: "64"})
+    service.ready("bt-near", deadline=START_S)
+    container.poke("step")
+    wait_for(lambda: service.changes("bt-near"), 20, "a change")
     return container
 
 
 def assert_remembers(service, container):
     """Values from before, with where they come from."""
     service.ready(container.name, deadline=START_S)
-    tunable = service.tunable(container.name, WMEM)
-    assert tunable["initial"] == SMALL_WMEM[WMEM] and tunable["changes"] > 0
-    assert tunable["current"] == container.sysctl(WMEM) != tunable["initial"]
+    tunable = service.tunable(container.name, TTL)
+    assert (tunable["initial"], tunable["current"], tunable["changes"]) == ("64", "65", 1)
+    assert container.sysctl(TTL) == "65"
 
 
 def test_installing_starts_it(service):
@@ -133,7 +136,7 @@ def test_journal_fields(service, container):
         assert (record["BPFTUNE_TUNABLE"], record["BPFTUNE_FROM"], record["BPFTUNE_TO"], record["BPFTUNE_TUNER"],
                 record["BPFTUNE_SCENARIO"]) == tuple(change[key] for key in ("tunable", "from", "to", "tuner", "scenario"))
         assert int(record["BPFTUNE_INSTANCE"]) == change["instance"]
-    assert {record["BPFTUNE_CONTAINER"] for record in journal("_SYSTEMD_UNIT=bpftune.service", "BPFTUNE_TUNABLE=" + WMEM)} \
+    assert {record["BPFTUNE_CONTAINER"] for record in journal("_SYSTEMD_UNIT=bpftune.service", "BPFTUNE_TUNABLE=" + TTL)} \
         == {"bt-near"}
 
 
@@ -157,7 +160,7 @@ def test_somebody_elses_namespace(service):
         def read():
             instance, = service.status(f"pid:{process.pid}")["instances"]
             return instance["worker"]["state"] == "ready" and instance["tunables"]
-        assert {row["name"] for row in wait_for(read, 20, "its tunables")} >= {WMEM}
+        assert {row["name"] for row in wait_for(read, 20, "its tunables")} >= {TTL}
     finally:
         process.kill()
         process.wait()
@@ -171,7 +174,7 @@ def test_only_the_network_can_be_tuned(service):
         assert "Read-only" in run(*inside, f"echo 0 >{path}", check=False).stderr, path
 
 
-def test_exposure():
+def test_exposure(service):
     said = run("systemd-analyze", "security", "--no-pager", "bpftune.service", timeout=60).stdout
     assert float(re.search(r"Overall exposure level for bpftune.service: ([0-9.]+)", said)[1]) <= 3.0
 
@@ -228,11 +231,12 @@ def test_upgrade(service, container, tmp_path):
     service.another(pid)
     assert not alive(pid)
     assert_remembers(service, container)
-    assert service.rollback("bt-near")["restored"] and container.sysctl(WMEM) == "4096 16384 65536"
+    assert service.rollback("bt-near")["restored"] and container.sysctl(TTL) == "64"
 
 
 def test_remove_and_purge(service):
     pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
+    (TUNERS / "poke.so").unlink()
     dpkg("-r", "bpftune")
     assert not [pid for pid in (pid, *workers) if alive(pid)]
     wait_for(lambda: not objects & bpf_objects(), 5, "its BPF objects to go")
