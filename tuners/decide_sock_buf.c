@@ -19,3 +19,8 @@ int64_t sock_buf_next_bytes(int64_t asked_bytes, int64_t current_bytes, int64_t 
 
 	return next_bytes > current_bytes ? next_bytes : 0;
 }
+
+uint64_t sock_buf_needed_bytes(uint64_t size_bytes, uint32_t limited_percent)
+{
+	return size_bytes * 100 / (100 - (limited_percent < 99 ? limited_percent : 99));
+}

@@ -14,4 +14,11 @@ int64_t sock_buf_cap_bytes(uint64_t memory_pages, uint64_t page_bytes);
 /* The limit that grants a wish, or as much of it as the cap allows. 0: hold, the wish fits or the cap is reached. */
 int64_t sock_buf_next_bytes(int64_t asked_bytes, int64_t current_bytes, int64_t cap_bytes);
 
+/*
+ * What a send buffer would have to be for the path to be busy all the time, in bytes as sk_sndbuf counts them. The
+ * buffer holds a round trip's data for the share of it in which the sender did not wait for room
+ * (tcp_sock.chrono_stat), at the rate of the path. Of 99 % waiting on, "at least".
+ */
+uint64_t sock_buf_needed_bytes(uint64_t size_bytes, uint32_t limited_percent);
+
 #endif

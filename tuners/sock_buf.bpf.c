@@ -16,6 +16,7 @@
 #define WISH_BYTES_MIN 212992 /* no kernel's limit is below that by itself */
 #define WISH_REPEAT_NS (10000 * NSEC_PER_MSEC)
 #define TELL_NS (10000 * NSEC_PER_MSEC) /* of one socket */
+#define LOOK_NS (1000 * NSEC_PER_MSEC)	/* long enough for a share of it to mean something */
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
 struct {
@@ -81,7 +82,7 @@ struct {
 } receivers SEC(".maps");
 
 struct look {
-	__u64 told_ns;
+	__u64 told_ns, looked_ns;
 	__u32 looked_at, sndbuf_limited; /* jiffies */
 };
 
@@ -177,19 +178,20 @@ static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u1
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* The share of the time since the last look spent waiting for room: see tcp_buffer.bpf.c. */
-static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look)
+/* The share of the time since the last look, a second ago or more, spent waiting for room: see tcp_buffer.bpf.c. */
+static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look, __u64 now_ns)
 {
 	__u32 now = bpf_jiffies64(), limited = tp->chrono_stat[TCP_CHRONO_SNDBUF_LIMITED - 1];
 	struct look last = *look;
 
 	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_SNDBUF_LIMITED)
 		limited += now - tp->chrono_start;
-	if (now == last.looked_at)
+	if (now_ns - last.looked_ns < LOOK_NS || now == last.looked_at)
 		return 0;
+	look->looked_ns = now_ns;
 	look->looked_at = now;
 	look->sndbuf_limited = limited;
-	return last.looked_at ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
+	return last.looked_ns ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
 }
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
@@ -209,8 +211,8 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 	look = bpf_sk_storage_get(&looks, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!look)
 		return;
-	fixed.limited_percent = limited_percent(tp, look);
 	now = bpf_ktime_get_ns();
+	fixed.limited_percent = limited_percent(tp, look, now);
 	if (fixed.limited_percent < 10 || (look->told_ns && now - look->told_ns < TELL_NS))
 		return;
 	look->told_ns = now;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What applications ask for by setsockopt(2): the host's limits follow, up to a cap; what holds a flow back is told."""
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -160,6 +161,8 @@ def test_fixed_size_is_reported(lab, direction, option, sends):
                                   if about_it.startswith(about[:-2])), None), 5, "it to be told")
     assert f"the application fixed its {direction} buffer at 65536 bytes" in text
     assert "asked for 32768)" in text and "remove the setsockopt" in text
+    if direction == "send":     # as much more as the path is faster: see lab.path()
+        assert int(re.search(r"the path needs about (\d+) KiB", text)[1]) > 128
     record = said(supervisor, fixed.name, "the application fixed")
     assert (record["tuner"], record["container"]) == ("sock_buf", fixed.name)
     assert not learnt(supervisor, other)

@@ -62,11 +62,34 @@ static void test_next(void **state)
 			fail_msg("case %zu", i);
 }
 
+static void test_needed(void **state)
+{
+	static const struct {
+		uint64_t size_bytes;
+		uint32_t limited_percent;
+		uint64_t needed_bytes;
+	} cases[] = {
+		{ 65536, 0, 65536 },
+		{ 65536, 50, 131072 },
+		{ 65536, 90, 655360 },
+		{ 65536, 99, 6553600 },
+		{ 65536, 100, 6553600 },
+		{ 65536, UINT32_MAX, 6553600 }, /* a counter that went backwards */
+		{ 0, 90, 0 },
+		{ UINT32_MAX, 99, UINT32_MAX * 100ULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(sock_buf_needed_bytes(cases[i].size_bytes, cases[i].limited_percent), cases[i].needed_bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
