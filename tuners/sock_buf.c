@@ -130,7 +130,7 @@ static void tell(struct bpftune *b, struct sock_buf *sock_buf, const struct bpft
 		snprintf(who, sizeof(who), " (pid %u asked for %u)", fixed->wish.pid, fixed->wish.asked_bytes);
 	if (sending) {
 		snprintf(measured, sizeof(measured), "it was full for %u %% of the time", fixed->limited_percent);
-		snprintf(needs, sizeof(needs), "about %" PRIu64 " KiB", (needed_bytes + 1023) / 1024);
+		snprintf(needs, sizeof(needs), "at least %" PRIu64 " KiB", (needed_bytes + 1023) / 1024);
 	} else {
 		snprintf(measured, sizeof(measured), "a round trip brought %u bytes of a window of %u",
 			 fixed->copied_bytes, fixed->window_bytes);
