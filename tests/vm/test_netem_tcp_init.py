@@ -73,9 +73,13 @@ def test_loss(world):
 
 
 def test_short_queue(world):
-    """A path that cannot take the burst any more: one connection finds out, the next ones are as without."""
+    """A path that cannot take the burst any more: one connection finds out, the next ones are as without.
+
+    Its queue is not the sender's own: that one would hold the burst back instead of losing it.
+    """
     supervisor, cwnd = taught(world)
-    world.path.change(world.near, "delay", "20ms", "rate", "20mbit", "limit", "16")
+    run(*world.far.command("nft", "add table ip short; add chain ip short input { type filter hook input priority 0; }; "
+                           f"add rule ip short input tcp dport {PORT} limit rate over 2500 kbytes/second burst 24 kbytes drop"))
     first = send(world)[0]["cwnd"]
     assert first >= cwnd
     wait_until_learnt(world, supervisor, f"started with {first} segments sent ")
