@@ -3,6 +3,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -440,6 +441,10 @@ int supervisor_run(const struct options *options)
 		fprintf(stderr, "bpftune: cannot run: not root (use sudo)\n");
 		return EXIT_FAILED;
 	}
+	/* Or the first large malloc() of each worker would merge what is free all over the supervisor's heap, and so copy it. */
+#ifdef M_MXFAST
+	mallopt(M_MXFAST, 0);
+#endif
 	err = run_dir_lock(options->run_dir, &lock_fd, &other);
 	if (err) {
 		if (err == -EALREADY)
