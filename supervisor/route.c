@@ -40,13 +40,15 @@ static void to_tuner(struct supervisor *s, const struct bpftune_event *event)
 		s->counters.unserved++;
 }
 
-void route_event(struct supervisor *s, const struct bpftune_event *event)
+bool route_event(struct supervisor *s, const struct bpftune_event *event)
 {
 	s->counters.received++;
-	if (event->tuner == BPFTUNE_FROM_WATCH)
+	if (event->tuner == BPFTUNE_FROM_WATCH) {
 		watch_event(s, event);
-	else
-		to_tuner(s, event);
+		return false;
+	}
+	to_tuner(s, event);
+	return true;
 }
 
 /* --- reports ------------------------------------------------------------------------------------ */

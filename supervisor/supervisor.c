@@ -118,6 +118,7 @@ void supervisor_forget(struct supervisor *s, struct instance *instance)
 #define PRUNE_MS 5000
 #define PRUNE_ENTRIES 16384
 #define EVENTS_AT_ONCE 256
+#define RING_REST_MS 5
 
 /* --- the loop's callbacks ----------------------------------------------------------------------- */
 
@@ -126,18 +127,36 @@ static int on_ring_event(void *arg, void *data, size_t size)
 	struct supervisor *s = arg;
 
 	if (size == sizeof(struct bpftune_event))
-		route_event(s, data);
+		s->hurry |= route_event(s, data);
 	/* Whoever fills the ring as fast as we empty it must not keep us from all else. */
 	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
 }
 
+static void on_rested(uv_timer_t *timer);
+
+/*
+ * Who comes and goes can wait a little, and while the ring is not empty the kernel wakes nobody for more: where
+ * namespaces come by the hundred, there is a wake-up for several.
+ */
 static void on_ring(uv_poll_t *poll, int status, int events)
 {
 	struct supervisor *s = poll->data;
 
 	(void)status, (void)events;
 	s->taken_at_once = 0;
+	s->hurry = false;
 	ring_buffer__consume(s->ring); /* the poll is level-triggered: what is left comes next */
+	if (s->hurry || s->taken_at_once >= EVENTS_AT_ONCE)
+		return;
+	uv_poll_stop(&s->ring_poll);
+	uv_timer_start(&s->ring_rest, on_rested, RING_REST_MS, 0);
+}
+
+static void on_rested(uv_timer_t *timer)
+{
+	struct supervisor *s = timer->data;
+
+	uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
 }
 
 static void stop_workers(void *arg, json_t *rolled_back)
@@ -312,7 +331,8 @@ static int watch_ring(struct supervisor *s)
 	if (!s->ring)
 		return -errno;
 	err = uv_poll_init(&s->loop, &s->ring_poll, ring_buffer__epoll_fd(s->ring));
-	s->ring_poll.data = s;
+	uv_timer_init(&s->loop, &s->ring_rest);
+	s->ring_poll.data = s->ring_rest.data = s;
 	return err ? err : uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
 }
 
@@ -415,6 +435,7 @@ static void end(struct supervisor *s)
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	close_if_open((uv_handle_t *)&s->ring_poll);
+	close_if_open((uv_handle_t *)&s->ring_rest);
 	close_if_open((uv_handle_t *)&s->prune);
 	close_if_open((uv_handle_t *)&s->notify_due);
 	while (uv_run(&s->loop, UV_RUN_NOWAIT))

@@ -40,12 +40,14 @@ struct supervisor {
 	uv_loop_t loop;
 	uv_signal_t signals[3]; /* TERM, INT, CHLD */
 	uv_poll_t ring_poll;
+	uv_timer_t ring_rest; /* until it is looked at again */
 	uv_timer_t prune; /* once, when what lives has been sighted */
 	struct notify notify;
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;
 	struct ring_buffer *ring;
 	unsigned int taken_at_once; /* from the ring in this turn of the loop */
+	bool hurry;		    /* one of them is not about who comes and goes */
 	struct bpftune_host host;
 	struct plugins plugins;
 	struct registry registry;
