@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A path that loses segments, and senders that say which congestion control they had."""
+"""A path that loses segments, senders that say which congestion control they had, and what each gives there."""
 import json
+import statistics
 import subprocess
+from types import SimpleNamespace
 
-from lab import run
+from lab import CONGESTION, Lab, kept_sysctls, only, run, sysctl_path
+
+ALGORITHMS = "reno", "cubic", "bbr"
+ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
+PORT = 5400
 
 DRAIN = """
 import socket, sys, threading
@@ -103,3 +109,49 @@ def firsts(container, address, port, number):
 
 def send(*words, **options):
     return finish(start(*words, **options))
+
+
+# --- tcp_cong against each algorithm alone ---------------------------------------------------------
+
+def lossy_path(lab, number, loss, **options):
+    """A sender whose default is cubic, and the address that it sends to: 20 ms, and so many percent lost. By netem
+    with its options, where there is netem."""
+    near = lab.container("netns", f"bt-near{number}", {CONGESTION: "cubic"})
+    far = lab.container("netns", f"bt-far{number}")
+    drain = lab.keep(Drain(far, PORT))
+    if hasattr(lab, "netem"):
+        lab.lossy_netem(near, far, number, loss, **options)
+    else:
+        lab.path(near, far, number, delay_ms=10)
+        drain.loses(loss)
+    return near, f"10.199.{number}.2"
+
+
+def tuned(near, address, best, seconds, flows):
+    """Its connections, what the best algorithm gave after each from the third on, and what was learnt."""
+    with Lab() as inner:
+        supervisor = inner.supervisor(tuners=only("tcp_cong"))      # bigger buffers would help as well
+        supervisor.ready(near.name)
+        done, between = [], []
+        for i in range(flows):
+            done.append(send(near, address, PORT, seconds))
+            if i >= 2:      # in turn, as a machine is not equally fast all the time
+                between.append(send(near, address, PORT, seconds, own=best)["mbit"])
+        text = next(row["text"] for row in supervisor.instance(near.name)["learnt"] if row["about"] == address)
+    return done, between, text
+
+
+def measure(lab, number, loss, seconds, flows, alone, **options):
+    """Mbit/s of each algorithm alone, median of so many flows; and of so many connections with tcp_cong."""
+    run("modprobe", "-q", "tcp_bbr", check=False)
+    with kept_sysctls((ALLOWED,)):
+        sysctl_path(ALLOWED).write_text(" ".join(ALGORITHMS))
+        near, address = lossy_path(lab, number, loss, **options)
+        rates = {own: statistics.median(send(near, address, PORT, seconds, own=own)["mbit"] for _ in range(alone))
+                 for own in ALGORITHMS}
+        best = max(rates, key=rates.get)
+        done, between, text = tuned(near, address, best, seconds, flows)
+    later = [flow["mbit"] for flow in done[2:]]
+    return SimpleNamespace(alone=rates, best=best, first=done[:2], began_with=[flow["first"] for flow in done[2:]],
+                           later=statistics.mean(later), between=statistics.mean(between),
+                           share=sum(later) / sum(between), learnt=text)

@@ -48,3 +48,17 @@ class Lab(lab.Lab):
 
     def netem(self, near, far, number, **options):
         return self.keep(NetemPath(self, near, far, number, **options))
+
+    def lossy_netem(self, near, far, number, loss, rate=None):
+        """10 ms each way through a router, where netem loses so many percent of the segments, from 10.198.NUMBER.1
+        (near) to 10.199.NUMBER.2 (far): those of its own host it would see before they are cut apart."""
+        router = self.container("netns", f"bt-router{number}", {"net.ipv4.ip_forward": "1"})
+        delay = "delay", "10ms", "limit", "10000"
+        self.netem(router, far, number, netem=(*delay, *(("rate", rate) if rate else ()), "loss", f"{loss}%"), back=delay)
+        run("ip", "-n", near.name, "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", router.name)
+        for container, device, last in (near, "out", 1), (router, "in", 2):
+            run("ip", "-n", container.name, "address", "add", f"10.198.{number}.{last}/24", "dev", device)
+            run("ip", "-n", container.name, "link", "set", device, "up")
+        run(*near.command("ethtool", "-K", "out", "tso", "off"))
+        run("ip", "-n", near.name, "route", "add", f"10.199.{number}.0/24", "via", f"10.198.{number}.2")
+        run("ip", "-n", far.name, "route", "add", f"10.198.{number}.0/24", "via", f"10.199.{number}.1")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stock kernel, where cubic is the default and bbr a module: netem loses 5 %, with a round trip of 20 ms."""
+"""A stock kernel, where cubic is the default and bbr a module: netem loses segments, with a round trip of 20 ms."""
 import pytest
 
 import cong
@@ -35,3 +35,12 @@ def test_bbr_on_a_stock_kernel(lab, ends):
     assert (flow["first"], flow["last"]) == ("bbr", "bbr")
     assert flow["mbit"] > 1.3 * before
     assert near.sysctl("net.ipv4.tcp_congestion_control") == "cubic"
+
+
+@pytest.mark.parametrize("loss", (1, 5, 10))
+def test_share_of_the_best(lab, loss):
+    """From the third connection on, nine tenths of what the best algorithm alone gives at that time."""
+    result = cong.measure(lab, 10, loss, seconds=3, flows=10, alone=2)
+    print(result)
+    assert result.share >= 0.9
+    assert result.later > result.alone["cubic"]
