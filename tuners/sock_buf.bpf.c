@@ -132,6 +132,8 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 
 	if (!ctx->sk || value + sizeof(int) > ctx->optval_end || *(int *)value <= 0)
 		return;
+	if (ctx->sk->family != AF_INET && ctx->sk->family != AF_INET6)
+		return; /* udev's netlink socket, and whatever never leaves the machine */
 	wish.asked_bytes = *(int *)value;
 	wish.pid = BPF_CORE_READ(task, tgid);
 	BPF_CORE_READ_STR_INTO(&wish.comm, task, comm);

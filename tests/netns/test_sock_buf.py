@@ -13,22 +13,21 @@ from lab import AMPLE, Host, kept_sysctls, said, sysctl_path, wait_for
 LIMITS = {"net.core.wmem_max": socket.SO_SNDBUF, "net.core.rmem_max": socket.SO_RCVBUF}
 START = 300000
 
-# Asks for buffers, and says what it got: "OPTION=BYTES ..."; the kernel gives twice what it grants.
+# Asks for buffers, and says what it got: FAMILY OPTION BYTES; the kernel gives twice what it grants.
 ASK = """
 import socket, sys
-for family in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-    for wish in sys.argv[1:]:
-        option, _, size = wish.partition("=")
-        asker = socket.socket(socket.AF_INET, family)
-        asker.setsockopt(socket.SOL_SOCKET, int(option), int(size))
-        print(asker.getsockopt(socket.SOL_SOCKET, int(option)) // 2)
+family, option, size = map(int, sys.argv[1:])
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM) if family != socket.AF_NETLINK else (socket.SOCK_RAW,):
+    asker = socket.socket(family, kind)
+    asker.setsockopt(socket.SOL_SOCKET, option, size)
+    print(asker.getsockopt(socket.SOL_SOCKET, option) // 2)
 """
 
 
-def ask(container, option, size):
+def ask(container, option, size, family=socket.AF_INET):
     """What a stream and a datagram socket are granted."""
-    output = subprocess.run(container.command(sys.executable, "-c", ASK, f"{option}={size}"), check=True,
-                            stdout=subprocess.PIPE, text=True).stdout
+    output = subprocess.run(container.command(sys.executable, "-c", ASK, str(int(family)), str(option), str(size)),
+                            check=True, stdout=subprocess.PIPE, text=True).stdout
     return [int(word) for word in output.split()]
 
 
@@ -100,6 +99,8 @@ def test_modest_wishes(lab, host):
     for size in 4096, START, -1, 0, -2**31:
         for option in LIMITS.values():
             ask(container, option, size)
+    for family in socket.AF_UNIX, socket.AF_NETLINK:    # not the network's business
+        ask(container, socket.SO_RCVBUF, 1000000, family)
     ask(container, socket.SO_SNDBUF, START + 1)      # the mark that all before it have been seen
     wait_for(lambda: host.sysctl("net.core.wmem_max") == str(START + 1), 3, "the mark")
     assert host.sysctl("net.core.rmem_max") == str(START)

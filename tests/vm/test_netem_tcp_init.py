@@ -79,7 +79,7 @@ def test_short_queue(world):
     """
     supervisor, cwnd = taught(world)
     run(*world.far.command("nft", "add table ip short; add chain ip short input { type filter hook input priority 0; }; "
-                           f"add rule ip short input tcp dport {PORT} limit rate over 2500 kbytes/second burst 24 kbytes drop"))
+                           f"add rule ip short input tcp dport {PORT} limit rate over 500 kbytes/second burst 24 kbytes drop"))
     first = send(world)[0]["cwnd"]
     assert first >= cwnd
     wait_until_learnt(world, supervisor, f"started with {first} segments sent ")
