@@ -78,8 +78,8 @@ def test_short_queue(world):
     Its queue is not the sender's own: that one would hold the burst back instead of losing it.
     """
     supervisor, cwnd = taught(world)
-    run(*world.far.command("nft", "add table ip short; add chain ip short input { type filter hook input priority 0; }; "
-                           f"add rule ip short input tcp dport {PORT} limit rate over 500 kbytes/second burst 24 kbytes drop"))
+    for words in "qdisc add dev path1b ingress", "filter add dev path1b ingress matchall action police rate 20mbit burst 24k conform-exceed drop":
+        run(*world.far.command("tc", *words.split()))
     first = send(world)[0]["cwnd"]
     assert first >= cwnd
     wait_until_learnt(world, supervisor, f"started with {first} segments sent ")
