@@ -31,6 +31,18 @@ def pytest_configure(config):
     config.findings = lab_module.Findings()
 
 
+def pytest_sessionfinish(session):
+    """A finding stays one, even if the test that brought it to light is run again and passes."""
+    if session.config.findings.all and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.findings.all:
+        terminalreporter.section("what sanitizers or valgrind found")
+        terminalreporter.write_line(config.findings.all[-20000:])
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport():
     report = (yield).get_result()

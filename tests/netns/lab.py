@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ LONGPATH = os.environ.get("LONGPATH", "longpath")
 # Deadlines are for the program as it is shipped, on a real machine; one that is watched by a sanitizer or valgrind, or
 # emulated, gets so much longer.
 SLOWNESS = float(os.environ.get("TESTS_SLOWNESS") or 1)
+# What a supervisor runs under, with its options: valgrind, or nothing.
+VALGRIND = shlex.split(os.environ.get("TESTS_VALGRIND", ""))
 
 WMEM = "net.ipv4.tcp_wmem"
 RMEM = "net.ipv4.tcp_rmem"
@@ -66,20 +69,30 @@ class Findings:
         self.temporary = tempfile.TemporaryDirectory(prefix="bpftune-findings-")
         self.directory = pathlib.Path(self.temporary.name)
         self.directory.chmod(0o1777)
-        self.told = {}
+        self.told, self.all = {}, ""
         # gcc's UBSan tells its own standard error only: it aborts, and ASan tells where.
         for sanitizer in "ASAN", "UBSAN":
             os.environ[f"{sanitizer}_OPTIONS"] = (f"log_path={self.directory}/{sanitizer}:print_stacktrace=1:"
-                                                  "abort_on_error=1:handle_abort=1")
+                                                  "abort_on_error=1:handle_abort=1:quarantine_size_mb=4")
+        if VALGRIND:
+            VALGRIND.append(f"--log-file={self.directory}/valgrind.%p")
 
     def new(self):
         """What was written since the last time."""
         text = ""
         for path in sorted(self.directory.iterdir()):
             found = path.read_text(errors="replace")
-            text += found[self.told.get(path, 0):]
+            text += self.worth_telling(path, found[self.told.get(path, 0):])
             self.told[path] = len(found)
+        self.all += text
         return text
+
+    @staticmethod
+    def worth_telling(path, text):
+        """Valgrind's findings begin with ==; the rest is about valgrind, such as system calls that it does not know."""
+        if not path.name.startswith("valgrind"):
+            return text
+        return "".join(line for line in text.splitlines(keepends=True) if line.startswith("=="))
 
 
 def alone():
@@ -382,7 +395,7 @@ class Supervisor:
             raise
 
     def start(self):
-        command = [*self.wrap, BPFTUNE, "run", "--stderr", "--run-dir", self.run_dir, *self.options]
+        command = [*self.wrap, *VALGRIND, BPFTUNE, "run", "--stderr", "--run-dir", self.run_dir, *self.options]
         command += ["--plugin-dir", self.tuners] if self.tuners else []
         with self.stderr_path.open("ab") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,

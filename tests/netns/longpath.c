@@ -313,8 +313,10 @@ int main(int argc, char *argv[])
 	err = relay(ends, delay_ms * NSEC_PER_MSEC, signal_fd);
 	if (err)
 		die(-err, "cannot wait for frames");
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
 		fprintf(stderr, "longpath: %s in %s sent %ju frames, %ju dropped\n", ends[i].device, ends[i].netns,
 			(uintmax_t)ends[i].sent.carried, (uintmax_t)ends[i].sent.dropped);
+		free(ends[i].sent.frames);
+	}
 	return 0;
 }
