@@ -27,7 +27,8 @@ MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_
 SUITE = "bookworm"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "psmisc", "util-linux", "iproute2", "iputils-ping", "ethtool",
-    "iperf3", "nftables", "iptables", "bpftool", "strace", "python3", "python3-pytest", "busybox-static",
+    "iperf3", "nftables", "iptables", "bpftool", "strace", "python3", "python3-pytest", "python3-pytest-rerunfailures",
+    "busybox-static",
     "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
     "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmnl0", "libuv1", "zlib1g",
 )
