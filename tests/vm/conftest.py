@@ -12,7 +12,8 @@ import lab as lab_module    # noqa: E402
 import netem                # noqa: E402
 
 
-def pytest_configure():
+def pytest_configure(config):
+    config.addinivalue_line("markers", "figures: a target that is measured, on one kernel")
     if "BPFTUNE_VM" not in os.environ:
         pytest.exit("these tests change their machine: `make check-vm` runs them in a virtual one", 2)
 

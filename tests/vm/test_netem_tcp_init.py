@@ -49,6 +49,7 @@ def median_ms(done):
     return statistics.median(one["ms"] for one in done)
 
 
+@pytest.mark.figures
 def test_time(world):
     """The same transfers, without and with: a round trip of 40 ms less, or two."""
     send(world, 100 * KIB, 2)
