@@ -1,41 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over."""
 import pathlib
+import select
 import subprocess
 import sys
 import time
 
 import pytest
 
-from lab import Host, kept_sysctls, only, run, sysctl_path, wait_for
+from lab import SLOWNESS, Host, kept_sysctls, only, run, sysctl_path, wait_for
 
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
 STEP_PAGES = 512            # of one connection with a send buffer of 1 MiB (2, as the kernel counts)
+STEPS_PER_S = 32 / SLOWNESS # 64 MiB/s
+PER_MIB = (1 << 20) // 4096
 
-# Round trips all the time, on one connection; and, a line at a time, connections that nobody reads from. "drop" ends those.
+# Round trips all the time, on one connection. "fill BYTES": one more, that nobody reads from, with so large a send
+# buffer; "drop": those end; "trips": a hundred round trips more.
 LOAD = """
 import socket, sys, threading, time
+SO_SNDBUFFORCE = 32     # not cut by wmem_max
 server = socket.create_server(("127.0.0.1", 5400), backlog=1000)
 def pair():
     client = socket.create_connection(("127.0.0.1", 5400))
     return client, server.accept()[0]
 client, peer = pair()
+trips = 0
 def chatter():
+    global trips
     while True:
         client.send(b"x")
         peer.recv(1)
+        trips += 1
         time.sleep(0.005)
 threading.Thread(target=chatter, daemon=True).start()
 stuck = []
 for line in sys.stdin:
-    if line == "drop\\n":
+    word, *size = line.split()
+    if word == "drop":
         for ends in stuck:
             ends[0].close(), ends[1].close()
         stuck.clear()
+    elif word == "trips":
+        enough = trips + 100
+        while trips < enough:
+            time.sleep(0.005)
     else:
         ends = pair()
-        ends[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        ends[0].setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, int(size[0]))
         ends[0].setblocking(False)
         try:
             while True:
@@ -51,9 +64,23 @@ class Load:
         self.process = subprocess.Popen(container.command(sys.executable, "-c", LOAD), text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-    def tell(self, word):
-        print(word, file=self.process.stdin, flush=True)
+    def tell(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        assert select.select([self.process.stdout], [], [], 10 * SLOWNESS)[0], f"{words} takes too long"
         assert self.process.stdout.readline() == "done\n"
+
+    def fill(self, size=1 << 20):
+        self.tell("fill", size)
+
+    def fill_up(self, pages):
+        """At a steady rate, whatever becomes of the limits, which are never met; gives the rate that it came to, in MiB/s."""
+        began, steps = time.monotonic(), 0
+        while allocated() < pages:
+            time.sleep(max(0, began + steps / STEPS_PER_S - time.monotonic()))
+            self.fill()
+            steps += 1
+            assert allocated() < current()[2]
+        return allocated() / PER_MIB / (time.monotonic() - began)
 
     def remove(self):
         self.process.communicate(timeout=5)
@@ -64,10 +91,11 @@ def allocated():
     return int(line.split()[-1])
 
 
-def pressures(container):
-    """How often the kernel came to press its sockets for memory."""
+def refusals(container):
+    """How often the kernel came to press its sockets for memory, and cut connections for want of it."""
     lines = run(*container.command("cat", "/proc/net/netstat")).stdout.splitlines()
-    return dict(zip(lines[0].split(), lines[1].split()))["TCPMemoryPressures"]
+    counters = dict(zip(lines[0].split(), lines[1].split()))
+    return counters["TCPMemoryPressures"], counters["TCPAbortOnMemory"]
 
 
 @pytest.fixture
@@ -83,18 +111,17 @@ def current():
 
 
 def test_raised_in_time_and_put_back(lab, small):
+    """64 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
     container = lab.container("netns", "bt-memory")
     supervisor = lab.supervisor(tuners=only("tcp_mem"))
     supervisor.ready("host")
-    before = pressures(container)
+    before = refusals(container)
     load = lab.keep(Load(container))
-    while allocated() < 12288:
-        load.tell("fill")
-        limits = current()
-        wait_for(lambda: allocated() < current()[1] * 3 // 4 or current() != limits, 5, "room for the next step")
+    rate = load.fill_up(3 * 16384)
     limits = current()
+    print(f"{rate:.0f} MiB/s; tcp_mem is {limits}")
     assert limits[1] > allocated() and limits[0] < limits[1] < limits[2]
-    assert pressures(container) == before
+    assert refusals(container) == before
     changes = supervisor.changes("host", TCP_MEM)
     assert changes[0]["from"] == SMALL and {change["scenario"] for change in changes} == {"near_pressure"}
     assert "pages are to spare" in changes[-1]["text"] and not supervisor.changes(container.name)
@@ -114,9 +141,9 @@ def test_small_load(lab, small):
     supervisor.ready("host")
     load = lab.keep(Load(container))
     for _ in range(4):
-        load.tell("fill")
+        load.fill()
     assert 4 * STEP_PAGES // 2 < allocated() < 6144
-    time.sleep(0.5)     # a look is due every 10 ms
+    load.tell("trips")      # in each, a look may be due
     assert Host().sysctl(TCP_MEM) == SMALL and not supervisor.changes("host")
 
 
@@ -126,14 +153,14 @@ def test_an_administrators_limits_stay(lab, small):
     supervisor = lab.supervisor(tuners=only("tcp_mem"))
     supervisor.ready("host")
     load = lab.keep(Load(container))
-    while Host().sysctl(TCP_MEM) == SMALL:
-        assert allocated() < 8192
-        load.tell("fill")
-        time.sleep(0.2)
+    while allocated() < 6144:
+        load.fill()
+    wait_for(lambda: Host().sysctl(TCP_MEM) != SMALL, 3, "the limits to rise")
     theirs = "20000 30000 40000"
     small.write(TCP_MEM, theirs)
     wait_for(lambda: supervisor.is_manual("host", "tcp_mem"), 3, "the tuner to step aside")
     load.tell("drop")
     supervisor.resume("host")
-    time.sleep(12)
+    wait_for(lambda: "as they were at first" in supervisor.cli("status", "host").stdout, 5, "the tuner to give it up")
+    load.tell("trips")
     assert Host().sysctl(TCP_MEM) == theirs
