@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,7 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 	long long value[BPFTUNE_INTS_MAX];
 	int64_t current[3], next[3];
 	uint64_t available, cap;
+	bool is_first;
 
 	tcp_mem->eased_ns = 0;
 	if (bpftune_value_ints(b, TCP_MEM, value) < 0)
@@ -133,8 +135,7 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 		tell_full(b, tcp_mem, event, cap);
 		return;
 	}
-	if (memcmp(value, tcp_mem->ours, sizeof(value)))
-		memcpy(tcp_mem->initial, value, sizeof(value));
+	is_first = memcmp(value, tcp_mem->ours, sizeof(value));
 	for (int i = 0; i < 3; i++)
 		value[i] = next[i];
 	if (bpftune_propose(b, TCP_MEM, value, event->scenario, event,
@@ -143,6 +144,8 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 			    (uint64_t)use->allocated, current[1], available) < 0)
 		return;
 	memcpy(tcp_mem->ours, value, sizeof(value));
+	for (int i = 0; is_first && i < 3; i++)
+		tcp_mem->initial[i] = current[i];
 	watch_for_ease(b, tcp_mem->initial);
 }
 
