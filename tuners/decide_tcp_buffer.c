@@ -10,6 +10,8 @@
 #define IDLE_BOLD_PERCENT 60 /* two and a half times */
 #define SMALL_BYTES (1 << 20)
 
+#define SPELL_GAP_US 3000000 /* it is told of twice a second while there is traffic */
+
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
 #define RWND_MIN_PERCENT 10   /* of the time */
 #define WINDOW_ROUND_TRIPS 2 /* the shortest measurement */
@@ -66,19 +68,28 @@ bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory)
 	return used_percent(memory) >= 75;
 }
 
-int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, int64_t initial_bytes, int64_t current_bytes)
+int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint64_t held_pages, int64_t default_bytes,
+				   int64_t current_bytes)
 {
 	static const struct {
-		unsigned int gain, used_percent;
-	} rows[] = { { 16, 80 }, { 8, 85 }, { 4, 90 }, { 2, 95 }, { 1, 100 } };
+		unsigned int share, used_percent; /* one part in so many */
+	} rows[] = { { 4, 80 }, { 8, 85 }, { 16, 90 }, { 32, 95 }, { 64, 100 } };
 	uint64_t used = used_percent(memory);
 
-	if (initial_bytes <= 0 || current_bytes <= initial_bytes)
+	if (!held_pages || default_bytes <= 0 || current_bytes <= default_bytes)
 		return 0;
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (current_bytes / rows[i].gain >= initial_bytes && used >= rows[i].used_percent)
-			return max_u64(current_bytes / 2, initial_bytes);
+		if (held_pages >= memory->allocated_pages / rows[i].share && used >= rows[i].used_percent)
+			return max_u64(current_bytes / 2, default_bytes);
 	return 0;
+}
+
+uint64_t tcp_buffer_spell_us(struct tcp_buffer_spell *spell, uint64_t now_us)
+{
+	if (!spell->since_us || now_us < spell->since_us || now_us > spell->told_us + SPELL_GAP_US)
+		spell->since_us = now_us;
+	spell->told_us = now_us;
+	return now_us - spell->since_us;
 }
 
 /* --- measuring ---------------------------------------------------------------------------------- */

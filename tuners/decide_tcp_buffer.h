@@ -74,10 +74,19 @@ int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory);
 bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory);
 
 /*
- * What a limit that began as `initial_bytes` gives back: the more it gained, the earlier it does. Half of what
- * it is, but not less than it began with. 0: nothing.
+ * To what a limit comes down when the sockets under it hold `held_pages` of what TCP has: the larger their share, the
+ * earlier. Half of what it is, but not less than new sockets begin with. 0: it stays.
  */
-int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, int64_t initial_bytes, int64_t current_bytes);
+int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint64_t held_pages, int64_t default_bytes,
+				   int64_t current_bytes);
+
+/* A state that events tell of while it lasts. Begins as zeroes. */
+struct tcp_buffer_spell {
+	uint64_t since_us, told_us;
+};
+
+/* It is told of at now_us: for how long without a gap? */
+uint64_t tcp_buffer_spell_us(struct tcp_buffer_spell *spell, uint64_t now_us);
 
 /*
  * What the flow would take if it had room: what it delivers in a shortest round trip, in memory, and as much more

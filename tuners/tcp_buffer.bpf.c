@@ -15,6 +15,7 @@
 #define FOLLOW_MIN_NS NSEC_PER_SEC
 #define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come */
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
+#define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
 #define CGROUP_LEVELS 8
@@ -45,6 +46,14 @@ struct {
 	__type(key, struct rate_key);
 	__type(value, __u64);
 } rates SEC(".maps");
+
+/* Namespaces that gave back, by the decision of their workers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct bpftune_verdict_key);
+	__type(value, struct tcp_buffer_lowered);
+} verdicts SEC(".maps");
 
 /* The flow that is followed. Two CPUs may write to one at once: then an event is missing, or one too many. */
 struct followed {
@@ -92,15 +101,24 @@ static __always_inline __u32 saturated(__u64 pages)
 	return pages < TCP_BUFFER_UNLIMITED_PAGES ? pages : TCP_BUFFER_UNLIMITED_PAGES;
 }
 
-static __always_inline void add_tcp_memory(struct sock *sk, struct tcp_buffer_seen *seen)
+static __always_inline void read_tcp_memory(struct sock *sk, struct tcp_buffer_use *ret_use)
 {
 	struct proto *prot = BPF_CORE_READ(sk, __sk_common.skc_prot);
 	long *tcp_mem = BPF_CORE_READ(prot, sysctl_mem), pressure = 0;
 	long allocated = BPF_CORE_READ(prot, memory_allocated, counter);
 
 	bpf_probe_read_kernel(&pressure, sizeof(pressure), &tcp_mem[1]);
-	seen->mem_pressure_pages = saturated(pressure);
-	seen->mem_allocated_pages = allocated > 0 ? saturated(allocated) : 0;
+	ret_use->pressure_pages = pressure;
+	ret_use->allocated_pages = allocated > 0 ? allocated : 0;
+}
+
+static __always_inline void add_tcp_memory(struct sock *sk, struct tcp_buffer_seen *seen)
+{
+	struct tcp_buffer_use use = {};
+
+	read_tcp_memory(sk, &use);
+	seen->mem_pressure_pages = saturated(use.pressure_pages);
+	seen->mem_allocated_pages = saturated(use.allocated_pages);
 }
 
 /* What the socket's memory is charged to, and what that is charged to. */
@@ -188,17 +206,26 @@ static __always_inline _Bool is_time(const struct rate_key *key, struct followed
 	return !tuner_is_off(&gates, key->netns_cookie, tuner);
 }
 
-/* Once a second at most: limits that were raised may have to come down. */
+/* Limits may have to come down, or may go back to what they were. */
 static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cookie)
 {
 	struct rate_key key = { .netns_cookie = cookie, .scenario = TCP_BUFFER_MEMORY_SHORT };
-	struct tcp_buffer_seen seen = {};
+	const struct bpftune_verdict_key whose = { .netns_cookie = cookie };
+	struct tcp_buffer_use use = {};
+	struct bpftune_event *event;
 
-	add_tcp_memory(sk, &seen);
-	if (seen.mem_allocated_pages < seen.mem_pressure_pages / 4 * 3 || tuner_is_off(&gates, cookie, tuner) ||
-	    !rate_allows(&rates, &key, NSEC_PER_SEC))
+	read_tcp_memory(sk, &use);
+	if (use.allocated_pages < use.pressure_pages / 2 && bpf_map_lookup_elem(&verdicts, &whose))
+		key.scenario = TCP_BUFFER_MEMORY_EASED;
+	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
 		return;
-	tell(sk, cookie, 0, TCP_BUFFER_MEMORY_SHORT, &seen);
+	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, MEMORY_RATE_NS))
+		return;
+	event = event_reserve(&events, &lost, cookie, tuner, key.scenario);
+	if (!event)
+		return;
+	*(struct tcp_buffer_use *)event->payload = use;
+	bpf_ringbuf_submit(event, 0);
 }
 
 static __always_inline __u64 flow_of(struct sock *sk)

@@ -4,8 +4,10 @@
  * the flow faster. Sockets whose size the application fixed are never asked about: the kernel ignores the limits there.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -13,10 +15,12 @@
 #include "tuners/decide_tcp_buffer.h"
 #include "tuners/tcp_buffer.h"
 #include "tuners/tcp_buffer.skel.h"
+#include "tuners/tcp_held.h"
 #include "tuners/tuner.h"
 
 #define NSEC_PER_USEC 1000
-#define GIVE_BACK_US 2000000
+#define NO_ROOM_US 1000000 /* memory is short for that long: tcp_mem would have raised it */
+#define EASED_US 10000000
 
 enum { TCP_WMEM, TCP_RMEM, TCP_MODERATE_RCVBUF, N_LIMITS = TCP_MODERATE_RCVBUF };
 
@@ -36,16 +40,22 @@ static const struct bpftune_scenario scenarios[] = {
 	[TCP_BUFFER_QUEUE_FILLED] = { "queue_filled",
 		"A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
 	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
-		"TCP has used most of its memory: who gained most gives back." },
+		"TCP has used most of its memory, and can have no more: who holds most of it gives back." },
 	[TCP_BUFFER_CONTAINER_MEMORY] = { "container_memory",
 		"The limit is more than a quarter of the memory that the container may use." },
+	[TCP_BUFFER_MEMORY_EASED] = { "memory_eased",
+		"TCP has used less than half of its memory for a while: what was given back is returned." },
 };
 
 struct state {
 	struct tcp_buffer_side sides[N_LIMITS];
 	int64_t initial_bytes[N_LIMITS]; /* when this worker started */
 	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
-	uint64_t gave_back_us;
+	struct {
+		int64_t from_bytes, to_bytes; /* to_bytes is 0: it was not */
+	} lowered[N_LIMITS]; /* as memory was short */
+	struct tcp_buffer_spell short_of_memory, eased;
+	bool told_no_diag;
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -210,6 +220,13 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 	return true;
 }
 
+/* Not while memory is short, nor before what was given back for that reason is returned. */
+static bool may_rise(const struct state *state, unsigned int tunable, int64_t bytes,
+		     const struct tcp_buffer_memory *memory)
+{
+	return !tcp_buffer_memory_is_short(memory) && bytes != state->lowered[tunable].to_bytes;
+}
+
 static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
@@ -228,7 +245,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	    fit_into_container(b, event, state, tunable, value, &memory))
 		return;
 	decision = tcp_buffer_decide(side, &look, value[2],
-				     tcp_buffer_memory_is_short(&memory) ? 0 : tcp_buffer_cap_bytes(&memory));
+				     may_rise(state, tunable, value[2], &memory) ? tcp_buffer_cap_bytes(&memory) : 0);
 	learn(b, tunable, side, &decision);
 	if (!decision.bytes)
 		return;
@@ -239,31 +256,80 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 		step_back(b, event, tunable, value, &look, side, &decision);
 }
 
+/* The kernel is asked about each socket of this namespace. 0: it cannot tell. */
+static uint64_t pages_held(struct bpftune *b, struct state *state)
+{
+	uint64_t bytes = 0;
+	int err = tcp_held_bytes(&bytes);
+
+	if (err && !state->told_no_diag)
+		bpftune_log(b, LOG_WARNING, "cannot tell how much of TCP's memory is held here: %s", strerror(-err));
+	state->told_no_diag = err;
+	return bytes / sysconf(_SC_PAGESIZE);
+}
+
 static void give_back(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
-	const struct tcp_buffer_memory memory = memory_of((const struct tcp_buffer_seen *)event->payload);
-	uint64_t now_us = event->time_ns / NSEC_PER_USEC;
-	long long value[BPFTUNE_INTS_MAX];
-	int64_t back_bytes;
-	double gain;
+	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+	const struct tcp_buffer_memory memory = {
+		.allocated_pages = use->allocated_pages,
+		.pressure_pages = use->pressure_pages,
+	};
+	const struct bpftune_verdict verdict = { .value = { 1 } };
+	uint64_t now_us = event->time_ns / NSEC_PER_USEC, held_pages;
+	long long value[BPFTUNE_INTS_MAX], from_bytes;
 
-	if (now_us - state->gave_back_us < GIVE_BACK_US)
+	state->eased = (struct tcp_buffer_spell){ 0 };
+	if (tcp_buffer_spell_us(&state->short_of_memory, now_us) < NO_ROOM_US)
+		return;
+	state->short_of_memory.since_us = now_us; /* the next step follows after as long again */
+	held_pages = pages_held(b, state);
+	for (unsigned int i = 0; i < N_LIMITS; i++) {
+		if (bpftune_value_ints(b, i, value) < 0)
+			continue;
+		from_bytes = value[2];
+		value[2] = tcp_buffer_give_back_bytes(&memory, held_pages, value[1], from_bytes);
+		if (!value[2] || bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
+						 "TCP uses %" PRIu64 " pages, %" PRIu64
+						 " of them here, and comes under pressure at %" PRIu64,
+						 memory.allocated_pages, held_pages, memory.pressure_pages) < 0)
+			continue;
+		if (from_bytes != state->lowered[i].to_bytes)
+			state->lowered[i].from_bytes = from_bytes;
+		state->lowered[i].to_bytes = value[2];
+		bpftune_learnt(b, "memory", &verdict,
+			       "short: limits are lowered until TCP uses less than half of it for a while");
+	}
+}
+
+/* What was given back, unless somebody else has set it since. */
+static void return_it(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+	const struct bpftune_verdict none = { 0 };
+	long long value[BPFTUNE_INTS_MAX];
+	bool all = true;
+
+	if (tcp_buffer_spell_us(&state->eased, event->time_ns / NSEC_PER_USEC) < EASED_US)
 		return;
 	for (unsigned int i = 0; i < N_LIMITS; i++) {
 		if (bpftune_value_ints(b, i, value) < 0)
 			continue;
-		back_bytes = tcp_buffer_give_back_bytes(&memory, state->initial_bytes[i], value[2]);
-		if (!back_bytes)
+		if (value[2] != state->lowered[i].to_bytes)
+			state->lowered[i].to_bytes = 0;
+		if (!state->lowered[i].to_bytes)
 			continue;
-		state->gave_back_us = now_us;
-		tcp_buffer_hold(&state->sides[i], now_us);
-		gain = (double)value[2] / state->initial_bytes[i];
-		value[2] = back_bytes;
-		bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
-				"TCP uses %llu pages of %llu; this limit is %.1f times what it began with",
-				(unsigned long long)memory.allocated_pages, (unsigned long long)memory.pressure_pages,
-				gain);
+		value[2] = state->lowered[i].from_bytes;
+		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_EASED, event,
+				    "TCP uses %" PRIu64 " pages, for %u s less than half of the %" PRIu64
+				    " at which it comes under pressure",
+				    (uint64_t)use->allocated_pages, EASED_US / 1000000, (uint64_t)use->pressure_pages) < 0)
+			all = false;
+		else
+			state->lowered[i].to_bytes = 0;
 	}
+	if (all)
+		bpftune_learnt(b, "memory", &none, "enough: limits that were lowered are back");
 }
 
 /* A container in the host's namespace has no limits of its own. */
@@ -285,6 +351,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		ask_host(b, state, event);
 	else if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
 		give_back(b, state, event);
+	else if (event->scenario == TCP_BUFFER_MEMORY_EASED)
+		return_it(b, state, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, state, event);
 }

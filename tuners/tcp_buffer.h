@@ -12,6 +12,7 @@ enum tcp_buffer_scenario {
 	TCP_BUFFER_QUEUE_FILLED,
 	TCP_BUFFER_MEMORY_SHORT, /* event: TCP as a whole has used most of its memory */
 	TCP_BUFFER_CONTAINER_MEMORY,
+	TCP_BUFFER_MEMORY_EASED, /* event: it uses less than half, since limits were lowered for that */
 };
 
 #define TCP_BUFFER_UNLIMITED_PAGES 0xffffffffU
@@ -39,5 +40,18 @@ struct tcp_buffer_seen {
 };
 
 _Static_assert(sizeof(struct tcp_buffer_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
+
+/* With TCP_BUFFER_MEMORY_SHORT and _EASED: all of TCP, and tcp_mem[1]. */
+struct tcp_buffer_use {
+	__u64 allocated_pages, pressure_pages;
+};
+
+/* The verdict on key 0: limits were lowered here, tell when it has eased. */
+struct tcp_buffer_lowered {
+	__u64 yes;
+	__u64 zero[2];
+};
+
+_Static_assert(sizeof(struct tcp_buffer_lowered) == sizeof(((struct bpftune_verdict *)0)->value), "a verdict's value");
 
 #endif

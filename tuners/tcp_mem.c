@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * tcp_mem: raises the limits of TCP's memory before they are met, as far as the machine has memory to spare, and puts
- * them back when the need is over. They are the machine's: only the host's worker hears of them.
+ * them back when the need is over. They are the machine's: only the host's worker hears of them. Without room, it is
+ * tcp_buffer in the namespaces that hold most which lowers theirs.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -147,15 +147,16 @@ def tuner_names():
 
 
 @functools.cache
-def only_directory(tuner):
+def only_directory(*tuners):
     directory = tempfile.TemporaryDirectory(prefix="bpftune-only-")
-    pathlib.Path(directory.name, f"{tuner}.so").symlink_to(pathlib.Path(TUNERS, f"{tuner}.so"))
+    for tuner in tuners:
+        pathlib.Path(directory.name, f"{tuner}.so").symlink_to(pathlib.Path(TUNERS, f"{tuner}.so"))
     return directory
 
 
-def only(tuner):
-    """A directory with this tuner alone. It goes when we end."""
-    return only_directory(tuner).name
+def only(*tuners):
+    """A directory with these tuners alone. It goes when we end."""
+    return only_directory(*tuners).name
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over."""
+"""TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over. Without room for
+that, the namespaces that hold most of it lower their buffer limits instead."""
 import pathlib
 import select
 import subprocess
@@ -8,7 +9,7 @@ import time
 
 import pytest
 
-from lab import SLOWNESS, Host, kept_sysctls, only, run, sysctl_path, wait_for
+from lab import RMEM, SLOWNESS, WMEM, Host, kept_sysctls, maximum, only, run, sysctl_path, wait_for
 
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
@@ -91,6 +92,12 @@ def allocated():
     return int(line.split()[-1])
 
 
+def available_pages():
+    """As tcp_mem sees it."""
+    line = next(line for line in pathlib.Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    return int(line.split()[1]) // 4
+
+
 def refusals(container):
     """How often the kernel came to press its sockets for memory, and cut connections for want of it."""
     lines = run(*container.command("cat", "/proc/net/netstat")).stdout.splitlines()
@@ -132,6 +139,37 @@ def test_raised_in_time_and_put_back(lab, small):
     wait_for(lambda: Host().sysctl(TCP_MEM) == SMALL, 20, "the first limits to be back")
     assert time.monotonic() - began > 8
     assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
+
+
+def test_who_holds_most_gives_back_without_room(lab, small):
+    """tcp_mem may not be raised: the limits of the namespace that holds most come down until it eases, no other's."""
+    no_room = f"6144 8192 {available_pages() // 2}"
+    sysctl_path(TCP_MEM).write_text(no_room)
+    large = {WMEM: "4096 16384 8388608", RMEM: "4096 131072 8388608"}
+    greedy, modest = (lab.container("netns", f"bt-{name}", large) for name in ("greedy", "modest"))
+    supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
+    supervisor.ready("host", greedy.name, modest.name)
+    before = [refusals(container) for container in (greedy, modest)]
+    loads = [lab.keep(Load(container)) for container in (greedy, modest)]
+    loads[1].fill(65536)
+    while allocated() < 8192 * 4 // 5:
+        loads[0].fill()
+    wait_for(lambda: maximum(greedy.sysctl(WMEM)) <= 2 << 20 and maximum(greedy.sysctl(RMEM)) <= 2 << 20, 10,
+             "the one that holds most to give back twice")
+    for load in loads:
+        load.tell("trips")
+    assert modest.limits() == large and not supervisor.changes(modest.name)
+    assert Host().sysctl(TCP_MEM) == no_room and not supervisor.changes("host")
+    assert any("not raised any further" in record["text"] for record in supervisor.log("host"))
+    assert {change["scenario"] for change in supervisor.changes(greedy.name)} == {"memory_short"}
+    assert "memory: short" in supervisor.cli("status", greedy.name).stdout
+
+    loads[0].tell("drop")
+    wait_for(lambda: greedy.limits() == large, 20, "what was given back to be returned")
+    assert supervisor.changes(greedy.name)[-1]["scenario"] == "memory_eased"
+    wait_for(lambda: "memory: enough" in supervisor.cli("status", greedy.name).stdout, 2, "that to be told")
+    assert modest.limits() == large and not supervisor.changes(modest.name)
+    assert [refusals(container) for container in (greedy, modest)] == before
 
 
 def test_small_load(lab, small):

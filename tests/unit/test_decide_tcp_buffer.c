@@ -59,23 +59,29 @@ static void test_give_back(void **state)
 {
 	static const struct {
 		const char *what;
-		uint64_t allocated_pages, pressure_pages;
-		int64_t initial_bytes, current_bytes, back_bytes;
+		uint64_t allocated_pages, pressure_pages, held_pages;
+		int64_t default_bytes, current_bytes, back_bytes;
 	} cases[] = {
-		{ "nothing gained", 1000, 100, MIB, MIB, 0 },
-		{ "an administrator's lower value", 1000, 100, 2 * MIB, MIB, 0 },
-		{ "memory in plenty", 79, 100, MIB, 64 * MIB, 0 },
-		{ "who gained most is first", 80, 100, MIB, 16 * MIB, 8 * MIB },
-		{ "who gained less is not yet", 80, 100, MIB, 16 * MIB - 1, 0 },
-		{ "who gained 8 times", 85, 100, MIB, 8 * MIB, 4 * MIB },
-		{ "who gained 4 times", 90, 100, MIB, 4 * MIB, 2 * MIB },
-		{ "who gained twice", 95, 100, MIB, 2 * MIB, MIB },
-		{ "not below the beginning", 100, 100, MIB, MIB + 10, MIB },
-		{ "nor earlier", 99, 100, MIB, MIB + 10, 0 },
-		{ "tcp_mem unknown", 1, 0, MIB, 64 * MIB, 0 },
-		{ "huge", UINT64_MAX, 1, 1, INT_MAX, INT_MAX / 2 },
-		{ "huge, both", UINT64_MAX, UINT64_MAX, 1, INT_MAX, INT_MAX / 2 },
-		{ "zeroes", 0, 0, 0, 0, 0 },
+		{ "memory in plenty", 790, 1000, 790, MIB, 64 * MIB, 0 },
+		{ "who holds most is first", 800, 1000, 200, MIB, 64 * MIB, 32 * MIB },
+		{ "who holds less is not yet", 800, 1000, 199, MIB, 64 * MIB, 0 },
+		{ "an eighth", 850, 1000, 107, MIB, 64 * MIB, 32 * MIB },
+		{ "a sixteenth", 900, 1000, 57, MIB, 64 * MIB, 32 * MIB },
+		{ "one part in 32", 950, 1000, 30, MIB, 64 * MIB, 32 * MIB },
+		{ "one part in 64", 1000, 1000, 16, MIB, 64 * MIB, 32 * MIB },
+		{ "hardly any, and it is exhausted", 5000, 1000, 70, MIB, 64 * MIB, 0 },
+		{ "holds nothing", 5000, 1000, 0, MIB, 64 * MIB, 0 },
+		{ "holds nothing, nor does anybody", 0, 1000, 0, MIB, 64 * MIB, 0 },
+		{ "it was large from the beginning", 800, 1000, 800, 16384, INT_MAX, INT_MAX / 2 },
+		{ "not below what sockets begin with", 800, 1000, 800, MIB, MIB + 10, MIB },
+		{ "no more than that", 800, 1000, 800, MIB, MIB, 0 },
+		{ "less than that", 800, 1000, 800, 2 * MIB, MIB, 0 },
+		{ "tcp_mem unknown", 800, 0, 800, MIB, 64 * MIB, 0 },
+		{ "more pages than 32 bits", 8LL << 32, 10LL << 32, 2LL << 32, MIB, 64 * MIB, 32 * MIB },
+		{ "the same, a page short", 8LL << 32, 10LL << 32, (2LL << 32) - 1, MIB, 64 * MIB, 0 },
+		{ "huge", UINT64_MAX, 1, UINT64_MAX, 1, INT_MAX, INT_MAX / 2 },
+		{ "huge, all", UINT64_MAX, UINT64_MAX, UINT64_MAX / 64, 1, INT64_MAX, INT64_MAX / 2 },
+		{ "zeroes", 0, 0, 0, 0, 0, 0 },
 	};
 
 	(void)state;
@@ -84,11 +90,26 @@ static void test_give_back(void **state)
 			.allocated_pages = cases[i].allocated_pages,
 			.pressure_pages = cases[i].pressure_pages,
 		};
-		int64_t back = tcp_buffer_give_back_bytes(&memory, cases[i].initial_bytes, cases[i].current_bytes);
+		int64_t back = tcp_buffer_give_back_bytes(&memory, cases[i].held_pages, cases[i].default_bytes,
+							  cases[i].current_bytes);
 
 		if (back != cases[i].back_bytes)
 			fail_msg("%s: %lld", cases[i].what, (long long)back);
 	}
+}
+
+static void test_spell(void **state)
+{
+	struct tcp_buffer_spell spell = { 0 };
+
+	(void)state;
+	assert_int_equal(tcp_buffer_spell_us(&spell, 5000000), 0);
+	assert_int_equal(tcp_buffer_spell_us(&spell, 8000000), 3000000);
+	assert_int_equal(tcp_buffer_spell_us(&spell, 7999999), 2999999); /* two CPUs' clocks */
+	assert_int_equal(tcp_buffer_spell_us(&spell, 11000000), 0);	 /* there was a gap */
+	assert_int_equal(tcp_buffer_spell_us(&spell, 10999999), 0);
+	assert_int_equal(tcp_buffer_spell_us(&spell, 12000000), 1000001);
+	assert_int_equal(tcp_buffer_spell_us(&spell, UINT64_MAX), 0);
 }
 
 /* --- the size of a step ------------------------------------------------------------------------- */
@@ -534,6 +555,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_give_back),
+		cmocka_unit_test(test_spell),
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_the_limit_has_moved_since),
 		cmocka_unit_test(test_long_path),
