@@ -54,7 +54,8 @@ const volatile __u64 host_cookie;
 
 static __always_inline void tell(__u16 scenario, const struct tcp_mem_use *use)
 {
-	struct rate_key key = { .netns_cookie = host_cookie, .scenario = scenario };
+	/* For each value of tcp_mem: when a step is made, the next one need not wait. */
+	struct rate_key key = { .netns_cookie = host_cookie, .instance = use->mem[2], .scenario = scenario };
 	struct bpftune_event *event;
 
 	if (tuner_is_off(&gates, host_cookie, tuner) ||

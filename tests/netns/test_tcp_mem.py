@@ -14,7 +14,7 @@ from lab import RMEM, SLOWNESS, WMEM, Host, kept_sysctls, maximum, only, run, sy
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
 STEP_PAGES = 512            # of one connection with a send buffer of 1 MiB (2, as the kernel counts)
-STEPS_PER_S = 32 / SLOWNESS # 64 MiB/s
+STEPS_PER_S = 50 / SLOWNESS # 100 MiB/s
 PER_MIB = (1 << 20) // 4096
 
 # Round trips all the time, on one connection. "fill BYTES": one more, that nobody reads from, with so large a send
@@ -118,7 +118,7 @@ def current():
 
 
 def test_raised_in_time_and_put_back(lab, small):
-    """64 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
+    """100 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
     container = lab.container("netns", "bt-memory")
     supervisor = lab.supervisor(tuners=only("tcp_mem"))
     supervisor.ready("host")
