@@ -41,12 +41,12 @@ enum listen_decision listen_decide(const struct listen_counts *grown, const stru
 				   const struct listen_queue *queue)
 {
 	bool cut = queue->max_len >= queue->somaxconn; /* by listen(2), or wanted to be just that */
-	bool syn_queue_full = queue->syn_len >= queue->max_len / 4 * 3;
+	bool syn_queue_full = queue->syn_len && queue->syn_len >= queue->max_len - queue->max_len / 4;
 	uint64_t refused = less(lately->drops, lately->overflows);
 
 	if (listen_is_flood(lately, queue))
 		return LISTEN_RESIST;
-	if (cut && queue->accept_len >= queue->max_len &&
+	if (cut && queue->accept_len > queue->max_len && /* net/sock.h: sk_acceptq_is_full() */
 	    is_in_demand(grown->overflows, grown->handshakes, queue->max_len))
 		return LISTEN_RAISE_SOMAXCONN;
 	/* Where the SYN queue is full, cookies stand in, which lose the client's TCP options: no lasting remedy. */

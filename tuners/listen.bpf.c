@@ -86,10 +86,10 @@ static __always_inline void look(const struct sock *sk, const struct port_key *k
 	queue.somaxconn = BPF_CORE_READ(net, core.sysctl_somaxconn);
 	queue.max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	queue.syncookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
-	if (queue.accept_len >= queue.max_len)
+	if (queue.accept_len > queue.max_len)
 		tell(key, LISTEN_ACCEPT_QUEUE_FULL, &queue);
-	else if (queue.syn_len >= queue.max_len / 4 * 3 ||
-		 (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2))
+	else if (queue.syn_len && (queue.syn_len >= queue.max_len - queue.max_len / 4 ||
+				   (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2)))
 		tell(key, LISTEN_SYN_QUEUE_FULL, &queue);
 }
 

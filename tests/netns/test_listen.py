@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab import run, wait_for
+from lab import only, run, wait_for
 
 SOMAXCONN, SYN_BACKLOG, SYNCOOKIES = "net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_syncookies"
 LIMITS = {SOMAXCONN: "16", SYN_BACKLOG: "256", SYNCOOKIES: "1"}
@@ -106,7 +106,7 @@ def world(lab):
     class World:
         container = lab.container("netns", "bt-listen", LIMITS)
         other = lab.container("netns", "bt-listens-not", LIMITS)
-        supervisor = lab.supervisor()
+        supervisor = lab.supervisor(tuners=only("listen"))
         server = lab.keep(Server(container))
 
         def burst(self, number, address="127.0.0.1", source=None):
@@ -154,17 +154,39 @@ def test_small_wish(world):
     assert not world.supervisor.changes(world.container.name)
 
 
+def waiting(world, number):
+    wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == [str(number)], 2,
+             f"{number} to wait")
+
+
+def told(world):
+    """How often a full queue was. There is no other tuner, and the second answer comes after what was before the first."""
+    return [world.supervisor.status()["events"]["routed"] for _ in range(2)][1]
+
+
 def test_light_load(world):
     """Connections that are accepted in time change nothing."""
     world.server.tell("listen", 1000)
     for _ in range(8):
         world.burst(8)
-        wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == ["8"], 2, "8 to wait")
+        waiting(world, 8)
         world.server.tell("accept")
-    time.sleep(1.5)     # what a tick would have done, it has
+    assert not told(world)
     assert limits(world.container) == LIMITS
-    assert not world.supervisor.changes(world.container.name)
-    assert not learnt(world.supervisor, world.container)
+
+
+def test_shortest_queues(world):
+    """Queues of 1 to 3 have room for one connection; one of none is full with it, but not before."""
+    for length in 0, 1, 2, 3:
+        world.server.tell("listen", length)
+        if length:
+            world.burst(1)
+            waiting(world, 1)
+            world.server.tell("accept")
+        assert not told(world)
+    world.server.tell("listen", 0)
+    world.burst(1)
+    wait_for(lambda: told(world), 3, "a full queue to be told")
 
 
 @pytest.fixture
@@ -202,7 +224,7 @@ def test_flood(world, flooder):
     # Nothing is raised while the flood is fresh.
     world.server.tell("listen", 1000)
     world.burst(100)
-    time.sleep(2.5)
+    time.sleep(2.5)     # nothing tells that a worker has looked and held
     assert limits(world.container) == LIMITS
 
 

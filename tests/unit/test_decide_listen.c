@@ -36,6 +36,8 @@ static void test_decide(void **state)
 	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, own_syns = { 80, 0, 64, 64, 128, 2048, 1 };
 	const struct listen_queue bare = { 80, 0, 4096, 96, 4096, 128, 0 },
 				  bare_cut = { 80, 0, 128, 128, 128, 2048, 0 };
+	const struct listen_queue none = { 80, 0, 0, 0, 0, 2048, 1 }, one_waits = { 80, 1, 0, 0, 0, 2048, 1 };
+	const struct listen_queue three = { 80, 3, 3, 0, 3, 2048, 1 }, three_syns = { 80, 0, 3, 3, 3, 2048, 1 };
 	const struct listen_queue empty = { 0 }, huge = { 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
 	const struct {
 		const char *what;
@@ -72,7 +74,11 @@ static void test_decide(void **state)
 		  { 96, 0, 900, 0, 0 },
 		  LISTEN_RAISE_SOMAXCONN },
 		{ "nothing at all", &empty, { 0 }, { 0 }, LISTEN_HOLD },
-		{ "no queue at all", &empty, { 1, 1, 1, 1, 1 }, { 1, 1, 1, 1, 1 }, LISTEN_RAISE_SOMAXCONN },
+		{ "no queue at all", &empty, { 1, 1, 1, 1, 1 }, { 1, 1, 1, 1, 1 }, LISTEN_HOLD },
+		{ "listen(0), nobody there", &none, { 9, 9, 9, 9, 9 }, { 9, 9, 9, 9, 9 }, LISTEN_HOLD },
+		{ "listen(0), one waits", &one_waits, { 9, 9, 9, 9, 9 }, { 9, 9, 9, 9, 9 }, LISTEN_RAISE_SOMAXCONN },
+		{ "listen(3), room for one", &three, { 9, 9, 9, 9, 9 }, { 9, 9, 9, 9, 9 }, LISTEN_HOLD },
+		{ "listen(3), no room for SYNs", &three_syns, { 0 }, { 9, 0, 0, 9, 9 }, LISTEN_RAISE_SOMAXCONN },
 		{ "all there can be",
 		  &huge,
 		  { MANY, MANY, MANY, MANY, MANY },
