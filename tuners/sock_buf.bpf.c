@@ -72,13 +72,19 @@ struct {
 
 /*
  * The receive side again, by the socket's address, as a raw tracepoint does not get at a socket's storage. An entry
- * may be of a socket that was there before.
+ * may be of a socket that was there before, but must not be of another namespace's.
  */
+struct receiver {
+	__u64 netns_cookie;
+	struct sock_buf_wish wish;
+	__u32 zero;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, __u64);
-	__type(value, struct sock_buf_wish);
+	__type(value, struct receiver);
 } receivers SEC(".maps");
 
 struct look {
@@ -122,11 +128,18 @@ static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *
 	bpf_ringbuf_submit(event, 0);
 }
 
+static __always_inline void remember_receiver(__u64 address, __u64 cookie, const struct sock_buf_wish *wish)
+{
+	struct receiver receiver = { .netns_cookie = cookie, .wish = *wish };
+
+	bpf_map_update_elem(&receivers, &address, &receiver, BPF_ANY);
+}
+
 static __always_inline void wished(struct bpf_sockopt *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct sock_buf_wish wish = { .receive = ctx->optname == SO_RCVBUF };
-	__u64 address = (__u64)ctx->sk;
+	__u64 cookie = bpf_get_netns_cookie(ctx);
 	void *value = ctx->optval;
 	struct owner *owner;
 
@@ -144,9 +157,9 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 		else if (owner)
 			owner->send = wish;
 		if (wish.receive)
-			bpf_map_update_elem(&receivers, &address, &wish, BPF_ANY);
+			remember_receiver((__u64)ctx->sk, cookie, &wish);
 	}
-	tell_wish(bpf_get_netns_cookie(ctx), &wish);
+	tell_wish(cookie, &wish);
 }
 
 SEC("cgroup/setsockopt")
@@ -233,14 +246,13 @@ static __always_inline void inherit(struct bpf_sock_ops *ctx)
 {
 	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
 	struct owner *owner = tp ? bpf_sk_storage_get(&owners, tp, NULL, 0) : NULL;
-	__u64 address = (__u64)tp;
 	struct sock_buf_wish wish;
 
 	if (!owner)
 		return;
 	wish = owner->receive;
 	if (wish.asked_bytes)
-		bpf_map_update_elem(&receivers, &address, &wish, BPF_ANY);
+		remember_receiver((__u64)tp, bpf_get_netns_cookie(ctx), &wish);
 }
 
 SEC("sockops")
@@ -267,7 +279,7 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct sock_buf_fixed fixed = {};
 	struct rate_key key = { .instance = (__u64)sk, .scenario = SOCK_BUF_RECEIVE_FIXED };
-	struct sock_buf_wish *wish;
+	struct receiver *receiver;
 	__u32 copied_seq;
 	__u64 now_us;
 
@@ -286,9 +298,9 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	key.netns_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	if (!rate_allows(&rates, &key, TELL_NS))
 		return 0;
-	wish = bpf_map_lookup_elem(&receivers, &key.instance);
-	if (wish)
-		fixed.wish = *wish;
+	receiver = bpf_map_lookup_elem(&receivers, &key.instance);
+	if (receiver && receiver->netns_cookie == key.netns_cookie)
+		fixed.wish = receiver->wish;
 	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	fixed.rate_bytes = 1000000ULL * fixed.copied_bytes / fixed.srtt_us;
 	tell_fixed(sk, key.netns_cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);

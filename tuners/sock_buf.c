@@ -121,25 +121,26 @@ static void tell(struct bpftune *b, struct sock_buf *sock_buf, const struct bpft
 {
 	const struct sock_buf_fixed *fixed = (const struct sock_buf_fixed *)event->payload;
 	bool sending = event->scenario == SOCK_BUF_SEND_FIXED;
-	uint64_t needed_bytes = sock_buf_needed_bytes(fixed->size_bytes, fixed->limited_percent);
-	char about[ABOUT_BYTES], measured[96], needs[48] = "more", who[64] = "", text[320];
+	/* A window that each round trip fills the kernel would double: net/ipv4/tcp_input.c: tcp_rcv_space_adjust(). */
+	uint64_t needed_bytes =
+		sending ? sock_buf_needed_bytes(fixed->size_bytes, fixed->limited_percent) : 2ULL * fixed->size_bytes;
+	char about[ABOUT_BYTES], measured[96], who[64] = "", text[320];
 
 	snprintf(about, sizeof(about), "%sport %u (%.*s)", fixed->remote ? "to " : "", fixed->port, BPFTUNE_COMM_BYTES,
 		 fixed->wish.comm[0] ? fixed->wish.comm : "?");
 	if (fixed->wish.pid)
 		snprintf(who, sizeof(who), " (pid %u asked for %u)", fixed->wish.pid, fixed->wish.asked_bytes);
-	if (sending) {
+	if (sending)
 		snprintf(measured, sizeof(measured), "it was full for %u %% of the time", fixed->limited_percent);
-		snprintf(needs, sizeof(needs), "at least %" PRIu64 " KiB", (needed_bytes + 1023) / 1024);
-	} else {
+	else
 		snprintf(measured, sizeof(measured), "a round trip brought %u bytes of a window of %u",
 			 fixed->copied_bytes, fixed->window_bytes);
-	}
-	snprintf(text, sizeof(text),
-		 "the application fixed its %s buffer at %u bytes%s: %s, at a round trip of %u.%u ms and %.1f Mbit/s; the "
-		 "path needs %s: remove the setsockopt",
-		 sending ? "send" : "receive", fixed->size_bytes, who, measured, fixed->srtt_us / 1000,
-		 fixed->srtt_us % 1000 / 100, fixed->rate_bytes / 125e3, needs);
+	snprintf(
+		text, sizeof(text),
+		"the application fixed its %s buffer at %u bytes%s: %s, at a round trip of %u.%u ms and %.1f Mbit/s; the "
+		"path needs at least %" PRIu64 " KiB: remove the setsockopt",
+		sending ? "send" : "receive", fixed->size_bytes, who, measured, fixed->srtt_us / 1000,
+		fixed->srtt_us % 1000 / 100, fixed->rate_bytes / 125e3, (needed_bytes + 1023) / 1024);
 	bpftune_learnt(b, about, NULL, "%s", text);
 	if (is_news(sock_buf, about, event->time_ns))
 		bpftune_log(b, LOG_NOTICE, "%s: %s", about, text);
