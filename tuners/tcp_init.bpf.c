@@ -66,7 +66,7 @@ struct start {
 	__u16 port;
 	_Bool accepted;
 	_Bool has_own_cwnd, has_own_rwnd; /* by its route, or of another program: not to be learnt from */
-	_Bool lost; /* that was told */
+	_Bool lost;			  /* that was told */
 };
 
 struct {
@@ -91,16 +91,22 @@ static __always_inline __u16 service_port(__u16 port)
 	return port < EPHEMERAL_PORT ? port : 0;
 }
 
+static __always_inline const struct tcp_init_verdict *look_verdict_up(__u64 cookie, __u64 instance,
+								      const struct remote *remote, __u16 port)
+{
+	struct tcp_init_service service = { .remote = *remote, .port = port };
+	struct bpftune_verdict_key key = { .netns_cookie = cookie, .instance = cookie == host_cookie ? instance : 0 };
+
+	__builtin_memcpy(key.key, &service, sizeof(key.key));
+	return bpf_map_lookup_elem(&verdicts, &key);
+}
+
 /* What was decided for this service, if it still holds. */
 static __always_inline const struct tcp_init_verdict *find_verdict(__u64 cookie, __u64 instance,
 								   const struct remote *remote, __u16 port)
 {
-	struct tcp_init_service service = { .remote = *remote, .port = port };
-	struct bpftune_verdict_key key = { .netns_cookie = cookie, .instance = cookie == host_cookie ? instance : 0 };
-	const struct tcp_init_verdict *verdict;
+	const struct tcp_init_verdict *verdict = look_verdict_up(cookie, instance, remote, port);
 
-	__builtin_memcpy(key.key, &service, sizeof(key.key));
-	verdict = bpf_map_lookup_elem(&verdicts, &key);
 	return verdict && bpf_ktime_get_ns() < verdict->valid_until_ns ? verdict : NULL;
 }
 
@@ -156,6 +162,7 @@ static __always_inline void tell(struct tcp_sock *tp, const struct start *start,
 	if (!event)
 		return;
 	event->instance = start->instance;
+	outcome->decided = look_verdict_up(cookie, start->instance, &outcome->remote, outcome->port) != NULL;
 	*(struct tcp_init_outcome *)event->payload = *outcome;
 	bpf_ringbuf_submit(event, 0);
 }

@@ -16,6 +16,7 @@
 #include "tuners/tuner.h"
 
 #define SERVICES_MAX 256
+#define PATHS_MAX 1024
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
 #define LOSS_BYTES 96
 
@@ -32,8 +33,16 @@ struct service {
 	UT_hash_handle hh; /* in order: the least recently heard of first */
 };
 
+/* Where something was lost, whether or not a service is known there. */
+struct path {
+	struct remote remote;
+	uint64_t lost_ns;
+	UT_hash_handle hh; /* in order: the one that lost least recently first */
+};
+
 struct memory {
 	struct service *services;
+	struct path *paths;
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -63,14 +72,23 @@ static void forget(struct memory *memory, struct service *service)
 	free(service);
 }
 
+static void forget_path(struct memory *memory, struct path *path)
+{
+	HASH_DEL(memory->paths, path);
+	free(path);
+}
+
 static void fini(struct bpftune *b, void *state)
 {
 	struct memory *memory = state;
 	struct service *service, *next;
+	struct path *path, *next_path;
 
 	(void)b;
 	HASH_ITER(hh, memory->services, service, next)
 		forget(memory, service);
+	HASH_ITER(hh, memory->paths, path, next_path)
+		forget_path(memory, path);
 	free(memory);
 }
 
@@ -79,24 +97,42 @@ static bool is_same_path(const struct service *service, const struct tcp_init_ou
 	return !memcmp(&service->key.remote, &outcome->remote, sizeof(outcome->remote));
 }
 
+static void remember_loss(struct memory *memory, const struct remote *remote, uint64_t now_ns)
+{
+	struct path *path;
+
+	HASH_FIND(hh, memory->paths, remote, sizeof(*remote), path);
+	if (path)
+		HASH_DEL(memory->paths, path); /* to be the newest */
+	else if (HASH_COUNT(memory->paths) >= PATHS_MAX)
+		forget_path(memory, memory->paths);
+	path = path ? path : calloc(1, sizeof(*path));
+	if (!path)
+		return;
+	path->remote = *remote;
+	path->lost_ns = now_ns;
+	HASH_ADD(hh, memory->paths, remote, sizeof(path->remote), path);
+}
+
 /* A new one knows of a loss that others had on its path. */
-static struct service *make(struct memory *memory, const struct tcp_init_service *key,
-			    const struct tcp_init_outcome *outcome)
+static struct service *make(struct memory *memory, const struct tcp_init_service *key)
 {
 	struct service *service = calloc(1, sizeof(*service));
+	const struct path *path;
 
 	if (!service)
 		return NULL;
 	service->key = *key;
-	for (const struct service *other = memory->services; other; other = other->hh.next)
-		if (is_same_path(other, outcome) && other->known.lost_ns > service->known.lost_ns)
-			service->known = tcp_init_forget(other->known.lost_ns);
+	HASH_FIND(hh, memory->paths, &key->remote, sizeof(key->remote), path);
+	if (path)
+		service->known = tcp_init_forget(path->lost_ns);
 	if (HASH_COUNT(memory->services) >= SERVICES_MAX)
 		forget(memory, memory->services);
 	return service;
 }
 
-static struct service *find_or_make(struct memory *memory, const struct tcp_init_outcome *outcome)
+/* A loss alone makes no service known, unless one of its decisions is there: a worker's before us. */
+static struct service *find_or_make(struct memory *memory, const struct tcp_init_outcome *outcome, bool lost)
 {
 	struct tcp_init_service key = { .remote = outcome->remote, .port = outcome->port };
 	struct service *service;
@@ -104,8 +140,8 @@ static struct service *find_or_make(struct memory *memory, const struct tcp_init
 	HASH_FIND(hh, memory->services, &key, sizeof(key), service);
 	if (service)
 		HASH_DEL(memory->services, service); /* to be the newest */
-	else
-		service = make(memory, &key, outcome);
+	else if (!lost || outcome->decided)
+		service = make(memory, &key);
 	if (service)
 		HASH_ADD(hh, memory->services, key, sizeof(service->key), service);
 	return service;
@@ -143,18 +179,22 @@ static void describe_loss(const struct tcp_init_outcome *outcome, bool own, char
 		snprintf(text, LOSS_BYTES, "%u segments came out of order", outcome->out_of_order);
 }
 
-/* Whatever service it was: the path is the same. */
+/* Whatever service it was: the path is the same. What had nothing to lose is no news. */
 static void lose(struct bpftune *b, struct memory *memory, const struct service *lossy,
 		 const struct tcp_init_outcome *outcome, uint64_t now_ns)
 {
 	for (struct service *service = memory->services; service; service = service->hh.next) {
 		struct bpftune_verdict verdict;
 		char text[ABOUT_BYTES], loss[LOSS_BYTES];
+		bool decided;
 
 		if (!is_same_path(service, outcome))
 			continue;
+		decided = service->verdict.valid_until_ns || (service == lossy && outcome->decided);
 		service->known = tcp_init_forget(now_ns);
 		service->verdict = (struct tcp_init_verdict){ 0 };
+		if (!decided)
+			continue;
 		verdict = verdict_of(service);
 		describe_loss(outcome, service == lossy, loss);
 		bpftune_learnt(b, about(service, text), &verdict, "starts as the kernel has it for ten minutes: %s", loss);
@@ -201,14 +241,15 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	const struct tcp_init_outcome *outcome = (const struct tcp_init_outcome *)event->payload;
 	struct memory *memory = state;
-	struct service *service = find_or_make(memory, outcome);
+	bool lost = event->scenario == TCP_INIT_LOSS;
+	struct service *service = find_or_make(memory, outcome, lost);
 
-	if (!service)
-		return;
-	if (event->scenario == TCP_INIT_LOSS)
+	if (lost) {
+		remember_loss(memory, &outcome->remote, event->time_ns);
 		lose(b, memory, service, outcome, event->time_ns);
-	else
+	} else if (service) {
 		reach(b, service, outcome, event->time_ns);
+	}
 }
 
 BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {

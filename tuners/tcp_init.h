@@ -48,6 +48,7 @@ struct tcp_init_outcome {
 	__u32 rcv_space_bytes; /* accepted: the most that the application has read in a round trip */
 	__u16 mss;	       /* the one that it told the other side */
 	__u16 port;
+	__u8 decided; /* the service has a verdict, though it may be over */
 };
 
 _Static_assert(sizeof(struct tcp_init_outcome) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """New connections start where past ones to the same remote and service ended, in the same container, until one loses."""
+import contextlib
 import itertools
 from types import SimpleNamespace
 
@@ -166,25 +167,43 @@ def test_ipv6_by_network(lab, world, near):
     assert transfers(near, "2001:db8::1:0:0:0:4", PORT, "u", KIB)[0]["cwnd"] == 10
 
 
+@contextlib.contextmanager
+def lossy_port(container):
+    """One segment in twenty to PORT gets lost there."""
+    nft = container.command("nft")
+    run(*nft, "add table ip lossy")
+    try:
+        run(*nft, "add chain ip lossy input { type filter hook input priority 0; }")
+        run(*nft, f"add rule ip lossy input tcp dport {PORT} ip daddr 10.199.1.2 numgen random mod 20 == 0 drop")
+        yield
+    finally:
+        run(*nft, "delete table ip lossy")
+
+
 def test_never_after_loss(world, near):
     """One connection that loses ends it for every service on its path, and for no other path."""
     run(*world.far.command("ip", "addr", "add", "10.199.1.3/24", "dev", "path1"))
     for port, address in (PORT, "10.199.1.2"), (OTHER_PORT, "10.199.1.2"), (PORT, "10.199.1.3"):
         teach(world, near, port, address)
-    nft = world.far.command("nft")
-    run(*nft, "add table ip lossy")
-    try:
-        run(*nft, "add chain ip lossy input { type filter hook input priority 0; }")
-        run(*nft, f"add rule ip lossy input tcp dport {PORT} ip daddr 10.199.1.2 numgen random mod 20 == 0 drop")
+    with lossy_port(world.far):
         transfers(near, "10.199.1.2", PORT, "u", 512 * KIB)
-    finally:
-        run(*nft, "delete table ip lossy")
-
     for port in PORT, OTHER_PORT:
         wait_until_learnt(world.supervisor, near, f"10.199.1.2 port {port}", "starts as the kernel has it")
         assert transfers(near, "10.199.1.2", port, "u", 100 * KIB)[0]["cwnd"] == 10
         assert transfers(near, "10.199.1.2", port, "u", 100 * KIB)[0]["cwnd"] == 10     # nor does that one teach
     assert transfers(near, "10.199.1.3", PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_loss_where_nothing_was_learnt(world, near):
+    """It is no decision: neither told nor logged. The path is known to lose all the same."""
+    run(*world.far.command("ip", "addr", "add", "10.199.1.3/24", "dev", "path1"))
+    with lossy_port(world.far):
+        for _ in range(3):
+            transfers(near, "10.199.1.2", PORT, "u", 512 * KIB)
+    assert transfers(near, "10.199.1.2", OTHER_PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
+    teach(world, near, address="10.199.1.3")    # by now those have been looked at
+    assert list(learnt(world.supervisor, near)) == [f"10.199.1.3 port {PORT}"]
+    assert not [r for r in world.supervisor.log(near.name) if "starts as the kernel has it" in r["text"]]
 
 
 def test_route_with_a_window_of_its_own(world, near):
