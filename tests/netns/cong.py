@@ -26,17 +26,24 @@ while True:
     threading.Thread(target=drain, args=(listener.accept()[0],), daemon=True).start()
 """
 
-# Sends for so many seconds; what the far end has acknowledged in them counts (bytes_acked of struct tcp_info).
+# Sends for so many seconds; what the far end has acknowledged in them counts (bytes_acked of struct tcp_info). With
+# `usual`, connects until it has another algorithm than that.
 SEND = """
 import json, socket, struct, sys, time
-host, port, seconds, own = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-if own:
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, own.encode())
-connection.settimeout(seconds + 20)
-connection.connect((host, port))
+host, port, seconds, own, usual = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]
+def connect():
+    connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if own:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, own.encode())
+    connection.settimeout(seconds + 20)
+    connection.connect((host, port))
+    return connection
 def algorithm():
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).split(b"\\0")[0].decode()
+connection = connect()
+while algorithm() == usual:
+    connection.close()
+    connection = connect()
 first, start, block = algorithm(), time.monotonic(), bytes(1 << 16)
 connection.settimeout(0.2)
 while time.monotonic() < start + seconds:
@@ -45,8 +52,9 @@ while time.monotonic() < start + seconds:
     except TimeoutError:
         pass
 info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
-acked = struct.unpack_from("Q", info, 120)[0]
-print(json.dumps({"first": first, "last": algorithm(), "mbit": 8e-6 * acked / (time.monotonic() - start)}))
+retrans, acked, segs = (struct.unpack_from(kind, info, offset)[0] for kind, offset in (("I", 100), ("Q", 120), ("I", 156)))
+print(json.dumps({"first": first, "last": algorithm(), "mbit": 8e-6 * acked / (time.monotonic() - start),
+                  "retrans": retrans, "segs": segs}))
 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 connection.close()
 """
@@ -89,13 +97,13 @@ class Drain:
         self.process.stdout.close()
 
 
-def start(container, address, port, seconds, own="", wrap=()):
-    return subprocess.Popen([*wrap, *container.command("python3", "-c", SEND, address, str(port), str(seconds), own)],
-                            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+def start(container, address, port, seconds, own="", wrap=(), usual=""):
+    command = container.command("python3", "-c", SEND, address, str(port), str(seconds), own, usual)
+    return subprocess.Popen([*wrap, *command], text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
 def finish(sender):
-    """Its algorithms, first and last, and Mbit/s."""
+    """Its algorithms, first and last, Mbit/s, and how many segments it sent, and sent again."""
     said, _ = sender.communicate(timeout=60)
     assert sender.returncode == 0
     return json.loads(said)
