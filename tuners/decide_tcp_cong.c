@@ -12,6 +12,8 @@
 #define LOSS_STAYS_PERMILLE 8	/* a lossy remote is one down to here */
 #define LOSS_SUSPECT_PERMILLE 5 /* worth trying what copes with loss */
 #define ONE_IN 20
+#define ONE_IN_WORSE 100
+#define VALID_NS (2 * 3600 * 1000000000ULL) /* so, from the last report on, for an hour or more */
 
 static const char *const names[TCP_CONG_N] = {
 	[TCP_CONG_RENO] = "reno",   [TCP_CONG_CUBIC] = "cubic",		[TCP_CONG_BBR] = "bbr",
@@ -172,6 +174,16 @@ static unsigned int best_of(const struct cong_remote *remote, const struct cong_
 	return best;
 }
 
+static uint32_t worse_than(const struct cong_remote *remote, unsigned int best)
+{
+	uint32_t worse = 0;
+
+	for (unsigned int i = 0; i < TCP_CONG_N; i++)
+		if (cong_beats(&remote->outcomes[best], &remote->outcomes[i], remote->worse >> i & 1))
+			worse |= 1U << i;
+	return worse;
+}
+
 struct cong_decision cong_decide(struct cong_remote *remote, const struct cong_offer *offer)
 {
 	struct cong_decision decision = { 0 };
@@ -187,8 +199,13 @@ struct cong_decision cong_decide(struct cong_remote *remote, const struct cong_o
 		decision.one_in = 1;
 		decision.trials = 1U << TCP_CONG_BBR;
 	} else if (decision.choice) {
-		decision.one_in = ONE_IN;
-		decision.trials = offer->usable & ~(1U << best);
+		uint32_t others = offer->usable & ~(1U << best), promising;
+
+		remote->worse = worse_than(remote, best);
+		promising = others & ~remote->worse;
+		decision.one_in = promising ? ONE_IN : ONE_IN_WORSE;
+		decision.trials = promising ? promising : others;
+		decision.mbit = cong_rate_mbit(&remote->outcomes[best]);
 	}
 	return decision;
 }
@@ -200,13 +217,29 @@ struct cong_decision cong_explore(const struct cong_offer *offer)
 	return (struct cong_decision){ .one_in = trials ? ONE_IN : 0, .trials = trials };
 }
 
-struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision)
+/* Three fifths of what the choice gives, and no other as long as it is near that. */
+static uint32_t trial_kbit(double mbit, uint32_t last_kbit)
 {
-	struct tcp_cong_verdict verdict = { .choice = decision->choice, .switches = decision->switches };
+	double kbit = fmin(1000 * mbit, UINT32_MAX);
 
-	for (unsigned int i = 0; i < TCP_CONG_N; i++)
-		if (decision->trials >> i & 1)
-			verdict.trials[verdict.n_trials++] = i;
-	verdict.one_in = verdict.n_trials ? decision->one_in : 0;
+	return last_kbit >= 0.5 * kbit && last_kbit <= 0.75 * kbit ? last_kbit : 0.6 * kbit;
+}
+
+struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision, const struct tcp_cong_verdict *last,
+				     uint64_t now_ns)
+{
+	struct tcp_cong_verdict verdict = {
+		.trials = decision->trials,
+		.trial_kbit = trial_kbit(decision->mbit, last->trial_kbit),
+		.choice = decision->choice,
+		.switches = decision->switches,
+		.one_in = decision->trials ? decision->one_in : 0,
+	};
+
+	if (!verdict.choice && !verdict.one_in)
+		return (struct tcp_cong_verdict){ 0 };
+	verdict.valid_until_ns = last->valid_until_ns;
+	if (memcmp(&verdict, last, sizeof(verdict)) || last->valid_until_ns < now_ns + VALID_NS / 2)
+		verdict.valid_until_ns = now_ns + VALID_NS;
 	return verdict;
 }

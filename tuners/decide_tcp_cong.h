@@ -24,6 +24,7 @@ struct cong_remote {
 	struct cong_outcome outcomes[TCP_CONG_N];
 	bool lossy;	/* by the rule of loss, as last decided */
 	uint8_t choice; /* as last decided: 1 + algorithm; 0: the default */
+	uint32_t worse; /* bit n: algorithm n was measurably worse than the choice when that was last decided */
 };
 
 /* What there is to choose from. */
@@ -37,6 +38,7 @@ struct cong_decision {
 	bool switches;	/* established connections that lose too much follow */
 	uint8_t one_in; /* so many new connections one tries one of `trials`; 0: none of its own */
 	uint32_t trials;
+	double mbit; /* what the choice gave; 0: not known */
 };
 
 /* The algorithm of a name that is cut at TCP_CONG_NAME_BYTES; TCP_CONG_N: none that may be chosen. */
@@ -51,7 +53,8 @@ void cong_learn(struct cong_remote *remote, const struct tcp_cong_seen *seen, un
 
 /*
  * The decision for a remote, remembered in it. The default, unless loss asks for BBR or another algorithm gave
- * measurably more; where some loss is seen, BBR is tried once before anything is known of it.
+ * measurably more; where some loss is seen, BBR is tried once before anything is known of it. What was found to be
+ * measurably worse is tried again only when nothing else is left, and rarely, until that has faded.
  */
 struct cong_decision cong_decide(struct cong_remote *remote, const struct cong_offer *offer);
 
@@ -69,7 +72,11 @@ bool cong_tried(const struct cong_outcome *outcome);
 /* `outcome` is measurably better than `other`: the less they were tried, the more it takes. */
 bool cong_beats(const struct cong_outcome *outcome, const struct cong_outcome *other, bool incumbent);
 
-/* As the BPF programs read it. */
-struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision);
+/*
+ * As the BPF programs read it; all zero when there is nothing to decide. The `last` one stays what it was as long as it
+ * serves: every other verdict is logged.
+ */
+struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision, const struct tcp_cong_verdict *last,
+				     uint64_t now_ns);
 
 #endif

@@ -10,14 +10,17 @@
 #define IPPROTO_TCP 6
 #define TCP_CONGESTION 13
 
-#define TOLD_SEGS_MIN 64		/* fewer tell nothing */
+#define LOOK_SEGS_MIN 16		/* fewer are over in two round trips */
+#define TRIAL_SEGS_MIN 32		/* fewer tell nothing of a trial */
+#define TRIAL_ROUND_TRIPS 8		/* between two looks at one */
+#define TOLD_SEGS_MIN 64		/* fewer tell nothing of others */
 #define LOOK_NS (1000 * NSEC_PER_MSEC)	/* between two looks at a connection */
 #define AGAIN_NS (100 * NSEC_PER_MSEC)	/* until the next look after it was told of */
 #define TELL_NS (5000 * NSEC_PER_MSEC)	/* a connection that lives on */
 #define REMOTE_NS (100 * NSEC_PER_MSEC) /* a remote host */
 #define INSTANCE_NS (10 * NSEC_PER_MSEC)
-#define STALE_NS (3600 * 1000 * NSEC_PER_MSEC) /* a verdict about a remote that nobody told of since */
-#define NEAR_US 1000			       /* below such a round trip only loss is worth telling */
+#define HEARD_NS (3600 * NSEC_PER_SEC) /* so long is a remote one that was heard of */
+#define NEAR_US 1000		       /* below such a round trip only loss is worth telling */
 #define NEAR_LOSS_PERMILLE 5
 
 struct {
@@ -76,10 +79,12 @@ struct flow {
 	__u64 look_ns;		  /* not before */
 	struct counters chosen;	  /* when it got its algorithm */
 	struct counters told;	  /* when it was last told of */
+	struct counters tried;	  /* when it, a trial, was last looked at */
 	__u32 looks, app_limited; /* round trips since then, and those that the application did not fill */
 	__u8 begun;
 	__u8 choice; /* 1 + the algorithm that we gave it; 0: none */
 	__u8 trial;
+	__u32 trial_kbit; /* see struct tcp_cong_verdict */
 };
 
 struct {
@@ -164,16 +169,20 @@ static __always_inline _Bool verdict_key_of(const struct sock *sk, __u64 instanc
 	return remote_of(sk, (struct remote *)ret_key->key);
 }
 
+/*
+ * A remote's own verdict, or else the one for all others that were heard of. A crowd of remotes makes `told` forget
+ * those of other containers, which only spares these a trial.
+ */
 static __always_inline const struct tcp_cong_verdict *verdict_find(struct bpftune_verdict_key *key)
 {
-	const __u64 *last = bpf_map_lookup_elem(&told, key);
-	const struct tcp_cong_verdict *verdict;
+	const struct tcp_cong_verdict *verdict = bpf_map_lookup_elem(&verdicts, key);
+	__u64 now_ns = bpf_ktime_get_ns(), *heard_ns;
 
-	if (!last || bpf_ktime_get_ns() - *last > STALE_NS)
-		return NULL;
-	verdict = bpf_map_lookup_elem(&verdicts, key);
-	if (verdict)
+	if (verdict && now_ns < verdict->valid_until_ns)
 		return verdict;
+	heard_ns = bpf_map_lookup_elem(&told, key);
+	if (!heard_ns || now_ns - *heard_ns > HEARD_NS)
+		return NULL;
 	__builtin_memset(key->key, 0, sizeof(key->key));
 	return bpf_map_lookup_elem(&verdicts, key);
 }
@@ -207,16 +216,26 @@ static __always_inline _Bool choose(struct bpf_sock_ops *ctx, struct flow *flow,
 	return 1;
 }
 
+/* One of a set, or TCP_CONG_N when it is empty. */
+static __always_inline __u32 any_of(__u32 set)
+{
+	__u32 n = 0, nth;
+
+	for (__u32 i = 0; i < TCP_CONG_N; i++)
+		n += set >> i & 1;
+	nth = n ? bpf_get_prandom_u32() % n : 0;
+	for (__u32 i = 0; i < TCP_CONG_N; i++)
+		if (set >> i & 1 && !nth--)
+			return i;
+	return TCP_CONG_N;
+}
+
 static __always_inline void choose_by(struct bpf_sock_ops *ctx, struct flow *flow,
 				      const struct tcp_cong_verdict *verdict)
 {
-	__u32 one_in = verdict->one_in, n = verdict->n_trials, at;
-
-	if (one_in && n && n <= TCP_CONG_N && bpf_get_prandom_u32() % one_in == 0) {
-		at = bpf_get_prandom_u32() % n;
-		barrier_var(at); /* the verifier knows only what is compared after this */
-		if (at < sizeof(verdict->trials))
-			flow->trial = choose(ctx, flow, verdict->trials[at]);
+	if (verdict->one_in && bpf_get_prandom_u32() % verdict->one_in == 0) {
+		flow->trial = choose(ctx, flow, any_of(verdict->trials));
+		flow->trial_kbit = flow->trial ? verdict->trial_kbit : 0;
 	} else if (verdict->choice) {
 		choose(ctx, flow, verdict->choice - 1);
 	}
@@ -228,7 +247,7 @@ static __always_inline _Bool worth_telling(struct tcp_sock *tp, const struct flo
 {
 	__u32 segs = now->segs - flow->told.segs, retrans = retrans_between(&flow->told, now);
 
-	if (segs < TOLD_SEGS_MIN)
+	if (segs < (flow->trial ? TRIAL_SEGS_MIN : TOLD_SEGS_MIN))
 		return 0;
 	return tp->rtt_min.s[0].v >= NEAR_US || 1000ULL * retrans > (__u64)NEAR_LOSS_PERMILLE * segs;
 }
@@ -293,7 +312,7 @@ static __always_inline void begin(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
 	flow->begun = 1;
 	flow->instance = instance;
 	count(tp, bpf_ktime_get_ns(), &flow->told);
-	flow->chosen = flow->told;
+	flow->chosen = flow->tried = flow->told;
 	flow->look_ns = flow->told.time_ns + LOOK_NS;
 	bpf_sock_ops_cb_flags_set(ctx,
 				  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG);
@@ -304,9 +323,25 @@ static __always_inline void begin(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
 		choose_by(ctx, flow, verdict);
 }
 
-/* It loses too much, and its remote was found to be one where another algorithm copes. */
+/*
+ * A trial gives clearly less than the choice did. In its first round trips it was about to find its rate, and of an
+ * application that does not fill its path it shows nothing.
+ */
+static __always_inline _Bool fails(struct flow *flow, const struct counters *now)
+{
+	struct counters last = flow->tried;
+
+	flow->tried = *now;
+	return last.time_ns != flow->chosen.time_ns && 2 * flow->app_limited <= flow->looks &&
+	       8000 * (now->acked_bytes - last.acked_bytes) < flow->trial_kbit * busy_us(&last, now);
+}
+
+/*
+ * It loses too much, and its remote was found to be one where another algorithm copes; or it is a trial that has
+ * failed.
+ */
 static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct flow *flow,
-				   struct counters *now)
+				   struct counters *now, _Bool failed)
 {
 	const struct tcp_cong_verdict *verdict;
 	struct bpftune_verdict_key key;
@@ -317,42 +352,46 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	    tuner_is_off(&gates, key.netns_cookie, tuner))
 		return;
 	verdict = verdict_find(&key);
-	if (!verdict || !verdict->switches || !verdict->choice || verdict->choice == flow->choice)
+	if (!verdict || !(verdict->switches || failed) || !verdict->choice || verdict->choice == flow->choice)
 		return;
 	if (!choose(ctx, flow, verdict->choice - 1))
 		return;
 	flow->trial = 0;
+	flow->trial_kbit = 0;
 	flow->chosen = flow->told = *now;
 	flow->looks = flow->app_limited = 0;
 }
 
 static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, __u64 instance)
 {
+	_Bool lossy, tried, failed;
 	struct counters now;
 	struct flow *flow;
-	_Bool lossy;
 	__u64 now_ns;
 
-	if (tp->data_segs_out < TOLD_SEGS_MIN)
+	if (tp->data_segs_out < LOOK_SEGS_MIN)
 		return;
 	flow = bpf_sk_storage_get(&flows, tp, NULL, 0);
 	if (!flow || flow->instance != instance)
 		return;
 	flow->looks++;
 	flow->app_limited += tp->app_limited != 0;
+	tried = flow->trial_kbit && flow->looks % TRIAL_ROUND_TRIPS == 0;
 	now_ns = bpf_ktime_get_ns();
-	if (now_ns < flow->look_ns)
+	if (now_ns < flow->look_ns && !tried)
 		return;
 	flow->look_ns = now_ns + LOOK_NS;
 	count(tp, now_ns, &now);
 	lossy = loses(&flow->chosen, &now);
+	failed = tried && fails(flow, &now);
 	/* The first time at once, so that it can be helped. */
-	if (now_ns - flow->told.time_ns >= TELL_NS || (lossy && flow->told.time_ns == flow->chosen.time_ns)) {
+	if (now_ns - flow->told.time_ns >= TELL_NS ||
+	    ((lossy || failed) && flow->told.time_ns == flow->chosen.time_ns)) {
 		if (tell(tp, flow, &now))
 			flow->look_ns = now_ns + AGAIN_NS;
 	}
-	if (lossy)
-		follow(ctx, tp, flow, &now);
+	if (lossy || failed)
+		follow(ctx, tp, flow, &now, failed);
 }
 
 static __always_inline void end(struct tcp_sock *tp, __u64 instance)
@@ -360,7 +399,7 @@ static __always_inline void end(struct tcp_sock *tp, __u64 instance)
 	struct counters now;
 	struct flow *flow;
 
-	if (tp->data_segs_out < TOLD_SEGS_MIN)
+	if (tp->data_segs_out < TRIAL_SEGS_MIN)
 		return;
 	flow = bpf_sk_storage_get(&flows, tp, NULL, 0);
 	if (!flow || flow->instance != instance)

@@ -27,7 +27,8 @@
 struct cong_entry {
 	struct remote remote;
 	struct cong_remote memory;
-	bool decided;	   /* there is a verdict */
+	struct tcp_cong_verdict verdict;
+	bool decided;	   /* there is a verdict, by a worker before us maybe */
 	UT_hash_handle hh; /* in order: the least recently told of first */
 };
 
@@ -128,7 +129,7 @@ static size_t list_algorithms(uint32_t set, char *ret_text, size_t size)
 static void tell_explore(struct bpftune *b, const struct cong *cong)
 {
 	struct cong_decision decision = cong_explore(&cong->offer);
-	struct tcp_cong_verdict value = cong_verdict(&decision);
+	struct tcp_cong_verdict value = cong_verdict(&decision, &(struct tcp_cong_verdict){ 0 }, 0);
 	struct bpftune_verdict verdict = { 0 };
 	char trials[160];
 
@@ -210,16 +211,18 @@ static void describe(const struct cong *cong, const struct cong_entry *entry, co
 		snprintf(ret_text + n, size - n, "; bbr is not available");
 }
 
-static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, const char *about)
+static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, const char *about,
+			uint64_t now_ns)
 {
 	struct cong_decision decision = cong_decide(&entry->memory, &cong->offer);
-	struct tcp_cong_verdict value = cong_verdict(&decision);
 	struct bpftune_verdict verdict = { 0 };
 	char text[BPFTUNE_TEXT_BYTES];
-	bool decides = value.choice || value.one_in;
+	bool decides;
 
+	entry->verdict = cong_verdict(&decision, &entry->verdict, now_ns);
+	decides = entry->verdict.valid_until_ns;
 	memcpy(verdict.key, &entry->remote, sizeof(entry->remote));
-	memcpy(verdict.value, &value, sizeof(value));
+	memcpy(verdict.value, &entry->verdict, sizeof(entry->verdict));
 	describe(cong, entry, &decision, text, sizeof(text));
 	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
 	entry->decided = decides;
@@ -237,7 +240,7 @@ static void refresh_offer(struct bpftune *b, struct cong *cong, uint64_t now_ns)
 	if (read_offer(cong) || !cong->offer_ns) {
 		tell_explore(b, cong);
 		for (struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
-			tell_remote(b, cong, entry, remote_text(&entry->remote, about));
+			tell_remote(b, cong, entry, remote_text(&entry->remote, about), now_ns);
 	}
 	cong->offer_ns = now_ns;
 }
@@ -255,9 +258,9 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	entry = find_or_make(b, cong, &seen->remote);
 	if (!entry)
 		return;
-	entry->decided |= seen->decided; /* by a worker before us, maybe */
+	entry->decided |= seen->decided;
 	cong_learn(&entry->memory, seen, cong_algorithm(seen->algorithm), event->time_ns / NSEC_PER_SEC);
-	tell_remote(b, cong, entry, remote_text(&seen->remote, about));
+	tell_remote(b, cong, entry, remote_text(&seen->remote, about), event->time_ns);
 }
 
 BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {

@@ -59,14 +59,16 @@ _Static_assert(sizeof(struct tcp_cong_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fit
  * its own.
  */
 struct tcp_cong_verdict {
-	__u8 choice;   /* 1 + tcp_cong_algorithm; 0: the namespace's default */
-	__u8 switches; /* established connections that lose too much follow */
-	__u8 one_in;   /* so many connections one tries another algorithm; 0: none does */
-	__u8 n_trials;
-	__u8 trials[20]; /* tcp_cong_algorithm */
+	__u64 valid_until_ns; /* CLOCK_MONOTONIC */
+	__u32 trials;	      /* bit n: tcp_cong_algorithm n */
+	__u32 trial_kbit;     /* a trial that gives less goes on with the choice; 0: none does */
+	__u8 choice;	      /* 1 + tcp_cong_algorithm; 0: the namespace's default */
+	__u8 switches;	      /* established connections that lose too much follow */
+	__u8 one_in;	      /* so many connections one tries another algorithm; 0: none does */
+	__u8 zero[5];
 };
 
 _Static_assert(sizeof(struct tcp_cong_verdict) == sizeof(((struct bpftune_verdict *)0)->value), "fits a verdict");
-_Static_assert(TCP_CONG_N <= sizeof(((struct tcp_cong_verdict *)0)->trials), "room for all");
+_Static_assert(TCP_CONG_N <= 32, "bits for all");
 
 #endif

@@ -157,6 +157,17 @@ def test_clean_path_and_trial(world):
     assert 0 < firsts.count("bbr") <= 30
 
 
+def test_trial_that_fails_ends(world):
+    """With 1 % lost no connection switches for its loss; but one that gives far less than bbr is known to give does."""
+    world.drain.loses(1)
+    def knows_bbr():
+        cong.send(world.near, FAR, PORT, 4)
+        return learnt(world.supervisor, world.near.name).get(FAR, "").startswith("bbr, ")
+    wait_for(knows_bbr, 20, "bbr to be chosen")
+    flow = cong.send(world.near, FAR, PORT, 4, usual="bbr")
+    assert flow["first"] != "bbr" and flow["last"] == "bbr"
+
+
 def test_container_in_the_hosts_namespace(lab):
     """It is an instance by its cgroup, and so are its remotes: the host's are the host's."""
     default = sysctl_path(CONGESTION)

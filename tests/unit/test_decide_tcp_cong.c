@@ -12,6 +12,7 @@
 #define BIT(algorithm) (1U << (algorithm))
 #define ALL (BIT(TCP_CONG_RENO) | BIT(TCP_CONG_CUBIC) | BIT(TCP_CONG_BBR))
 
+static const struct tcp_cong_verdict fresh = { 0 };
 static const struct cong_offer offer = { .usable = ALL, .standard = TCP_CONG_CUBIC };
 
 /* A second of a connection with a round trip of 20 ms; loss in a thousand of 10,000 segments. */
@@ -207,7 +208,7 @@ static void test_beats(void **state)
 		{ 0.1, 900, 20, 9, 100, 20, false, false },	  /* not tried */
 		{ 9, 900, 20, 0.1, 100, 20, false, false },
 		{ 0, 0, 0, 0, 0, 0, false, false },
-		{ 9, 0, 20, 9, 0, 20, false, false }, /* nothing arrives either way */
+		{ 9, 0, 20, 9, 0, 20, false, false },	    /* nothing arrives either way */
 		{ 16, 200, 60, 16, 100, 20, false, false }, /* bought with the queue */
 		{ 16, 100, 10, 16, 100, 20, false, true },  /* the same rate in half the time */
 		{ 16, 70, 10, 16, 100, 20, false, false },
@@ -228,7 +229,7 @@ static void test_beats(void **state)
 static void assert_default(struct cong_remote *remote, const struct cong_offer *from)
 {
 	struct cong_decision decision = cong_decide(remote, from);
-	struct tcp_cong_verdict verdict = cong_verdict(&decision), none = { 0 };
+	struct tcp_cong_verdict verdict = cong_verdict(&decision, &fresh, 1), none = { 0 };
 
 	assert_memory_equal(&verdict, &none, sizeof(none));
 }
@@ -322,8 +323,7 @@ static void test_outcome(void **state)
 	decision = cong_decide(&remote, &offer);
 	assert_int_equal(decision.choice, 1 + TCP_CONG_RENO);
 	assert_false(decision.switches);
-	assert_int_equal(decision.one_in, 20);
-	assert_int_equal(decision.trials, BIT(TCP_CONG_CUBIC) | BIT(TCP_CONG_BBR));
+	assert_near(decision.mbit, 100);
 	learn(&remote, TCP_CONG_BBR, 500, 1, 8);
 	assert_int_equal(cong_decide(&remote, &offer).choice, 1 + TCP_CONG_BBR);
 	/* Its path has become as good for all. */
@@ -371,49 +371,107 @@ static void test_first_trial(void **state)
 	assert_default(&remote, &offer); /* shown, and no better */
 }
 
+/* What was measurably worse is tried again only if nothing else is left, and five times as rarely, for an hour or so.
+ */
+static void test_worse_is_tried_rarely(void **state)
+{
+	struct tcp_cong_seen none = { 0 };
+	struct cong_remote remote = { 0 };
+	struct cong_decision decision;
+
+	(void)state;
+	learn(&remote, TCP_CONG_BBR, 100, 20, 1);
+	decision = cong_decide(&remote, &offer);
+	assert_int_equal(decision.one_in, 20);
+	assert_int_equal(decision.trials, BIT(TCP_CONG_RENO) | BIT(TCP_CONG_CUBIC));
+	learn(&remote, TCP_CONG_CUBIC, 40, 20, 1);
+	decision = cong_decide(&remote, &offer);
+	assert_int_equal(decision.one_in, 20);
+	assert_int_equal(decision.trials, BIT(TCP_CONG_RENO));
+	learn(&remote, TCP_CONG_RENO, 40, 20, 1);
+	decision = cong_decide(&remote, &offer);
+	assert_int_equal(decision.one_in, 100);
+	assert_int_equal(decision.trials, BIT(TCP_CONG_RENO) | BIT(TCP_CONG_CUBIC));
+	learn(&remote, TCP_CONG_RENO, 180, 20, 1); /* 110 on the average: no longer clearly worse */
+	decision = cong_decide(&remote, &offer);
+	assert_int_equal(decision.choice, 1 + TCP_CONG_BBR);
+	assert_int_equal(decision.one_in, 20);
+	assert_int_equal(decision.trials, BIT(TCP_CONG_RENO));
+	cong_learn(&remote, &none, TCP_CONG_N, 2400);
+	learn(&remote, TCP_CONG_BBR, 100, 20, 1);
+	assert_int_equal(cong_decide(&remote, &offer).trials, BIT(TCP_CONG_RENO));
+	cong_learn(&remote, &none, TCP_CONG_N, 3600);
+	learn(&remote, TCP_CONG_BBR, 100, 20, 1);
+	assert_int_equal(cong_decide(&remote, &offer).trials, BIT(TCP_CONG_RENO) | BIT(TCP_CONG_CUBIC));
+}
+
+/* It changes only if it has to, as each change is logged. */
+static void test_verdict(void **state)
+{
+	struct cong_decision decision = { .choice = 1 + TCP_CONG_BBR, .one_in = 20, .trials = 3, .mbit = 100 };
+	const uint64_t hour_ns = 3600 * 1000000000ULL;
+	struct tcp_cong_verdict one = cong_verdict(&decision, &fresh, hour_ns), two;
+	static const struct {
+		double mbit;
+		uint32_t trial_kbit;
+	} cases[] = {
+		{ 0, 0 },	{ 0.001, 0 },	{ 81, 60000 }, { 100, 60000 },
+		{ 119, 60000 }, { 130, 78000 }, { 79, 47400 }, { 1e9, 0.6 * UINT32_MAX },
+	};
+
+	(void)state;
+	assert_int_equal(one.valid_until_ns, 3 * hour_ns);
+	assert_int_equal(one.trial_kbit, 60000);
+	two = cong_verdict(&decision, &one, 2 * hour_ns);
+	assert_memory_equal(&two, &one, sizeof(one));
+	assert_int_equal(cong_verdict(&decision, &one, 2 * hour_ns + 1).valid_until_ns, 4 * hour_ns + 1);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		decision.mbit = cases[i].mbit;
+		assert_int_equal(cong_verdict(&decision, &one, 2 * hour_ns).trial_kbit, cases[i].trial_kbit);
+	}
+	decision.mbit = 100;
+	decision.switches = true;
+	two = cong_verdict(&decision, &one, 2 * hour_ns);
+	assert_int_equal(two.valid_until_ns, 4 * hour_ns);
+	assert_true(two.switches);
+	decision = (struct cong_decision){ .one_in = 20 };
+	two = cong_verdict(&decision, &one, 2 * hour_ns);
+	assert_memory_equal(&two, &fresh, sizeof(fresh));
+}
+
 static void test_explore(void **state)
 {
 	static const struct cong_offer only = { .usable = BIT(TCP_CONG_RENO), .standard = TCP_CONG_RENO };
 	static const struct cong_offer every = { .usable = BIT(TCP_CONG_N) - 1, .standard = TCP_CONG_BBR };
 	struct cong_decision decision = cong_explore(&offer);
-	struct tcp_cong_verdict verdict = cong_verdict(&decision);
+	struct tcp_cong_verdict verdict = cong_verdict(&decision, &fresh, 0);
 
 	(void)state;
 	assert_int_equal(verdict.choice, 0);
 	assert_int_equal(verdict.one_in, 20);
-	assert_int_equal(verdict.n_trials, 2);
-	assert_int_equal(verdict.trials[0], TCP_CONG_RENO);
-	assert_int_equal(verdict.trials[1], TCP_CONG_BBR);
+	assert_int_equal(verdict.trial_kbit, 0);
+	assert_int_equal(verdict.trials, BIT(TCP_CONG_RENO) | BIT(TCP_CONG_BBR));
 	decision = cong_explore(&only);
-	verdict = cong_verdict(&decision);
-	assert_int_equal(verdict.one_in, 0);
-	assert_int_equal(verdict.n_trials, 0);
+	verdict = cong_verdict(&decision, &fresh, 0);
+	assert_memory_equal(&verdict, &fresh, sizeof(fresh));
 	decision = cong_explore(&every);
-	verdict = cong_verdict(&decision);
-	assert_int_equal(verdict.n_trials, TCP_CONG_N - 1);
+	verdict = cong_verdict(&decision, &fresh, 0);
+	assert_int_equal(verdict.trials, (BIT(TCP_CONG_N) - 1) & ~BIT(TCP_CONG_BBR));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_names),
-		cmocka_unit_test(test_set),
-		cmocka_unit_test(test_learn),
-		cmocka_unit_test(test_fades),
-		cmocka_unit_test(test_min_rtt),
-		cmocka_unit_test(test_not_learnt),
-		cmocka_unit_test(test_lower_bound),
-		cmocka_unit_test(test_weight),
-		cmocka_unit_test(test_beats),
-		cmocka_unit_test(test_rule_of_loss),
-		cmocka_unit_test(test_loss_stays),
-		cmocka_unit_test(test_no_bbr),
-		cmocka_unit_test(test_default_is_bbr),
-		cmocka_unit_test(test_default_not_usable),
-		cmocka_unit_test(test_outcome),
-		cmocka_unit_test(test_outcome_against_the_rule),
-		cmocka_unit_test(test_first_trial),
-		cmocka_unit_test(test_explore),
+		cmocka_unit_test(test_names),	       cmocka_unit_test(test_set),
+		cmocka_unit_test(test_learn),	       cmocka_unit_test(test_fades),
+		cmocka_unit_test(test_min_rtt),	       cmocka_unit_test(test_not_learnt),
+		cmocka_unit_test(test_lower_bound),    cmocka_unit_test(test_weight),
+		cmocka_unit_test(test_beats),	       cmocka_unit_test(test_rule_of_loss),
+		cmocka_unit_test(test_loss_stays),     cmocka_unit_test(test_no_bbr),
+		cmocka_unit_test(test_default_is_bbr), cmocka_unit_test(test_default_not_usable),
+		cmocka_unit_test(test_outcome),	       cmocka_unit_test(test_outcome_against_the_rule),
+		cmocka_unit_test(test_first_trial),    cmocka_unit_test(test_worse_is_tried_rarely),
+		cmocka_unit_test(test_verdict),	       cmocka_unit_test(test_explore),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
