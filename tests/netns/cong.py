@@ -136,15 +136,15 @@ def lossy_path(lab, number, loss, **options):
 
 
 def tuned(near, address, best, seconds, flows):
-    """Its connections, what the best algorithm gave after each from the third on, and what was learnt."""
+    """Its connections, one of the best algorithm for each from the third on, and what was learnt."""
     with Lab() as inner:
         supervisor = inner.supervisor(tuners=only("tcp_cong"))      # bigger buffers would help as well
         supervisor.ready(near.name)
         done, between = [], []
         for i in range(flows):
-            done.append(send(near, address, PORT, seconds))
-            if i >= 2:      # in turn, as a machine is not equally fast all the time
-                between.append(send(near, address, PORT, seconds, own=best)["mbit"])
+            turn = ("",) if i < 2 else (best, "") if i % 2 else ("", best)
+            for own in turn:        # either goes first in turn, as a machine is not equally fast all the time
+                (between if own else done).append(send(near, address, PORT, seconds, own=own))
         text = next(row["text"] for row in supervisor.instance(near.name)["learnt"] if row["about"] == address)
     return done, between, text
 
@@ -159,7 +159,7 @@ def measure(lab, number, loss, seconds, flows, alone, **options):
                  for own in ALGORITHMS}
         best = max(rates, key=rates.get)
         done, between, text = tuned(near, address, best, seconds, flows)
-    later = [flow["mbit"] for flow in done[2:]]
+    later, between = ([flow["mbit"] for flow in flows] for flows in (done[2:], between))
     return SimpleNamespace(alone=rates, best=best, first=done[:2], began_with=[flow["first"] for flow in done[2:]],
                            later=statistics.mean(later), between=statistics.mean(between),
                            share=sum(later) / sum(between), learnt=text)
