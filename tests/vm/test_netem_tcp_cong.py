@@ -29,7 +29,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
     before = flow["mbit"]
     run("modprobe", "tcp_bbr")
     flow = cong.send(near, FAR, PORT, 15)       # what there is to choose from is read at most every 10 s
-    assert (flow["first"], flow["last"]) == ("cubic", "bbr")
+    assert flow["first"] != "bbr" and flow["last"] == "bbr"     # it may have begun as a trial of reno
     wait_for(lambda: cong.firsts(near, FAR, PORT, 10).count("bbr") >= 6, 10, "bbr to be chosen")
     flow = max((cong.send(near, FAR, PORT, 5) for _ in range(3)), key=lambda flow: flow["mbit"])
     assert (flow["first"], flow["last"]) == ("bbr", "bbr")
@@ -41,7 +41,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
 def test_share_of_the_best(lab, loss):
     """From the third connection on, nine tenths of what the best algorithm alone gives at that time. The path is slow
     enough for an emulated machine to fill it: its own ups and downs are larger than a tenth."""
-    result = cong.measure(lab, 10, loss, seconds=2, flows=8, alone=1, rate="20mbit")
+    result = cong.measure(lab, 10, loss, seconds=1.7, flows=8, alone=1, rate="20mbit")
     print(result)
     assert result.share >= 0.9
     assert result.later > result.alone["cubic"]
