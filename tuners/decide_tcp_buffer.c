@@ -21,9 +21,13 @@
 #define PATIENCE_ROUND_TRIPS 12 /* a congestion window needs time to use a larger buffer */
 #define PATIENCE_MIN_US 1000000
 #define LITTLE_PERCENT 4 /* more than this is a gain, if not enough for another step */
+#define WRITTEN_US 1000000 /* since a step, by then */
 #define FLOW_GONE_US 2000000
+#define UNPROVEN_US 20000000 /* so long it waits for a flow that can tell */
+#define HEIRS_MAX 2
 #define HOLD_MIN_S 20
 #define HOLD_MAX_S 3600
+#define LATELY_US 600000000ULL
 
 #define USEC_PER_SEC 1000000ULL
 
@@ -56,6 +60,13 @@ int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory)
 {
 	return min_u64(bytes_of(memory->pressure_pages / TCP_SHARE, memory->page_bytes),
 		       bytes_of(memory->container_pages / CONTAINER_SHARE, memory->page_bytes));
+}
+
+uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_t container_pages, uint64_t now_us)
+{
+	if (!smallest->seen_us || container_pages <= smallest->pages || now_us - smallest->seen_us > LATELY_US)
+		*smallest = (struct tcp_buffer_smallest){ .pages = container_pages, .seen_us = now_us };
+	return smallest->pages;
 }
 
 static uint64_t used_percent(const struct tcp_buffer_memory *memory)
@@ -148,12 +159,44 @@ static void measure_from(struct tcp_buffer_side *side, const struct tcp_buffer_l
 	side->measuring = true;
 }
 
+/* --- holding ------------------------------------------------------------------------------------ */
+
+static uint32_t shortest_rtt_us(const struct tcp_buffer_look *look)
+{
+	return look->min_rtt_us ? look->min_rtt_us : look->srtt_us;
+}
+
+static unsigned int length_of(uint32_t min_rtt_us)
+{
+	unsigned int length = 0;
+
+	for (min_rtt_us /= 1024; min_rtt_us && length < TCP_BUFFER_LENGTHS - 1; min_rtt_us /= 2)
+		length++;
+	return length;
+}
+
+static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, uint64_t now_us)
+{
+	uint32_t last_s = side->holds[length].s, s = last_s ? min_u64(2ULL * last_s, HOLD_MAX_S) : HOLD_MIN_S;
+
+	side->holds[length].s = s;
+	side->holds[length].until_us = now_us + s * USEC_PER_SEC;
+	side->judging = side->measuring = side->paid = false;
+	return s;
+}
+
+void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
+{
+	for (unsigned int length = 0; length < TCP_BUFFER_LENGTHS; length++)
+		hold_length(side, length, now_us);
+}
+
 /* --- stepping ----------------------------------------------------------------------------------- */
 
 /* The memory that the data of a shortest round trip takes: the bandwidth-delay product, truesize counted. */
 static uint64_t in_path_bytes(const struct tcp_buffer_look *look, uint64_t rate)
 {
-	uint64_t bdp_bytes = scale(rate, look->min_rtt_us ? look->min_rtt_us : look->srtt_us, USEC_PER_SEC);
+	uint64_t bdp_bytes = scale(rate, shortest_rtt_us(look), USEC_PER_SEC);
 
 	return scale(bdp_bytes, look->overhead_percent ? look->overhead_percent : 100, 100);
 }
@@ -173,14 +216,6 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 	return min_u64(next_bytes, cap_bytes);
 }
 
-uint32_t tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
-{
-	side->hold_s = side->hold_s ? min_u64(2ULL * side->hold_s, HOLD_MAX_S) : HOLD_MIN_S;
-	side->hold_until_us = now_us + side->hold_s * USEC_PER_SEC;
-	side->judging = side->measuring = side->paid = false;
-	return side->hold_s;
-}
-
 /* Not every waiting is accounted, a receiver knows of none. But where a step has paid, the next may be bold. */
 static uint32_t idle_percent(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 			     int64_t current_bytes)
@@ -198,7 +233,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
 	struct tcp_buffer_look from = side->from;
 
-	if (look->time_us < side->hold_until_us) {
+	if (look->time_us < side->holds[length_of(shortest_rtt_us(look))].until_us) {
 		side->measuring = false;
 		return decision;
 	}
@@ -222,11 +257,13 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	side->judging = true;
 	side->measuring = false;
 	side->flow = look->flow;
+	side->heirs = 0;
 	side->stepped_us = side->seen_us = look->time_us;
 	side->prev_bytes = current_bytes;
 	side->next_bytes = decision.bytes;
 	side->prev_rate = decision.rate;
 	side->prev_srtt_us = look->srtt_us;
+	side->prev_min_rtt_us = shortest_rtt_us(look);
 	return decision;
 }
 
@@ -241,7 +278,7 @@ static struct tcp_buffer_decision hold(struct tcp_buffer_side *side, enum tcp_bu
 		.bytes = why == TCP_BUFFER_GAINED_LITTLE ? 0 : side->prev_bytes,
 		.rate = rate,
 		.prev_rate = side->prev_rate,
-		.hold_s = tcp_buffer_hold(side, now_us),
+		.hold_s = hold_length(side, length_of(side->prev_min_rtt_us), now_us),
 	};
 }
 
@@ -275,7 +312,7 @@ static struct tcp_buffer_decision keep(struct tcp_buffer_side *side, const struc
 	decision.prev_rate = side->prev_rate;
 	decision.limited_percent = limited_percent(&side->from, look);
 	side->judging = false; /* the measurement goes on: it may show the next step at once */
-	side->hold_s = 0;
+	side->holds[length_of(side->prev_min_rtt_us)].s = 0;
 	side->paid = scale(decision.rate, 4, 1) >= scale(side->prev_rate, 3 * side->next_bytes, side->prev_bytes);
 	return decision;
 }
@@ -287,17 +324,19 @@ static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const 
 		return hold(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, decision.rate);
 	if (!look->receiving || look->size_bytes > side->prev_bytes)
 		return hold(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, decision.rate);
-	side->judging = side->measuring = false; /* it never took what it was given: another flow may tell */
+	side->flow = 0; /* it never took what it was given: another may tell, at once */
+	side->seen_us = look->time_us - FLOW_GONE_US;
+	side->measuring = false;
 	return decision;
 }
 
 static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t since_step_us = look->time_us - side->stepped_us, window_us;
+	uint64_t since_step_us = look->time_us - side->stepped_us, patience_us, window_us;
 	bool steady;
 
-	if (since_step_us < shortest_us(look))
+	if (!side->heirs && since_step_us < shortest_us(look))
 		return decision;
 	if (!side->measuring || !follows(look, &side->from)) {
 		measure_from(side, look);
@@ -313,27 +352,59 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 		return keep(side, look, decision);
 	if (!steady)
 		return decision;
-	if (since_step_us >= round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US))
+	if (side->heirs && limited_percent(&side->from, look) < LIMITED_MIN_PERCENT) {
+		measure_from(side, look); /* something else holds it back */
+		return decision;
+	}
+	patience_us = round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US);
+	if (since_step_us >= patience_us)
 		return last_word(side, look, decision);
 	if (fills_a_queue(side, look))
 		return step_back(side, look, decision.rate);
-	if (since_step_us < round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US) / 2)
+	if (since_step_us < patience_us / 2)
 		measure_from(side, look); /* it may just have begun to grow */
+	return decision;
+}
+
+static bool is_near(uint32_t rtt_us, uint32_t other_us)
+{
+	return rtt_us <= other_us + other_us / 4 && other_us <= rtt_us + rtt_us / 4;
+}
+
+/*
+ * The judged flow ended before its verdict. Another that fills the new limit may give it, if its path is as long: the
+ * same full buffer makes both as fast. No step follows one that nobody has judged.
+ */
+static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+{
+	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
+	uint64_t gone_us = look->time_us - side->seen_us;
+
+	if (gone_us < FLOW_GONE_US || !look->is_limited)
+		return decision;
+	if (side->heirs < HEIRS_MAX && is_near(shortest_rtt_us(look), side->prev_min_rtt_us)) {
+		side->heirs++;
+		side->flow = look->flow;
+		side->stepped_us = side->seen_us = look->time_us;
+		measure_from(side, look);
+	} else if (side->heirs == HEIRS_MAX || gone_us >= UNPROVEN_US) {
+		return hold(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, 0);
+	}
 	return decision;
 }
 
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					     int64_t current_bytes, int64_t cap_bytes)
 {
-	if (side->judging && current_bytes != side->next_bytes && look->time_us - side->stepped_us >= WINDOW_MIN_US)
-		side->judging = side->measuring = false; /* the step was not made, or somebody else made another */
-	if (side->judging && look->flow != side->flow) {
-		if (look->time_us - side->seen_us < FLOW_GONE_US)
-			return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
-		side->judging = side->measuring = false; /* it ended before its verdict */
-	}
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
+	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run or past an administrator */
+		if (look->time_us - side->stepped_us >= WRITTEN_US)
+			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
+		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
+	}
+	if (look->flow != side->flow)
+		return inherit(side, look);
 	side->seen_us = look->time_us;
 	return judge(side, look);
 }

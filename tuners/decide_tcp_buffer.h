@@ -25,6 +25,8 @@ struct tcp_buffer_look {
 	bool receiving;
 };
 
+#define TCP_BUFFER_LENGTHS 11 /* of paths: up to 1 ms, twice that, ... , more than half a second */
+
 /* What is remembered of one direction in one namespace. Begins as zeroes. */
 struct tcp_buffer_side {
 	struct tcp_buffer_look from; /* where the measurement began */
@@ -32,12 +34,15 @@ struct tcp_buffer_side {
 	bool judging;                /* a step waits for its verdict */
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
+	uint32_t heirs;              /* how many took its place, as it ended before the verdict */
 	uint64_t stepped_us, seen_us;
 	int64_t prev_bytes, next_bytes; /* of the step that is judged */
 	uint64_t prev_rate;             /* bytes a second before it */
-	uint32_t prev_srtt_us;
-	uint32_t hold_s;                /* how long the last hold was; 0: the last step paid */
-	uint64_t hold_until_us;
+	uint32_t prev_srtt_us, prev_min_rtt_us;
+	struct {
+		uint64_t until_us;
+		uint32_t s; /* how long the last one was; 0: the last step paid */
+	} holds[TCP_BUFFER_LENGTHS]; /* a path says nothing about a much longer one */
 };
 
 enum tcp_buffer_action {
@@ -47,6 +52,7 @@ enum tcp_buffer_action {
 	TCP_BUFFER_GAINED_LITTLE, /* it stays, and none follows for hold_s */
 	TCP_BUFFER_UNDO_NO_GAIN,      /* back to `bytes`: the rate did not rise */
 	TCP_BUFFER_UNDO_QUEUE_FILLED, /* back to `bytes`, or nearly: the round trip grew instead of the rate */
+	TCP_BUFFER_UNDO_UNPROVEN,     /* back to `bytes`: no flow lasted until its verdict; `rate` is 0 */
 };
 
 struct tcp_buffer_decision {
@@ -63,6 +69,14 @@ struct tcp_buffer_memory {
 	uint64_t container_pages; /* memory.max of the flow's cgroup and those above; UINT64_MAX: none */
 	uint64_t page_bytes;
 };
+
+/* The smallest memory.max met of late, where several containers share a namespace. Begins as zeroes. */
+struct tcp_buffer_smallest {
+	uint64_t pages, seen_us; /* 0: none */
+};
+
+/* Gives it, this one counted: the limit must not depend on whose flow it is. */
+uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_t container_pages, uint64_t now_us);
 
 /*
  * The most that one buffer may be allowed to grow to, in bytes: an eighth of the memory at which TCP as a whole
@@ -100,7 +114,7 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					     int64_t current_bytes, int64_t cap_bytes);
 
-/* Nothing is raised for that long from now, and longer the next time. Gives the seconds. */
-uint32_t tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us);
+/* Nothing is raised for a while, and for longer the next time, whichever path it is for. */
+void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us);
 
 #endif

@@ -36,7 +36,7 @@ static const struct bpftune_scenario scenarios[] = {
 		"A flow had data to send and a window to send it in, but no room in its send buffer." },
 	[TCP_BUFFER_RECEIVE_LIMITED] = { "receive_buffer_limited",
 		"A flow filled the window that its receive buffer allows while the application kept up." },
-	[TCP_BUFFER_NO_GAIN] = { "no_gain", "A higher limit did not make the flow faster: it is undone." },
+	[TCP_BUFFER_NO_GAIN] = { "no_gain", "A higher limit was not seen to make a flow faster: it is undone." },
 	[TCP_BUFFER_QUEUE_FILLED] = { "queue_filled",
 		"A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
 	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
@@ -56,6 +56,7 @@ struct state {
 	} lowered[N_LIMITS]; /* as memory was short */
 	struct tcp_buffer_spell short_of_memory, eased;
 	bool told_no_diag;
+	struct tcp_buffer_smallest smallest;
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -127,6 +128,18 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 	};
 }
 
+/* The host's own has flows of containers in it whose memory says nothing about the others. */
+static struct tcp_buffer_memory memory_for(const struct bpftune *b, struct state *state,
+					   const struct bpftune_event *event)
+{
+	struct tcp_buffer_memory memory = memory_of((const struct tcp_buffer_seen *)event->payload);
+
+	if (b->id != BPFTUNE_HOST_ID)
+		memory.container_pages = tcp_buffer_smallest_pages(&state->smallest, memory.container_pages,
+								   event->time_ns / NSEC_PER_USEC);
+	return memory;
+}
+
 /* --- what is done ------------------------------------------------------------------------------- */
 
 static double mbit(uint64_t bytes_per_second)
@@ -165,6 +178,12 @@ static void step_back(struct bpftune *b, const struct bpftune_event *event, unsi
 				"%.1f Mbit/s with %lld bytes, %.1f with %lld: no gain; nothing more is tried for %u s",
 				mbit(decision->rate), (long long)side->next_bytes, mbit(decision->prev_rate),
 				(long long)side->prev_bytes, decision->hold_s);
+	else if (decision->action == TCP_BUFFER_UNDO_UNPROVEN)
+		bpftune_propose(b, tunable, value, TCP_BUFFER_NO_GAIN, event,
+				"%.1f Mbit/s with %lld bytes, and no flow lasted long enough to show what %lld bring; "
+				"nothing more is tried for %u s",
+				mbit(decision->prev_rate), (long long)side->prev_bytes, (long long)side->next_bytes,
+				decision->hold_s);
 	else
 		bpftune_propose(b, tunable, value, TCP_BUFFER_QUEUE_FILLED, event,
 				"%.1f Mbit/s with %lld bytes, %.1f with %lld, but a round trip of %.1f ms instead of "
@@ -179,6 +198,11 @@ static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buff
 		  const struct tcp_buffer_decision *decision)
 {
 	static const char *const about[] = { [TCP_WMEM] = "send", [TCP_RMEM] = "receive" };
+	static const char *const why[] = {
+		[TCP_BUFFER_UNDO_NO_GAIN] = "no gain",
+		[TCP_BUFFER_UNDO_QUEUE_FILLED] = "a filled queue",
+		[TCP_BUFFER_UNDO_UNPROVEN] = "no flow that lasted",
+	};
 
 	switch (decision->action) {
 	case TCP_BUFFER_WAIT:
@@ -195,10 +219,10 @@ static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buff
 		break;
 	case TCP_BUFFER_UNDO_NO_GAIN:
 	case TCP_BUFFER_UNDO_QUEUE_FILLED:
+	case TCP_BUFFER_UNDO_UNPROVEN:
 		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, held for %u s after %s at %lld",
 			       mbit(decision->prev_rate), (long long)side->prev_bytes, decision->hold_s,
-			       decision->action == TCP_BUFFER_UNDO_NO_GAIN ? "no gain" : "a filled queue",
-			       (long long)side->next_bytes);
+			       why[decision->action], (long long)side->next_bytes);
 		break;
 	}
 }
@@ -232,7 +256,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
 	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
 	struct tcp_buffer_side *side = &state->sides[tunable];
-	const struct tcp_buffer_memory memory = memory_of(seen);
+	const struct tcp_buffer_memory memory = memory_for(b, state, event);
 	const struct tcp_buffer_look look = look_of(event, seen);
 	struct tcp_buffer_decision decision;
 	long long value[BPFTUNE_INTS_MAX];

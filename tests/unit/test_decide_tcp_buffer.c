@@ -112,6 +112,26 @@ static void test_spell(void **state)
 	assert_int_equal(tcp_buffer_spell_us(&spell, UINT64_MAX), 0);
 }
 
+/* Whose flow it is changes nothing. */
+static void test_smallest_container(void **state)
+{
+	struct tcp_buffer_smallest smallest = { 0 };
+	const uint64_t minute_us = 60 * 1000 * MS;
+	uint64_t now_us = 1;
+
+	(void)state;
+	assert_int_equal(tcp_buffer_smallest_pages(&smallest, UINT64_MAX, now_us), UINT64_MAX);
+	assert_int_equal(tcp_buffer_smallest_pages(&smallest, 1000, ++now_us), 1000);
+	for (int i = 0; i < 60; i++) {
+		now_us += minute_us / 2;
+		assert_int_equal(tcp_buffer_smallest_pages(&smallest, 9000, now_us), i < 20 ? 1000 : 9000);
+	}
+	for (int i = 0; i < 60; i++) { /* a sidecar that is heard of now and then */
+		now_us += minute_us;
+		assert_int_equal(tcp_buffer_smallest_pages(&smallest, i % 5 ? 9000 : 1000, now_us), 1000);
+	}
+}
+
 /* --- the size of a step ------------------------------------------------------------------------- */
 
 static void test_next(void **state)
@@ -184,6 +204,8 @@ struct path {
 	uint32_t rtt_us, overhead_percent, noise_percent;
 	bool receiving, stuck; /* the receiver's buffer cannot use a raised limit */
 	bool blind; /* the kernel does not account the sender's waiting */
+	uint32_t peer_percent; /* of the time: it waits for the peer's window as well as for room */
+	uint32_t pauses_of_5; /* so many of five round trips end before the buffer is full, as the application pauses */
 
 	int64_t limit_bytes, size_bytes;
 	uint64_t window_bytes;
@@ -192,6 +214,7 @@ struct path {
 	struct tcp_buffer_side side;
 	int64_t cap_bytes;
 	int changes, undone;
+	uint32_t round_trips;
 	uint64_t rate_now;
 };
 
@@ -234,7 +257,8 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 		flight = path->app_rate * path->rtt_us / 1000000;
 		by_app = true;
 	}
-	full = flight == buffer_bytes && !peer && !by_app && path->size_bytes >= path->limit_bytes;
+	full = flight == buffer_bytes && !peer && !by_app && path->size_bytes >= path->limit_bytes &&
+	       path->round_trips++ % 5 >= path->pauses_of_5;
 	if (flight == path->window_bytes)
 		path->window_bytes *= 2;
 	pipe = path->rate * path->rtt_us / 1000000;
@@ -256,6 +280,7 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 		look->sndbuf_limited += busy >= 95 ? 5 : 100 - busy;
 	if (peer)
 		look->rwnd_limited += busy >= 100 ? 0 : 100 - busy;
+	look->rwnd_limited += path->peer_percent;
 	path->rate_now = flight * 1000000 / srtt_us;
 
 	decision = tcp_buffer_decide(&path->side, look, path->limit_bytes, path->cap_bytes);
@@ -344,6 +369,29 @@ static void test_nothing_to_do(void **state)
 	path = path_new(64 * MIB); /* a bottleneck behind a long queue: the limit holds eight times what it carries */
 	run(&path, 1000);
 	assert_int_equal(path.changes, 0);
+}
+
+static int changes_of(uint32_t peer_percent, uint32_t pauses_of_5)
+{
+	struct path path = path_new(256 * KIB);
+
+	path.burst_rate = path.rate / 25; /* 8 MB/s: waits for room in a quarter of the time */
+	path.peer_percent = peer_percent;
+	path.pauses_of_5 = pauses_of_5;
+	run(&path, 1000);
+	return path.changes;
+}
+
+/* The buffer is in the way now and then, but what is in the way most of the time is something else. */
+static void test_more_in_the_way_than_the_buffer(void **state)
+{
+	(void)state;
+	assert_int_not_equal(changes_of(0, 0), 0);
+	assert_int_not_equal(changes_of(9, 0), 0); /* the peer's window, for a moment */
+	assert_int_equal(changes_of(40, 0), 0);
+	assert_int_not_equal(changes_of(0, 1), 0);
+	assert_int_not_equal(changes_of(0, 2), 0); /* the application, in two round trips of five */
+	assert_int_equal(changes_of(0, 3), 0);
 }
 
 /* Another tenth and a bit is a gain, less is not. */
@@ -472,11 +520,39 @@ static void test_receiver_that_cannot_use_it(void **state)
 	path.receiving = path.stuck = true;
 	run(&path, 100);
 	assert_int_equal(path.changes, 1);
-	assert_false(path.side.judging);
-	assert_int_equal(path.side.hold_s, 0);
+	assert_true(path.side.judging);
+
+	path.look.flow = 8; /* the next one is given all of it */
+	path.look.bytes = 0;
+	path.size_bytes = path.limit_bytes;
+	path.stuck = false;
+	run(&path, 10);
+	assert_true(path.changes > 1 && !path.undone);
 }
 
-/* Another flow's look is no verdict on this one's step; one that ended leaves its step. */
+/* --- more than one flow ------------------------------------------------------------------------- */
+
+/* A flow of its own on the path, so many seconds after the last. */
+static void next_flow(struct path *path, int round_trips, uint64_t after_us)
+{
+	path->look.flow++;
+	path->look.time_us += after_us;
+	path->look.bytes = 0;
+	path->window_bytes = 15000;
+	path->size_bytes = path->limit_bytes;
+	run(path, round_trips);
+}
+
+static struct path path_that_is_full(void)
+{
+	struct path path = path_new(256 * KIB);
+
+	path.rate = 256 * KIB * 100 / path.overhead_percent * 1000000 / path.rtt_us;
+	path.burst_rate = 4 * path.rate; /* waits for three quarters of the time, for nothing */
+	return path;
+}
+
+/* Another flow's look is no verdict on this one's step, as long as this one is there. */
 static void test_other_flows(void **state)
 {
 	struct path path = path_new(256 * KIB), other = path_new(256 * KIB);
@@ -497,21 +573,131 @@ static void test_other_flows(void **state)
 	assert_true(other.limit_bytes > path.limit_bytes);
 }
 
-/* A refused step, a dry run, an administrator's value: forgotten, not undone. */
-static void test_step_that_was_not_made(void **state)
+/* Flows that end before a verdict do not add step to step. */
+static void test_short_flows_gain_nothing(void **state)
+{
+	(void)state;
+	for (int round_trips = 10; round_trips <= 20; round_trips++)
+		for (uint64_t after_us = 500 * MS; after_us <= 8000 * MS; after_us *= 2) {
+			struct path path = path_that_is_full();
+			uint64_t end_us = path.look.time_us + 600 * 1000 * MS;
+
+			while (path.look.time_us < end_us) {
+				next_flow(&path, round_trips, after_us);
+				assert_true(path.limit_bytes <= 1 * MIB); /* one step */
+			}
+			assert_int_equal(path.limit_bytes, 256 * KIB);
+			assert_in_range(path.undone, 1, 5); /* 20 s, 40, 80, ... */
+		}
+}
+
+/* Where a step is right, the next flows use it, and show what more would bring. */
+static void test_short_flows_gain(void **state)
+{
+	(void)state;
+	for (int round_trips = 11; round_trips <= 20; round_trips++) {
+		struct path path = path_new(256 * KIB);
+
+		for (int flows = 0; flows < 20; flows++)
+			next_flow(&path, round_trips, 3000 * MS);
+		assert_true(path.limit_bytes >= 2 * MIB);
+		assert_in_range(path.changes, 1, 8);
+	}
+}
+
+/* One that meets the new limit once, and then gives little by itself, is no judge of it. */
+static void test_heir_that_has_little_to_send(void **state)
 {
 	struct path path = path_new(256 * KIB);
-	struct tcp_buffer_decision decision;
 
 	(void)state;
 	while (!path.changes)
 		round_trip(&path);
-	path.limit_bytes = 256 * KIB;
-	decision = round_trip(&path);
-	decision = decision.action == TCP_BUFFER_WAIT ? round_trip(&path) : decision;
-	assert_int_equal(decision.action, TCP_BUFFER_WAIT);
-	assert_false(path.side.judging);
-	assert_int_equal(path.side.hold_s, 0);
+	path.burst_rate = path.rate;
+	next_flow(&path, 8, 3000 * MS);
+	assert_int_equal(path.side.heirs, 1);
+	path.side.prev_rate = path.rate; /* no gain in sight */
+	path.app_rate = 5000000;
+	run(&path, 100);
+	assert_int_equal(path.undone, 0);
+	path.app_rate = 0;
+	run(&path, 10);
+	assert_int_equal(path.undone, 1);
+}
+
+/* It ended, and those that meet its limit now are on another path: they prove nothing about it. */
+static void test_step_that_nobody_judges(void **state)
+{
+	struct path path = path_that_is_full();
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	path.rtt_us *= 4;
+	path.rate *= 8;
+	next_flow(&path, 20, 3000 * MS);
+	assert_int_equal(path.changes, 1);
+	next_flow(&path, 10, 20000 * MS);
+	assert_int_equal(path.limit_bytes, 256 * KIB);
+	assert_int_equal(path.undone, 1);
+	next_flow(&path, 100, 0); /* for a path of its length nothing is held */
+	assert_fits(&path, "the other path");
+}
+
+/* A full queue on one path does not hold a longer one back, and the other way round. */
+static void test_hold_is_the_paths_own(void **state)
+{
+	struct path near = path_that_is_full(), far = path_new(256 * KIB);
+
+	(void)state;
+	for (int i = 0; i < 20; i++)
+		next_flow(&near, 2000, 0);
+	assert_int_equal(near.limit_bytes, 256 * KIB);
+	assert_true(near.undone > 4);
+	far.rtt_us = 3 * near.rtt_us;
+	far.look.time_us = near.look.time_us;
+	far.side = near.side;
+	next_flow(&far, 100, 0);
+	assert_fits(&far, "the longer path");
+
+	near.side = far.side;
+	near.look.time_us = far.look.time_us;
+	near.changes = 0;
+	run(&near, 1000); /* 40 s of an hour */
+	assert_int_equal(near.changes, 0);
+}
+
+/* A refused step, a dry run, an administrator's value: not undone, and not said again and again. */
+static void test_step_that_was_not_made(void **state)
+{
+	struct path path = path_new(256 * KIB);
+	int steps = 0;
+
+	(void)state;
+	for (int i = 0; i < 250; i++) { /* 10 s */
+		steps += round_trip(&path).action != TCP_BUFFER_WAIT;
+		path.limit_bytes = path.size_bytes = 256 * KIB;
+	}
+	assert_int_equal(steps, 1);
+	run(&path, 1000); /* another 40 */
+	assert_fits(&path, "written at last");
+}
+
+static void test_step_that_is_made_late(void **state)
+{
+	struct path path = path_new(256 * KIB);
+	int64_t stepped_bytes;
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	stepped_bytes = path.limit_bytes;
+	path.limit_bytes = path.size_bytes = 256 * KIB;
+	run(&path, 10); /* 400 ms */
+	assert_int_equal(path.changes, 1);
+	path.limit_bytes = path.size_bytes = stepped_bytes;
+	run(&path, 100);
+	assert_fits(&path, "written late");
 }
 
 /* Nothing that an event can hold makes trouble. */
@@ -556,11 +742,13 @@ int main(void)
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_give_back),
 		cmocka_unit_test(test_spell),
+		cmocka_unit_test(test_smallest_container),
 		cmocka_unit_test(test_next),
 		cmocka_unit_test(test_the_limit_has_moved_since),
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_bdp_is_reached_soon),
 		cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_more_in_the_way_than_the_buffer),
 		cmocka_unit_test(test_gain),
 		cmocka_unit_test(test_no_gain),
 		cmocka_unit_test(test_no_gain_without_a_queue),
@@ -568,7 +756,13 @@ int main(void)
 		cmocka_unit_test(test_cap_is_kept),
 		cmocka_unit_test(test_receiver_that_cannot_use_it),
 		cmocka_unit_test(test_other_flows),
+		cmocka_unit_test(test_short_flows_gain_nothing),
+		cmocka_unit_test(test_short_flows_gain),
+		cmocka_unit_test(test_heir_that_has_little_to_send),
+		cmocka_unit_test(test_step_that_nobody_judges),
+		cmocka_unit_test(test_hold_is_the_paths_own),
 		cmocka_unit_test(test_step_that_was_not_made),
+		cmocka_unit_test(test_step_that_is_made_late),
 		cmocka_unit_test(test_nonsense),
 	};
 
