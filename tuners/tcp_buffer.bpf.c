@@ -375,9 +375,8 @@ int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 /* --- receivers ---------------------------------------------------------------------------------- */
 
 /*
- * The limit is in the way when the buffer has grown to it (or would not grow at all), a round trip brings a
- * window's worth of data, and the application has read nearly all of it. Not when the window is the largest
- * that was agreed at the connection's setup.
+ * The limit is in the way when the buffer has grown to it, a round trip brings a window's worth of data, and the
+ * application has read nearly all of it. Not when the window is the largest that was agreed at the connection's setup.
  */
 static __always_inline _Bool receiver_is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
 {
@@ -385,7 +384,7 @@ static __always_inline _Bool receiver_is_limited(struct tcp_sock *tp, const stru
 	__u32 copied = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
 	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
 
-	if (seen->size_bytes < seen->limit_bytes && !(seen->flags & TCP_BUFFER_MODERATE_OFF))
+	if (seen->size_bytes < seen->limit_bytes)
 		return 0;
 	return copied >= window / 4 * 3 && BPF_CORE_READ(tp, rcv_nxt) - copied_seq <= window / 4 &&
 	       window < window_max / 16 * 15;

@@ -57,6 +57,7 @@ struct state {
 	struct tcp_buffer_spell short_of_memory, eased;
 	bool told_no_diag;
 	struct tcp_buffer_smallest smallest;
+	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
 };
 
 static int attach(struct bpftune_host *host, uint16_t number)
@@ -193,6 +194,18 @@ static void step_back(struct bpftune *b, const struct bpftune_event *event, unsi
 				ms(look->min_rtt_us), decision->hold_s);
 }
 
+/* Without it a receive buffer would not grow to the limit that is raised. */
+static void moderate(struct bpftune *b, struct state *state, const struct bpftune_event *event, bool on)
+{
+	if (on)
+		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 1 }, TCP_BUFFER_RECEIVE_LIMITED, event,
+				"while it is 0, no receive buffer grows to the limit that tcp_rmem is raised to");
+	else
+		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 0 }, TCP_BUFFER_NO_GAIN, event,
+				"it was switched on for a limit of tcp_rmem that is undone");
+	state->moderated = on;
+}
+
 /* What `status` tells of a direction. */
 static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buffer_side *side,
 		  const struct tcp_buffer_decision *decision)
@@ -261,10 +274,6 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	struct tcp_buffer_decision decision;
 	long long value[BPFTUNE_INTS_MAX];
 
-	if ((seen->flags & TCP_BUFFER_MODERATE_OFF) && look.is_limited)
-		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 1 }, TCP_BUFFER_RECEIVE_LIMITED, event,
-				"the window of a receive buffer of %u bytes was full, and it may not grow to the %u of tcp_rmem",
-				look.size_bytes, look.limit_bytes);
 	if (bpftune_value_ints(b, tunable, value) < 0 ||
 	    fit_into_container(b, event, state, tunable, value, &memory))
 		return;
@@ -274,10 +283,15 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	if (!decision.bytes)
 		return;
 	value[2] = decision.bytes;
-	if (decision.action == TCP_BUFFER_STEP)
+	if (decision.action == TCP_BUFFER_STEP) {
 		step(b, event, tunable, value, &look, &decision);
-	else
+		if (seen->flags & TCP_BUFFER_MODERATE_OFF)
+			moderate(b, state, event, true);
+	} else {
 		step_back(b, event, tunable, value, &look, side, &decision);
+		if (tunable == TCP_RMEM && state->moderated && decision.bytes <= state->initial_bytes[TCP_RMEM])
+			moderate(b, state, event, false);
+	}
 }
 
 /* The kernel is asked about each socket of this namespace. 0: it cannot tell. */
