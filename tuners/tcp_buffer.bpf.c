@@ -7,8 +7,6 @@
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
 
-#define AF_INET 2
-#define AF_INET6 10
 #define JUST_NOW_JIFFIES 25
 #define LIMITED_MIN_PERCENT 10
 #define FOLLOW_ROUND_TRIPS 20 /* after it was last limited */
@@ -157,6 +155,13 @@ static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, 
 	add_tcp_memory(sk, payload);
 	payload->container_pages = container_pages(sk);
 	bpf_ringbuf_submit(event, 0);
+}
+
+static __always_inline _Bool is_followed(const struct rate_key *key, __u64 flow)
+{
+	const struct followed *f = bpf_map_lookup_elem(&followed, key);
+
+	return f && f->flow == flow;
 }
 
 /*
@@ -314,12 +319,14 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 		tell_if_memory_is_short(sk, key.netns_cookie);
 	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
 		return;
+	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
+	seen.size_bytes = sk->sk_sndbuf;
+	if (seen.size_bytes < seen.limit_bytes && !bpf_sk_storage_get(&chronos, tp, NULL, 0))
+		return; /* it never met the limit, so it is not followed either */
 	seen.jiffies = bpf_jiffies64();
 	if (is_the_containers(tp, instance, seen.jiffies))
 		return;
 	seen.flow = flow_of(sk);
-	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
-	seen.size_bytes = sk->sk_sndbuf;
 	seen.srtt_us = tp->srtt_us >> 3;
 	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.jiffies);
 	if (seen.size_bytes >= seen.limit_bytes && is_first_look(tp, &seen, &percent) &&
@@ -416,6 +423,8 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	seen.flow = flow_of(sk);
 	seen.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
 	seen.size_bytes = seen.held_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
+		return 0;
 	seen.data_bytes = BPF_CORE_READ(tp, rcv_wnd);
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
 		seen.flags = TCP_BUFFER_MODERATE_OFF;
