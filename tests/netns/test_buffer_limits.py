@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What must not raise a buffer limit does not, where another flow there does; what brings nothing is undone."""
+from types import SimpleNamespace
+
+import pytest
+
+import transfer
+from lab import AMPLE, RMEM, SMALL_RMEM, SMALL_WMEM, WMEM, Flow, maximum, only, run, wait_for
+
+MODERATE = "net.ipv4.tcp_moderate_rcvbuf"
+# Its receive buffers stay as small as they begin: a window of 16 KiB, half of what the small send limit lets through.
+SHORT_OF_WINDOW = {RMEM: "4096 32768 6291456", MODERATE: "0"}
+
+
+@pytest.fixture(scope="module")
+def world(shared):
+    far = shared.container("netns", "bt-far", AMPLE)
+    supervisor = shared.supervisor(tuners=only("tcp_buffer"))
+    supervisor.ready("host")
+    return SimpleNamespace(far=far, supervisor=supervisor)
+
+
+def tiny_flows(lab, world, path):
+    """100 KiB each."""
+    server = lab.keep(transfer.Server(world.far, 5300))
+    transfer.transfers(path.near, f"10.199.{path.number}.2", server.port, "u", 100 << 10, 5)
+
+
+def flow_of_little(lab, world, path):
+    """A third of what the limit lets through, in small pieces: 128 KiB at once would fill it for a while."""
+    path.flow(4, "-b", "5M", "-l", "8K")
+
+
+def flow_to_a_small_window(lab, world, path):
+    far = lab.container("netns", "bt-shut", SHORT_OF_WINDOW)
+    before = far.limits()
+    narrow = lab.path(path.near, far, 2)
+    assert 2 < narrow.flow(4) < 10      # less than the 14 of a full send buffer
+    assert far.limits() == before
+
+
+@pytest.mark.parametrize("nothing", (tiny_flows, flow_of_little, flow_to_a_small_window))
+def test_not_in_the_way(lab, world, nothing):
+    """The limit is changed by the flow that meets it, and by nothing that was there before."""
+    near = lab.container("netns", f"bt-{nothing.__name__}", SMALL_WMEM)
+    path = lab.path(near, world.far, 1)
+    world.supervisor.ready(near.name)
+    before = near.limits()
+    nothing(lab, world, path)
+    assert near.limits() == before
+    assert not world.supervisor.changes(near.name)
+    assert world.supervisor.tuner(near.name, "tcp_buffer")["state"] == "active"
+
+    flow = path.start(4, "-b", "100M")
+    wait_for(lambda: maximum(near.sysctl(WMEM)) > maximum(before[WMEM]), 4, "a flow that meets the limit to raise it")
+    flow.finish()
+    assert world.supervisor.changes(near.name)[0]["scenario"] == "send_buffer_limited"
+
+
+def test_queue_behind_a_router(lab, world):
+    """The path gets narrow as the limit is raised: that then only fills the queue there, and is undone.
+
+    The round trip is 120 ms, so that there is time for it before the verdict.
+    """
+    near, router = lab.container("netns", "bt-queue", SMALL_WMEM), lab.container("netns", "bt-router")
+    router.write("net.ipv4.ip_forward", "1")
+    lab.path(router, world.far, 3, delay_ms=60)
+    run("ip", "-n", near.name, "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", router.name)
+    for container, device, last in (near, "out", 1), (router, "in", 2):
+        run("ip", "-n", container.name, "address", "add", f"10.198.3.{last}/24", "dev", device)
+        run("ip", "-n", container.name, "link", "set", device, "up")
+    run("ip", "-n", near.name, "route", "add", "10.199.3.0/24", "via", "10.198.3.2")
+    run("ip", "-n", world.far.name, "route", "add", "10.198.3.0/24", "via", "10.199.3.1")
+    world.supervisor.ready(near.name)
+    lab.keep(Flow(near, world.far, "10.199.3.2", 5203, 20))
+
+    def changes(*scenarios):
+        return [change for change in world.supervisor.changes(near.name) if change["scenario"] in scenarios]
+    wait_for(lambda: changes("send_buffer_limited"), 6, "a step")
+    run("tc", "-n", router.name, "qdisc", "replace", "dev", "path3", "root", "tbf", "rate", "2200kbit", "burst", "16k",
+        "limit", "10m")
+    wait_for(lambda: changes("no_gain", "queue_filled"), 12, "the step to be undone")
+    assert len(changes("send_buffer_limited")) == 1
+    assert maximum(near.sysctl(WMEM)) <= 65536 * 5 / 4
+
+
+def receive(lab, world, near, number):
+    path = lab.path(near, world.far, number)
+    for _ in range(3):
+        path.flow(1, "-b", "400M", "-R")
+
+
+def test_moderation_goes_on_with_a_raised_limit(lab, world):
+    near = lab.container("netns", "bt-moderate", {**SMALL_RMEM, MODERATE: "0"})
+    receive(lab, world, near, 5)
+    changes = world.supervisor.changes(near.name)
+    assert {change["tunable"] for change in changes[:2]} == {RMEM, MODERATE}
+    assert {change["scenario"] for change in changes[:2]} == {"receive_buffer_limited"}
+    assert near.sysctl(MODERATE) == ("1" if maximum(near.sysctl(RMEM)) > 65536 else "0")    # or both are undone
+
+
+def test_moderation_stays_off(lab, world):
+    """An administrator wants receive buffers of this size, far below a limit that is not in anybody's way."""
+    near = lab.container("netns", "bt-unmoderated", {RMEM: "4096 65536 6291456", MODERATE: "0"})
+    receive(lab, world, near, 5)
+    assert near.sysctl(MODERATE) == "0"
+    assert not world.supervisor.changes(near.name)
+    assert world.supervisor.tuner(near.name, "tcp_buffer")["state"] == "active"
+
+
+def test_dry_run_says_it_once(lab):
+    """As nothing is written, the limit stays in the way; nobody needs to be told again for 20 s."""
+    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
+    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_buffer"))
+    supervisor.ready(near.name, far.name)
+    lab.path(near, far, 1).flow(6, "-b", "100M")
+    assert len(supervisor.changes(near.name, WMEM)) == 1
