@@ -191,6 +191,8 @@ static void sighted(struct supervisor *s, const struct bpftune_event *event)
 	HASH_FIND_INT(s->watch.processes, &sighting->inode, process);
 	instance->pid = process ? process->pid : (pid_t)event->pid;
 	enqueue(s, instance);
+	if (process)
+		moved(s, instance); /* it existed at the start: its tasks may be in several cgroups by now */
 }
 
 /* --- cgroups ------------------------------------------------------------------------------------ */
