@@ -338,6 +338,13 @@ void pair_let_go(struct supervisor *s, struct instance *instance)
 		}
 }
 
+void pair_dissolve(struct supervisor *s, struct instance *instance)
+{
+	pair_let_go(s, instance);
+	instance->pub.cgroup_path[1] = '\0'; /* "/": another of the same path is another cgroup */
+	supervisor_set_gate(s, instance);
+}
+
 static void take_cgroup(struct supervisor *s, struct instance *instance, const char *path)
 {
 	_cleanup_close_ int fd = -1;

@@ -39,6 +39,9 @@ void pair_find_owner(struct supervisor *s, struct instance *instance);
 /* Pairs it again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. */
 void pair_again(struct supervisor *s);
 
+/* Its cgroup is no more: it is paired with none. */
+void pair_dissolve(struct supervisor *s, struct instance *instance);
+
 /* Takes the programs of containers off its cgroup; another instance of the same cgroup gets them. */
 void pair_let_go(struct supervisor *s, struct instance *instance);
 

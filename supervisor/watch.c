@@ -234,10 +234,12 @@ static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 	HASH_ITER(by_id, s->registry.by_id, instance, next) {
 		if (instance->pub.cgroup_id != cgroup->id || instance->pub.id == INSTANCE_HOST)
 			continue;
-		if (instance->pub.shares_netns)
+		if (instance->pub.shares_netns) {
 			child_step(s, instance, CHILD_UNUSED);
-		else
+		} else {
+			pair_dissolve(s, instance);
 			moved(s, instance);
+		}
 	}
 }
 
