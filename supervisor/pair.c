@@ -463,6 +463,7 @@ static void move(struct supervisor *s, struct instance *instance, const char *pa
 {
 	if (!strcmp(path, instance->pub.cgroup_path) || !take_name(s, instance, path))
 		return;
+	take_mount(s, instance);
 	take_cgroup(s, instance, path);
 	supervisor_log(s, instance, LOG_INFO, "is in cgroup %s now", instance->pub.cgroup_path);
 	if (uv_now(&s->loop) - instance->sighted_ms >= WATCH_YOUNG_MS)
