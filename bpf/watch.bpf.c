@@ -123,13 +123,16 @@ int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The paired cgroup must hold all tasks of the namespace: clone3(2) and setns(2) can make it untrue. */
+/*
+ * The paired cgroup must hold all tasks of the namespace: clone3(2) and setns(2) can make it untrue. Of one that is
+ * paired with none, a container may be beginning that was put into its cgroup while in the host's namespace.
+ */
 static __always_inline void look_for_stray(struct watch_netns *known, __u64 cookie)
 {
 	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
 	__u64 cgroup_id;
 
-	if (!gate || !gate->cgroup_id || bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
+	if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
 		return;
 	cgroup_id = bpf_get_current_cgroup_id();
 	if (known->stray == cgroup_id)

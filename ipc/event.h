@@ -35,7 +35,7 @@ enum bpftune_watch {
 	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_sighting */
 	BPFTUNE_NETNS_LEFT,     /* a task of a known namespace exits: time to look at its users */
 	BPFTUNE_NETNS_UNUSED,   /* nobody but we (or not even we) use it any more; pid: the gate's own_users */
-	BPFTUNE_NETNS_STRAYED, /* a program was executed outside the cgroup paired with its namespace; pid */
+	BPFTUNE_NETNS_STRAYED, /* a program was executed in a cgroup that is not paired with its namespace; pid */
 	BPFTUNE_CGROUP_JOINED, /* a task moved into a cgroup, or is the first of the host to execute there; pid; payload: bpftune_cgroup */
 	BPFTUNE_CGROUP_GONE,   /* payload: bpftune_cgroup */
 	BPFTUNE_SYSCTL_WRITTEN, /* somebody else writes a tuner's sysctl; payload: bpftune_written */

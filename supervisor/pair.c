@@ -478,7 +478,9 @@ void pair_again(struct supervisor *s)
 	if (!agains.list)
 		return;
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next) {
-		if (instance->misplaced && !instance->pub.shares_netns)
+		if (!instance->misplaced || watch_is_young(s, instance))
+			continue;
+		if (!instance->pub.shares_netns)
 			agains.list[agains.n++].instance = instance;
 		instance->misplaced = false;
 	}

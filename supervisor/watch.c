@@ -38,11 +38,17 @@ static void on_moves_due(uv_timer_t *timer)
 	pair_again(timer->data);
 }
 
+/* A young one is looked at when it is due, anyway. */
 static void moved(struct supervisor *s, struct instance *instance)
 {
 	instance->misplaced = true;
-	if (!uv_is_active((uv_handle_t *)&s->watch.moves_due))
+	if (!watch_is_young(s, instance) && !uv_is_active((uv_handle_t *)&s->watch.moves_due))
 		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
+}
+
+bool watch_is_young(const struct supervisor *s, const struct instance *instance)
+{
+	return instance->due_next || s->watch.due_last == instance;
 }
 
 /* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
@@ -140,7 +146,7 @@ static void settle_in(struct supervisor *s, struct instance *instance)
 		child_step(s, instance, CHILD_WANTED);
 	else
 		moved(s, instance); /* these two may be gone, or only look in: what of its other tasks? */
-	if (netns_fd >= 0 && !same_cgroup(instance->pid, last_pid))
+	if (instance->misplaced || (netns_fd >= 0 && !same_cgroup(instance->pid, last_pid)))
 		moved(s, instance);
 }
 
@@ -247,8 +253,18 @@ static void strayed(struct supervisor *s, const struct bpftune_event *event)
 {
 	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
 
-	if (instance)
+	_cleanup_close_ int netns_fd = instance ? nsfs_open_pid(instance->pid, instance->pub.netns_inode) : -1;
+
+	if (!instance)
+		return;
+	if (!watch_is_young(s, instance)) {
+		settle_claim(s, event->pid);
 		moved(s, instance);
+	} else if (netns_fd < 0) {
+		instance->pid = event->pid; /* who made it has gone */
+	} else if (!same_cgroup(instance->pid, event->pid)) {
+		moved(s, instance);
+	}
 }
 
 /* --- the end of namespaces ---------------------------------------------------------------------- */

@@ -55,6 +55,9 @@ void watch_sweep_soon(struct supervisor *s);
 /* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; -ENOENT. */
 int watch_open_netns(struct supervisor *s, struct instance *instance);
 
+/* Whether it is yet to be settled what it is. */
+bool watch_is_young(const struct supervisor *s, const struct instance *instance);
+
 /* The instance goes: take it out of the queue. */
 void watch_drop(struct supervisor *s, struct instance *instance);
 

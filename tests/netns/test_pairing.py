@@ -195,3 +195,58 @@ def test_who_looks_into_a_container(lab, supervisor, looker):
 def test_more_runtimes(lab, supervisor, path, runtime, name):
     instance = wait_for_instance(supervisor, lab.keep(Sleeper(lab.keep(Cgroup(path)))), is_ready)
     assert (instance["runtime"], instance["name"]) == (runtime, name)
+
+
+# --- namespaces that are older than what is in them -------------------------------------------------
+
+def old_namespace(lab, supervisor, name):
+    """As a CNI plug-in makes it, before the container; it has been looked at and is paired with nothing."""
+    namespace = lab.container("netns", name)
+    assert supervisor.ready(name)["cgroup"]["path"] == "/"
+    time.sleep(0.5)     # more than young, and nothing is to happen
+    return namespace
+
+
+def test_namespace_before_its_container(lab, supervisor, rootfs):
+    """runc joins the cgroup while it is in the host's namespace, then enters the one that was made for it."""
+    namespace = old_namespace(lab, supervisor, "bt-cni")
+    container = lab.keep(Container(rootfs, "bt-old", network=namespace.netns))
+    instance = wait_for_instance(supervisor, container, lambda i: place(i) == container.cgroup(), what="the cgroup")
+    assert (instance["container_id"], instance["runtime"]) == (container.name, "runc")
+    assert not [sharer for sharer in sharers(supervisor) if sharer["cgroup"]["path"] == container.cgroup_path]
+
+
+def test_namespace_before_its_service(lab, supervisor):
+    """It keeps the name that the administrator gave it, also when its tasks move."""
+    namespace = old_namespace(lab, supervisor, "bt-vpn")
+    first, second = (lab.keep(Cgroup(f"/system.slice/bt-{number}.service")) for number in ("one", "two"))
+    sleeper = lab.keep(Sleeper(first, netns=namespace.netns))
+    instance = wait_for_instance(supervisor, sleeper, paired_with(first), what="the service")
+    assert (instance["name"], instance["runtime"]) == ("bt-vpn", "systemd")
+    second.add(sleeper.pid)
+    instance = wait_for_instance(supervisor, sleeper, paired_with(second), what="the other service")
+    assert instance["name"] == "bt-vpn"
+
+
+def test_pod_before_the_supervisor(lab):
+    pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
+    sleeper = lab.keep(Sleeper(first))
+    lab.keep(Sleeper(second, netns=sleeper.netns))
+    instance = wait_for_instance(lab.supervisor(), sleeper, paired_with(pod), what="the pod's cgroup")
+    assert (instance["container_id"], instance["runtime"]) == (None, "kubernetes")
+
+
+def test_cgroup_made_again(lab, supervisor):
+    """A service that is restarted has the same path, and another cgroup."""
+    namespace = old_namespace(lab, supervisor, "bt-again")
+    for _ in range(2):
+        cgroup = Cgroup("/system.slice/bt-again.service")
+        try:
+            sleeper = Sleeper(cgroup, netns=namespace.netns)
+            try:
+                wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
+            finally:
+                sleeper.remove()
+        finally:
+            cgroup.remove()
+    wait_for(lambda: place(supervisor.instance("bt-again")) == ("/", 0), 2, "the cgroup to be forgotten")
