@@ -13,6 +13,21 @@
 
 enum { EVENT_FD = 3, REPORT_FD, NETNS_FD, FIRST_FREE_FD };
 
+/* The supervisor may have had as many descriptors as it may have: then there is none to move to. */
+static void close_others(int *const fds[], size_t n)
+{
+	unsigned int from = FIRST_FREE_FD, next;
+
+	for (; from; from = next + 1) {
+		next = ~0U;
+		for (size_t i = 0; i < n; i++)
+			if (*fds[i] >= 0 && (unsigned int)*fds[i] >= from && (unsigned int)*fds[i] < next)
+				next = *fds[i];
+		if (next > from)
+			close_range(from, next == ~0U ? next : next - 1, 0);
+	}
+}
+
 /* Moves a descriptor out of the way of the fixed numbers. */
 static int lift(int *fd)
 {
@@ -44,6 +59,7 @@ int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
 	int *fds[] = { event_fd, report_fd, netns_fd };
 	int null_fd, err = 0;
 
+	close_others(fds, ARRAY_SIZE(fds));
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
 		err = lift(fds[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
