@@ -31,6 +31,8 @@ static const struct {
 
 	{ CHILD_STARTING, CHILD_IS_READY, { CHILD_READY, CHILD_SERVE } },
 	{ CHILD_STARTING, CHILD_EXITED, { CHILD_BACKOFF, CHILD_DELAY } },
+	{ CHILD_STARTING, CHILD_FAILED, { CHILD_BACKOFF, CHILD_DELAY } },
+	{ CHILD_STARTING, CHILD_PUT_OFF, { CHILD_NONE, CHILD_IGNORE } },
 	{ CHILD_STARTING, CHILD_TIMEOUT, { CHILD_STARTING, CHILD_KILL } },
 	{ CHILD_STARTING, CHILD_UNUSED, { CHILD_RETIRING, CHILD_HANG_UP } },
 	{ CHILD_STARTING, CHILD_STOP, { CHILD_RETIRING, CHILD_HANG_UP } },
@@ -89,7 +91,8 @@ struct child_load child_load(const struct registry *registry, const struct insta
 
 		load.all += other->child.pid != 0;
 		load.here += here && other->child.pid;
-		load.waiting += here && other->unserved && other != instance;
+		load.waiting += here && other->unserved == -EUSERS && other != instance;
+		load.short_of += other->unserved && other->unserved != -EUSERS && other != instance;
 	}
 	return load;
 }
@@ -97,6 +100,22 @@ struct child_load child_load(const struct registry *registry, const struct insta
 bool child_has_room(struct child_load load)
 {
 	return load.all < CHILD_WORKERS_MAX && load.here < CHILD_WORKERS_PER_OWNER_MAX;
+}
+
+bool child_lacks_room(int err)
+{
+	return err == -EUSERS || err == -EMFILE || err == -ENFILE || err == -EAGAIN || err == -ENOMEM;
+}
+
+struct instance *child_to_serve(const struct registry *registry, const struct instance *after, const char *owner,
+				bool was_full)
+{
+	struct instance *instance = after ? after->by_id.next : registry->by_id;
+
+	while (instance && !(instance->unserved && instance->child.state == CHILD_NONE &&
+			     (was_full || instance->unserved != -EUSERS || (owner && is_of(instance, owner)))))
+		instance = instance->by_id.next;
+	return instance;
 }
 
 /* --- handles ------------------------------------------------------------------------------------ */
@@ -305,63 +324,82 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 
 /* --- actions ------------------------------------------------------------------------------------ */
 
-static bool has_room(struct supervisor *s, struct instance *instance)
+/* Once, until nobody waits for it any more. */
+static void say_no_room(struct supervisor *s, const struct instance *instance, int err, struct child_load load)
 {
-	struct child_load load;
-	bool room;
-
-	pair_find_owner(s, instance);
-	load = child_load(&s->registry, instance);
-	room = child_has_room(load);
-	if (!room && !instance->unserved && !load.waiting)
+	if (err != -EUSERS && !load.short_of)
+		supervisor_log(s, instance, LOG_WARNING, "no worker: %s; there are %zu in all", strerror(-err), load.all);
+	if (err == -EUSERS && !load.waiting)
 		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d), and %zu of %s (at most %d)",
 			       load.all, CHILD_WORKERS_MAX, load.here,
 			       instance->owner && *instance->owner ? instance->owner : "no container",
 			       CHILD_WORKERS_PER_OWNER_MAX);
-	instance->unserved = !room;
-	return room;
 }
 
-/* A worker of that owner has gone: there is room for one that had none, there or, if all was full, anywhere. */
-static void serve_unserved(struct supervisor *s, const char *owner, bool was_full)
+static int try_fork(struct supervisor *s, struct instance *instance)
 {
-	struct instance *instance, *next;
+	_cleanup_close_ int netns_fd = -1;
 
-	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		if (instance->unserved && instance->child.state == CHILD_NONE &&
-		    (was_full || is_of(instance, owner)) && child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
-			return;
+	if (instance->pub.id != INSTANCE_HOST && !instance->pub.shares_netns) {
+		netns_fd = watch_open_netns(s, instance);
+		if (netns_fd < 0)
+			return netns_fd;
+	}
+	arm(s, instance, CHILD_READY_MS);
+	return instance->child.timer ? start(s, instance, netns_fd) : -ENOMEM;
 }
 
 static void do_fork(struct supervisor *s, struct instance *instance)
 {
 	struct child *child = &instance->child;
-	_cleanup_close_ int netns_fd = -1;
 	uint64_t now = uv_now(&s->loop);
-	int err = 0;
+	struct child_load load;
+	int err;
 
-	child->state = CHILD_NONE;
-	if (now < child->retry_ms || !has_room(s, instance))
+	if (now < child->retry_ms) {
+		child_step(s, instance, CHILD_PUT_OFF);
 		return;
-	if (instance->pub.id != INSTANCE_HOST && !instance->pub.shares_netns) {
-		netns_fd = watch_open_netns(s, instance);
-		err = netns_fd < 0 ? netns_fd : 0;
 	}
-	arm(s, instance, CHILD_READY_MS);
+	pair_find_owner(s, instance);
+	load = child_load(&s->registry, instance);
+	child->forked_ms = now;
+	err = child_has_room(load) ? try_fork(s, instance) : -EUSERS;
+	if (child_lacks_room(err) && !instance->unserved)
+		say_no_room(s, instance, err, load);
+	instance->unserved = child_lacks_room(err) ? err : 0;
 	if (!err)
-		err = child->timer ? start(s, instance, netns_fd) : -ENOMEM;
-	if (!err) {
-		child->state = CHILD_STARTING;
-		child->forked_ms = now;
 		return;
-	}
-	/* Nobody to be seen in it: its next event tries again, its end is the sweep's to find. */
 	disarm(child);
 	close_handle(&child->events);
 	close_handle(&child->reports);
-	child->retry_ms = now + CHILD_BACKOFF_MIN_MS;
-	if (err != -ESRCH && err != -ENOENT && err != -ESTALE)
-		supervisor_log(s, instance, LOG_ERR, "cannot start the worker: %s", strerror(-err));
+	if (instance->unserved || err == -ESRCH || err == -ENOENT || err == -ESTALE) {
+		/* Its next event tries again; if nobody is to be seen in it, its end is the sweep's to find. */
+		child->retry_ms = err == -EUSERS ? 0 : now + CHILD_BACKOFF_MIN_MS;
+		child_step(s, instance, CHILD_PUT_OFF);
+		return;
+	}
+	supervisor_log(s, instance, LOG_ERR, "cannot start the worker: %s", strerror(-err));
+	child_step(s, instance, CHILD_FAILED);
+}
+
+static bool serve_unserved(struct supervisor *s, const char *owner, bool was_full)
+{
+	struct instance *instance = NULL;
+
+	while ((instance = child_to_serve(&s->registry, instance, owner, was_full))) {
+		instance->child.retry_ms = 0;
+		if (child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
+			return true;
+		if (instance->unserved && instance->unserved != -EUSERS)
+			return false; /* nor would the next be */
+	}
+	return false;
+}
+
+void child_serve_short(struct supervisor *s)
+{
+	while (serve_unserved(s, NULL, false))
+		;
 }
 
 static void do_serve(struct supervisor *s, struct instance *instance)
@@ -465,7 +503,7 @@ void child_reap(struct supervisor *s)
 		bpf_own_pid(&s->host, pid, false);
 		close_pipes(&instance->child);
 		event_queue_drop_orders(&instance->child.queue);
-		owner = instance->owner ? strdup(instance->owner) : NULL;
+		owner = strdup(instance->owner ? instance->owner : "");
 		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
 			serve_unserved(s, owner, was_full);
 	}

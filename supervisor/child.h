@@ -31,6 +31,8 @@ enum child_event {
 	CHILD_EXITED,
 	CHILD_UNUSED,  /* nobody else uses the namespace */
 	CHILD_TIMEOUT, /* of the state's timer */
+	CHILD_FAILED,  /* it could not be forked */
+	CHILD_PUT_OFF, /* there is no room for it, or no way into the namespace */
 	CHILD_STOP,    /* the supervisor ends */
 	N_CHILD_EVENTS
 };
@@ -76,15 +78,28 @@ struct child_transition child_next(enum child_state state, enum child_event even
 
 const char *child_state_name(enum child_state state);
 
-/* How many workers there are, and of whoever made the instance's namespace; how many wait there. */
+/*
+ * How many workers there are, and of whoever made the instance's namespace; how many others wait there, and how many
+ * anywhere for what the machine is short of.
+ */
 struct child_load {
-	size_t all, here, waiting;
+	size_t all, here, waiting, short_of;
 };
 
 struct child_load child_load(const struct registry *registry, const struct instance *instance);
 
 /* Whether one more worker may be. */
 bool child_has_room(struct child_load load);
+
+/* There are too many (EUSERS), or no more descriptors, processes or memory: later there may be. */
+bool child_lacks_room(int err);
+
+/*
+ * Whom to give the room that a worker of that owner has left ("": of none; NULL: none has gone): the next, after that
+ * one, who waits there or, if all was full, anywhere. Who waits for what the machine is short of always may. NULL: none.
+ */
+struct instance *child_to_serve(const struct registry *registry, const struct instance *after, const char *owner,
+				bool was_full);
 
 /* The pause before the next fork: doubles from 1 s to 60 s, and starts anew after a minute of health. */
 unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms);
@@ -94,6 +109,9 @@ enum child_state child_step(struct supervisor *s, struct instance *instance, enu
 
 /* Sends the event to the worker, or queues it until it can be. Never blocks. */
 void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event);
+
+/* Whether there is enough again of what the machine was short of: then they get their workers. */
+void child_serve_short(struct supervisor *s);
 
 /* Reaps every child that has ended, and steps its instance. */
 void child_reap(struct supervisor *s);

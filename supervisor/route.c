@@ -22,6 +22,16 @@ static struct instance *instance_of(const struct supervisor *s, const struct bpf
 	return instance_by_cookie(&s->registry, event->netns_cookie);
 }
 
+/* A worker is forked for it if there is none. */
+static void deliver(struct supervisor *s, struct instance *instance, const struct bpftune_event *event)
+{
+	child_send(s, instance, event);
+	if (instance->child.state == CHILD_NONE)
+		child_step(s, instance, CHILD_WANTED);
+	if (instance->unserved)
+		s->counters.unserved++;
+}
+
 static void to_tuner(struct supervisor *s, const struct bpftune_event *event)
 {
 	struct instance *instance = instance_of(s, event);
@@ -31,13 +41,8 @@ static void to_tuner(struct supervisor *s, const struct bpftune_event *event)
 		s->counters.unroutable++;
 		return;
 	}
-	if (supervisor_tuner_state(s, instance, event->tuner) != TUNER_ACTIVE)
-		return; /* on its way when the gate closed */
-	child_send(s, instance, event);
-	if (instance->child.state == CHILD_NONE)
-		child_step(s, instance, CHILD_WANTED);
-	if (instance->unserved)
-		s->counters.unserved++;
+	if (supervisor_tuner_state(s, instance, event->tuner) == TUNER_ACTIVE) /* else on its way when the gate closed */
+		deliver(s, instance, event);
 }
 
 bool route_event(struct supervisor *s, const struct bpftune_event *event)
@@ -216,7 +221,7 @@ static void on_request(struct supervisor *s, struct instance *instance, const st
 	if (report->tuner >= s->plugins.n || !*scenario_of(s, report))
 		s->counters.unroutable++;
 	else if (host && supervisor_tuner_state(s, host, report->tuner) == TUNER_ACTIVE) /* it may be the first to end */
-		child_send(s, host, &event);
+		deliver(s, host, &event);
 }
 
 static void on_log(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)

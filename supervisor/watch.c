@@ -296,6 +296,7 @@ static void on_slow(uv_timer_t *timer)
 	struct supervisor *s = timer->data;
 
 	child_reap(s);
+	child_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);
 	else

@@ -9,6 +9,7 @@ import struct
 import tempfile
 import time
 
+from crowd import forge
 from lab import TUNERS, run, wait_for
 
 MNT_DETACH = 2
@@ -80,3 +81,36 @@ def test_two_owners_of_one_sysctl(lab, tmp_path):
     assert [tuner["path"] for tuner in supervisor.status()["tuners"]] == [str(tmp_path / "a.so")]
     assert "tuner tcp_bufhog would own net.ipv4.tcp_wmem, which tuner tcp_buffer owns" in supervisor.stderr()
     assert "there is a tuner tcp_buffer already" in supervisor.stderr()
+
+
+def test_too_few_descriptors(lab):
+    """Who has no worker for want of them is counted and said once, and served when others leave, or there are more."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+
+    def allow(more):
+        number = len(os.listdir(f"/proc/{supervisor.pid}/fd")) + more
+        run("prlimit", "--pid", supervisor.pid, f"--nofile={number}:")
+
+    def without():
+        return [i for name, i in supervisor.instances().items() if name in names and i["worker"]["state"] != "ready"]
+
+    allow(16)       # two a worker, and some for a moment
+    containers = {f"bt-few{i}": lab.container("netns", f"bt-few{i}") for i in range(12)}
+    names = set(containers)
+    wait_for(lambda: "no worker: Too many open files" in supervisor.stderr(), 3, "it to be said")
+    wait_for(lambda: names <= supervisor.instances().keys(), 3, "all to be named")
+    waiting = wait_for(without, 1, "some without a worker")
+    assert {i["worker"]["state"] for i in waiting} == {"none"}
+    before = supervisor.status()["events"]["unserved"]
+    forge(supervisor, *((instance["netns"]["cookie"], 0, 0, 0) for instance in waiting))
+    wait_for(lambda: supervisor.status()["events"]["unserved"] == before + len(waiting), 2, "them to be counted")
+
+    for name in list(names - {instance["name"] for instance in waiting})[:3]:
+        containers[name].remove()
+        names.remove(name)
+    wait_for(lambda: len(without()) < len(waiting), 8, "others to be served")
+    assert supervisor.stderr().count("no worker: ") == 1
+    allow(100)
+    wait_for(lambda: not without(), 8, "all to be served")
+    assert not [i for i in supervisor.status()["instances"] if i["worker"]["restarts"]]

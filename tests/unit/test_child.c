@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,13 +20,13 @@ static void test_every_cell(void **state)
 		int next, action;
 	} expected[N_CHILD_STATES][N_CHILD_EVENTS] = {
 		/* clang-format off */
-		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             STOP */
-		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  TO(GONE, FORGET) },
-		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(RETIRING, HANG_UP) },
-		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  TO(RETIRING, HANG_UP) },
-		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _ },
-		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), TO(GONE, FORGET) },
-		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _ },
+		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             FAILED              PUT_OFF           STOP */
+		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  _,                  _,                TO(GONE, FORGET) },
+		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(BACKOFF, DELAY), TO(NONE, IGNORE), TO(RETIRING, HANG_UP) },
+		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  _,                  _,                TO(RETIRING, HANG_UP) },
+		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _,                  _,                _ },
+		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), _,                  _,                TO(GONE, FORGET) },
+		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _,                  _,                _ },
 		/* clang-format on */
 	};
 #undef TO
@@ -167,6 +168,62 @@ static void test_room_in_all(void **state)
 	clear(&registry);
 }
 
+static void test_lack_of_room(void **state)
+{
+	static const int lacks[] = { -EUSERS, -EMFILE, -ENFILE, -EAGAIN, -ENOMEM };
+	static const int others[] = { 0, -ESRCH, -ENOENT, -ESTALE, -EPERM, -EINVAL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++)
+		assert_true(child_lacks_room(lacks[i]));
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		assert_false(child_lacks_room(others[i]));
+}
+
+static struct instance *add_unserved(struct registry *registry, const char *owner, bool named, int unserved)
+{
+	struct instance *instance = add(registry, owner, named, 0);
+
+	instance->unserved = unserved;
+	return instance;
+}
+
+/* Those of one owner when one of its workers went; anybody when all was full; who is short of descriptors, always. */
+static void test_whom_to_serve(void **state)
+{
+	struct registry registry = { 0 };
+	struct instance *a, *plain, *named, *a2, *short_of;
+	struct child_load load;
+
+	(void)state;
+	add(&registry, "/a", false, 1);
+	assert_null(child_to_serve(&registry, NULL, "/a", true));
+	a = add_unserved(&registry, "/a", false, -EUSERS);
+	plain = add_unserved(&registry, NULL, false, -EUSERS);
+	named = add_unserved(&registry, NULL, true, -EUSERS);
+	a2 = add_unserved(&registry, "/a", false, -EUSERS);
+	assert_ptr_equal(child_to_serve(&registry, NULL, "/a", false), a);
+	assert_ptr_equal(child_to_serve(&registry, a, "/a", false), a2);
+	assert_null(child_to_serve(&registry, a2, "/a", false));
+	assert_ptr_equal(child_to_serve(&registry, NULL, "", false), plain);
+	assert_null(child_to_serve(&registry, plain, "", false));
+	assert_null(child_to_serve(&registry, NULL, "/b", false));
+	assert_null(child_to_serve(&registry, NULL, NULL, false));
+	assert_ptr_equal(child_to_serve(&registry, NULL, "/b", true), a);
+	assert_ptr_equal(child_to_serve(&registry, a, "/b", true), plain);
+	assert_ptr_equal(child_to_serve(&registry, plain, "/b", true), named);
+	a->child.state = CHILD_STARTING; /* is being served */
+	assert_ptr_equal(child_to_serve(&registry, NULL, "/a", false), a2);
+	short_of = add_unserved(&registry, "/c", false, -EMFILE);
+	assert_ptr_equal(child_to_serve(&registry, NULL, NULL, false), short_of);
+	assert_ptr_equal(child_to_serve(&registry, a2, "/a", false), short_of);
+	load = child_load(&registry, a);
+	assert_int_equal(load.waiting, 1); /* besides itself */
+	assert_int_equal(load.short_of, 1);
+	assert_int_equal(child_load(&registry, short_of).short_of, 0);
+	clear(&registry);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -177,6 +234,8 @@ int main(void)
 		cmocka_unit_test(test_backoff_edges),
 		cmocka_unit_test(test_room_of_an_owner),
 		cmocka_unit_test(test_room_in_all),
+		cmocka_unit_test(test_lack_of_room),
+		cmocka_unit_test(test_whom_to_serve),
 	};
 
 	return cmocka_run_group_tests_name("child", tests, NULL, NULL);
