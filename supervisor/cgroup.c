@@ -261,7 +261,7 @@ bool cgroup_is_below(const char *path, const char *parent)
 {
 	size_t n = strlen(parent);
 
-	return !strncmp(path, parent, n) && (!path[n] || path[n] == '/' || !parent[1]);
+	return !strncmp(path, parent, n) && (!path[n] || path[n] == '/' || n == 1);
 }
 
 void cgroup_common(char *path, const char *other)

@@ -20,17 +20,22 @@ static void check(bool holds)
 static void parse(const char *path)
 {
 	struct cgroup_name name;
+	size_t n = strlen(path);
 
-	check(cgroup_owner_bytes(path, 0) <= strlen(path));
+	for (size_t bytes = 0; bytes <= n; bytes += 1 + n / 8)
+		check(cgroup_owner_bytes(path, bytes) <= n);
+	check(cgroup_owner_bytes(path, n + 1) <= n);
 	cgroup_is_place(path);
+	check(!cgroup_looks_deleted(path) || n > strlen(" (deleted)"));
+	check(cgroup_is_below(path, path));
 	if (!cgroup_parse(path, &name))
 		return;
 	check(name.runtime != NULL);
 	check(memchr(name.container_id, 0, sizeof(name.container_id)) != NULL);
 	check(memchr(name.pod_uid, 0, sizeof(name.pod_uid)) != NULL);
-	check(!name.pod_uid[0] == !name.pod_qos);
-	check(strlen(name.container_id) <= strlen(path));
-	check(name.bytes <= strlen(path) && name.container_bytes <= name.bytes);
+	check(!name.pod_qos || name.pod_uid[0]); /* Podman's pods have no class */
+	check(strlen(name.container_id) <= n);
+	check(name.bytes <= n && name.container_bytes <= name.bytes);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -53,6 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	strcpy(other, ours);
 	cgroup_common(path, other);
 	check(strlen(path) <= (*theirs ? strlen(theirs) : 1) || !strcmp(path, "/"));
+	check(*theirs != '/' || *ours != '/' || (cgroup_is_below(theirs, path) && cgroup_is_below(ours, path)));
+	cgroup_is_below(theirs, ours);
 	cgroup_common(path, path);
 	free(theirs);
 	free(path);
