@@ -68,6 +68,13 @@ struct {
 } host_cgroups SEC(".maps"); /* where a program of the host's namespace was executed: told once */
 
 struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64); /* cgroup id */
+	__type(value, __u8);
+} paired SEC(".maps"); /* with instances: only their end is told */
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct rate_key);
@@ -205,9 +212,10 @@ SEC("raw_tp/cgroup_rmdir")
 int watch_rmdir(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
+	__u64 cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 
-	if (is_cgroup2(cgroup))
-		tell_cgroup(host_cookie, BPFTUNE_CGROUP_GONE, 0, BPF_CORE_READ(cgroup, kn, id));
+	if (is_cgroup2(cgroup) && bpf_map_lookup_elem(&paired, &cgroup_id))
+		tell_cgroup(host_cookie, BPFTUNE_CGROUP_GONE, 0, cgroup_id);
 	return 0;
 }
 

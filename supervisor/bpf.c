@@ -343,6 +343,7 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
 	host->host_cgroups_fd = bpf_object__find_map_fd_by_name(object, "host_cgroups");
+	host->paired_fd = bpf_object__find_map_fd_by_name(object, "paired");
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
 	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");
 	host->taken_fd = bpf_object__find_map_fd_by_name(object, "taken");

@@ -33,6 +33,16 @@ void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id)
 	bpf_map_delete_elem(host->host_cgroups_fd, &cgroup_id);
 }
 
+void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired)
+{
+	uint8_t one = 1;
+
+	if (is_paired)
+		bpf_map_update_elem(host->paired_fd, &cgroup_id, &one, BPF_ANY);
+	else
+		bpf_map_delete_elem(host->paired_fd, &cgroup_id);
+}
+
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
 {
 	struct watch_netns known;

@@ -17,6 +17,9 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
 /* Forgets a cgroup: the next task of the host's namespace that executes there is told of again. */
 void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
 
+/* Whether an instance is paired with the cgroup: then its end is told. */
+void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired);
+
 /* The task last seen in a namespace, or 0. */
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);
 

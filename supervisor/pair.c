@@ -324,18 +324,29 @@ static void hold(struct supervisor *s, struct instance *instance, int cgroup_fd)
 
 void pair_let_go(struct supervisor *s, struct instance *instance)
 {
-	uint64_t cgroup_id = instance->n_links ? instance->pub.cgroup_id : 0;
+	uint64_t cgroup_id = instance->pub.cgroup_id;
+	bool held = instance->n_links, left = false;
 	struct instance *other;
 
 	bpf_detach_container(&instance->links, &instance->n_links);
 	instance->pub.cgroup_id = 0;
 	for (other = cgroup_id && !s->stopping ? s->registry.by_id : NULL; other; other = other->by_id.next)
 		if (other->pub.cgroup_id == cgroup_id && other->pub.id != INSTANCE_HOST) {
-			_cleanup_close_ int fd = open_cgroup(s, other->pub.cgroup_path);
+			_cleanup_close_ int fd = held ? open_cgroup(s, other->pub.cgroup_path) : -1;
 
+			left = true;
 			if (fd >= 0)
 				hold(s, other, fd);
 		}
+	if (!left)
+		bpf_set_paired(&s->host, cgroup_id, false);
+}
+
+bool pair_is_there(const struct supervisor *s, const struct instance *instance)
+{
+	struct stat st;
+
+	return fstatat(s->host.cgroup_fd, instance->pub.cgroup_path + 1, &st, 0) == 0 && st.st_ino == instance->pub.cgroup_id;
 }
 
 void pair_dissolve(struct supervisor *s, struct instance *instance)
@@ -363,6 +374,7 @@ static void take_cgroup(struct supervisor *s, struct instance *instance, const c
 	fd = open_cgroup(s, path);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
 		instance->pub.cgroup_id = st.st_ino;
+		bpf_set_paired(&s->host, st.st_ino, true);
 		hold(s, instance, fd);
 	}
 	supervisor_set_gate(s, instance);

@@ -39,6 +39,9 @@ void pair_find_owner(struct supervisor *s, struct instance *instance);
 /* Pairs it again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. */
 void pair_again(struct supervisor *s);
 
+/* Whether the cgroup that it is paired with is still where it was. */
+bool pair_is_there(const struct supervisor *s, const struct instance *instance);
+
 /* Its cgroup is no more: it is paired with none. */
 void pair_dissolve(struct supervisor *s, struct instance *instance);
 

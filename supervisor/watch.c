@@ -291,11 +291,22 @@ void watch_sweep_soon(struct supervisor *s)
 	uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
 }
 
+/* No sweep finds a container of the host's namespace unused, and the event of its cgroup's end may have been lost. */
+static void sweep_sharers(struct supervisor *s)
+{
+	struct instance *instance, *next;
+
+	HASH_ITER(by_id, s->registry.by_id, instance, next)
+		if (instance->pub.shares_netns && instance->pub.cgroup_id && !pair_is_there(s, instance))
+			child_step(s, instance, CHILD_UNUSED);
+}
+
 static void on_slow(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
 	child_reap(s);
+	sweep_sharers(s);
 	child_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);

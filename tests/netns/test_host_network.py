@@ -3,11 +3,12 @@
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
 
-from crowd import Cgroup, Sleeper, is_ready, place, sharers, wait_for_instance
+from crowd import Cgroup, Sleeper, flood, is_ready, place, sharers, wait_for_instance
 from lab import AMPLE, SMALL_WMEM, WMEM, Host, kept_sysctls, maximum, sysctl_path, wait_for
 
 DOCKER = f"docker-{'5a' * 32}.scope"
@@ -120,3 +121,35 @@ def test_ordinary_programs_are_told_of_once(lab):
         Cloned(cgroup).remove()
     assert supervisor.status()["events"]["received"] <= received + 5     # others live on this machine
     assert not sharers(supervisor)
+
+
+def test_its_end_is_lost(lab):
+    """The ring buffer was full when its cgroup was removed: the slow sweep finds it gone."""
+    supervisor = lab.supervisor()
+    cgroup = Cgroup(f"/bt-lost/{DOCKER}")
+    try:
+        sleeper = Sleeper(cgroup, netns=Host.netns)
+        try:
+            supervisor.ready("5a" * 32)
+            os.kill(supervisor.pid, signal.SIGSTOP)
+            lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
+            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 1)
+            assert lost
+        finally:
+            sleeper.remove()
+    finally:
+        cgroup.remove()
+    os.kill(supervisor.pid, signal.SIGCONT)
+    wait_for(lambda: not supervisor.instance("5a" * 32), 7, "its instance to go")
+
+
+def test_other_cgroups_ends_are_not_told(lab):
+    """Whoever may make cgroups, below one of his own, may do so without end."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+    directory = lab.keep(Cgroup("/bt-delegated")).directory / "below"
+    received = supervisor.status()["events"]["received"]
+    for _ in range(50):
+        directory.mkdir()
+        directory.rmdir()
+    assert supervisor.status()["events"]["received"] <= received + 10     # others live on this machine
