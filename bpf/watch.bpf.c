@@ -6,6 +6,8 @@
 #include "bpf/tuner.bpf.h"
 #include "bpf/watch.h"
 
+#include <linux/errno.h>
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
@@ -31,6 +33,13 @@ struct {
 	__type(key, __u64); /* netns cookie */
 	__type(value, struct watch_netns);
 } netns SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} unsighted SEC(".maps"); /* tasks and sockets of a namespace that is not in `netns`, which is full */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -98,11 +107,21 @@ static __always_inline _Bool tell(__u64 cookie, __u16 what, __u32 pid, __u32 ino
 	return 1;
 }
 
+static __always_inline void count_unsighted(void)
+{
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&unsighted, &zero);
+
+	if (n)
+		__sync_fetch_and_add(n, 1);
+}
+
 static __always_inline struct watch_netns *sight(struct task_struct *task, __u64 *ret_cookie)
 {
 	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
 	__u64 cookie = net ? BPF_CORE_READ(net, net_cookie) : 0;
 	struct watch_netns fresh = {}, *known;
+	long err;
 
 	*ret_cookie = cookie;
 	if (!cookie || cookie == host_cookie)
@@ -115,9 +134,11 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 	}
 	fresh.net = (__u64)net;
 	fresh.inode = BPF_CORE_READ(net, ns.inum);
-	if (!bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST) &&
-	    !tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode))
+	err = bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST);
+	if (!err && !tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode))
 		bpf_map_delete_elem(&netns, &cookie); /* the ring is full: the next task tells */
+	if (err == -E2BIG)
+		count_unsighted();
 	return NULL;
 }
 

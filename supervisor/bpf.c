@@ -342,6 +342,7 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	for (int i = 0; i < N_SHARED; i++)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
+	host->unsighted_fd = bpf_object__find_map_fd_by_name(object, "unsighted");
 	host->host_cgroups_fd = bpf_object__find_map_fd_by_name(object, "host_cgroups");
 	host->paired_fd = bpf_object__find_map_fd_by_name(object, "paired");
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");

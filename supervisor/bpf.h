@@ -44,6 +44,7 @@ struct bpftune_host {
 	const char *trial;             /* only this program, and only to see whether it loads */
 	int sweep_fd;                  /* program to test-run */
 	int netns_fd;                  /* map: every namespace sighted */
+	int unsighted_fd;              /* map: how often one found no room there */
 	int host_cgroups_fd;           /* map: cgroups in which the host executes */
 	int paired_fd;                 /* map: cgroups whose end is told */
 	int owned_fd, own_pids_fd, taken_fd; /* maps of watch_sysctl */

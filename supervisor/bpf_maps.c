@@ -105,11 +105,21 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
 }
 
-uint64_t bpf_lost(const struct bpftune_host *host)
+static uint64_t counter(int map_fd)
 {
 	uint32_t zero = 0;
-	uint64_t lost = 0;
+	uint64_t count = 0;
 
-	bpf_map_lookup_elem(host->shared_fds[SHARED_LOST], &zero, &lost);
-	return lost;
+	bpf_map_lookup_elem(map_fd, &zero, &count);
+	return count;
+}
+
+uint64_t bpf_lost(const struct bpftune_host *host)
+{
+	return counter(host->shared_fds[SHARED_LOST]);
+}
+
+uint64_t bpf_unsighted(const struct bpftune_host *host)
+{
+	return counter(host->unsighted_fd);
 }

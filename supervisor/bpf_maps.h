@@ -41,4 +41,7 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);
 
+/* Tasks and sockets of namespaces for which there was no room among those that can be known. */
+uint64_t bpf_unsighted(const struct bpftune_host *host);
+
 #endif

@@ -141,7 +141,7 @@ json_t *status_json(const struct supervisor *s, const struct instance *only)
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
 		if (!only || instance == only)
 			json_array_append_new(instances, instance_json(s, instance));
-	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
+	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
 			 "version", PACKAGE_VERSION, "kernel", kernel.release,
 			 "uptime_s", (uv_now(&s->loop) - s->started_ms) / 1000.0, "dry_run", s->options.dry_run,
 			 "pid", (int)getpid(), "events", "received", (json_int_t)counters->received,
@@ -149,6 +149,7 @@ json_t *status_json(const struct supervisor *s, const struct instance *only)
 			 "lost", (json_int_t)counters->lost + (json_int_t)bpf_lost(&s->host),
 			 "unroutable", (json_int_t)counters->unroutable,
 			 "unserved", (json_int_t)counters->unserved,
+			 "unsighted", (json_int_t)bpf_unsighted(&s->host),
 			 "unknown_reports", (json_int_t)counters->unknown_reports,
 			 "watch", "cgroup2", s->host.cgroup_path, "hooks", hooks_json(s, BPFTUNE_FROM_WATCH),
 			 "tuners", tuners_json(s), "instances", instances);

@@ -301,11 +301,20 @@ static void sweep_sharers(struct supervisor *s)
 			child_step(s, instance, CHILD_UNUSED);
 }
 
+static void say_full(struct supervisor *s)
+{
+	if (s->watch.said_full || !bpf_unsighted(&s->host))
+		return;
+	s->watch.said_full = true;
+	supervisor_log(s, NULL, LOG_WARNING, "cannot tune some namespaces: there are more than can be known at a time");
+}
+
 static void on_slow(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 
 	child_reap(s);
+	say_full(s);
 	sweep_sharers(s);
 	child_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)

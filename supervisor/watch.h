@@ -35,6 +35,7 @@ struct watch {
 	pid_t scout;         /* under way; 0: none */
 	uv_timer_t scout_late;
 	bool start_is_over;  /* the scout of the start has ended, or takes too long */
+	bool said_full;      /* there are more namespaces than can be known */
 	bool mounts_changed; /* while a scout was under way */
 	uint64_t scanned_ms; /* when /proc was last read as a last resort */
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What others do wrong costs the supervisor neither its time nor its memory."""
 import ctypes
+import json
 import os
 import pathlib
 import shutil
@@ -114,3 +115,29 @@ def test_too_few_descriptors(lab):
     allow(100)
     wait_for(lambda: not without(), 8, "all to be served")
     assert not [i for i in supervisor.status()["instances"] if i["worker"]["restarts"]]
+
+
+def map_id(supervisor, name):
+    held = {number for kind, number in bpf_objects_of(supervisor.pid) if kind == "map"}
+    return next(m["id"] for m in json.loads(run("bpftool", "-j", "map", "show").stdout)
+                if m["id"] in held and m.get("name") == name)
+
+
+def test_more_namespaces_than_can_be_known(lab, tmp_path):
+    """Those for which there is no room are counted and said once, and found when there is some."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host", lab.container("netns", "bt-known").name)   # the slow sweep runs
+    number, batch = map_id(supervisor, "netns"), tmp_path / "batch"
+    value = "00 " * json.loads(run("bpftool", "-j", "map", "show", "id", number).stdout)["bytes_value"]
+    os.kill(supervisor.pid, signal.SIGSTOP)     # it would find that these are unused
+    try:
+        batch.write_text("".join(f"map update id {number} key hex {(1 << 62 | i).to_bytes(8, 'little').hex(' ')} value hex {value}\n"
+                                 for i in range(8192)))
+        run("bpftool", "batch", "file", batch, check=False)     # what is known already takes some of the room
+        container = lab.keep(Sleeper(lab.keep(Cgroup("/bt-unknown"))))
+    finally:
+        os.kill(supervisor.pid, signal.SIGCONT)
+    wait_for(lambda: "cannot tune some namespaces" in supervisor.stderr(), 7, "it to be said")
+    assert supervisor.status()["events"]["unsighted"]
+    run(*container.command("true"))
+    wait_for_instance(supervisor, container)
