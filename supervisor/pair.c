@@ -25,8 +25,8 @@ static bool read_file(const char *path, char *ret_text, size_t size)
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, size - 1);
 
-	if (n < 0)
-		return false;
+	if (n < 0 || (size_t)n == size - 1)
+		return false; /* cut, a path may be another's */
 	ret_text[n] = '\0';
 	return true;
 }
