@@ -16,6 +16,7 @@
 #include "ipc/varlink.h"
 #include "supervisor/io.bpftune.varlink.h"
 #include "supervisor/manual.h"
+#include "supervisor/pair.h"
 #include "supervisor/rollback.h"
 #include "supervisor/status.h"
 #include "supervisor/supervisor.h"
@@ -190,6 +191,12 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 		return false;
 	}
 	instance = instance_find(&s->registry, container);
+	if (instance && instance->pub.id == INSTANCE_HOST && !strncmp(container, "pid:", 4)) {
+		const struct instance *sharer = pair_sharer_of(s, atoi(container + 4));
+
+		if (sharer && !instance_is_claim(sharer))
+			instance = sharer;
+	}
 	if (instance)
 		*ret_id = instance->pub.id;
 	else if (errno == ENOENT && ended_too)

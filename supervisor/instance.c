@@ -55,6 +55,11 @@ struct instance *instance_new_shared(struct registry *registry, const struct ins
 	return instance;
 }
 
+bool instance_is_claim(const struct instance *instance)
+{
+	return instance->pub.shares_netns && !instance->pub.cgroup_id;
+}
+
 void instance_free(struct registry *registry, struct instance *instance)
 {
 	if (!instance->pub.shares_netns)
@@ -120,7 +125,7 @@ static struct instance *find_one(const struct registry *registry, const char *co
 
 	errno = ENOENT;
 	for (instance = registry->by_id; instance; instance = instance->by_id.next) {
-		if (!matches(instance, container))
+		if (instance_is_claim(instance) || !matches(instance, container))
 			continue;
 		if (found) {
 			errno = ENOTUNIQ;
@@ -157,7 +162,7 @@ struct instance *instance_find(const struct registry *registry, const char *cont
 	found = find_one(registry, container, is_called);
 	if (found || errno == ENOTUNIQ)
 		return found;
-	if (parse_number(container, &number) && (found = instance_by_id(registry, number)))
+	if (parse_number(container, &number) && (found = instance_by_id(registry, number)) && !instance_is_claim(found))
 		return found;
 	return *container ? find_one(registry, container, has_prefix) : NULL;
 }

@@ -47,6 +47,9 @@ struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, 
 /* A container that shares the host's namespace: not found by cookie. */
 struct instance *instance_new_shared(struct registry *registry, const struct instance *host);
 
+/* One that has only claimed a cgroup: it is yet to show whether its tasks stay in the host's namespace. */
+bool instance_is_claim(const struct instance *instance);
+
 /* Takes it out of the registry and frees it. Its child must be gone. */
 void instance_free(struct registry *registry, struct instance *instance);
 

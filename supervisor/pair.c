@@ -390,6 +390,13 @@ struct instance *pair_sharer(const struct supervisor *s, const char *path)
 	return instance;
 }
 
+struct instance *pair_sharer_of(const struct supervisor *s, int pid)
+{
+	char path[PAIR_PATH_BYTES];
+
+	return pair_find_cgroup(pid, path, sizeof(path)) && pair_cut_to_container(path) ? pair_sharer(s, path) : NULL;
+}
+
 bool pair_instance(struct supervisor *s, struct instance *instance, int pid)
 {
 	char path[PAIR_PATH_BYTES];

@@ -27,6 +27,9 @@ int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_in
 /* The container that shares the host's namespace and has claimed that cgroup; NULL: none. */
 struct instance *pair_sharer(const struct supervisor *s, const char *path);
 
+/* The same for the container that a task is in. */
+struct instance *pair_sharer_of(const struct supervisor *s, int pid);
+
 /*
  * Pairs the instance with the cgroup of a task (pid; 0: none), and names it after its runtime, its cgroup or
  * the mounts that name its namespace. True: a container, so it is worth a worker before any event comes.

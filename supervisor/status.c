@@ -139,7 +139,7 @@ json_t *status_json(const struct supervisor *s, const struct instance *only)
 
 	uname(&kernel);
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		if (!only || instance == only)
+		if (only ? instance == only : !instance_is_claim(instance))
 			json_array_append_new(instances, instance_json(s, instance));
 	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
 			 "version", PACKAGE_VERSION, "kernel", kernel.release,

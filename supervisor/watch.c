@@ -100,16 +100,12 @@ static void settle_shared(struct supervisor *s, struct instance *instance)
 /* A container whose set-up took long was taken for one that shares the host's namespace. */
 static void settle_claim(struct supervisor *s, pid_t pid)
 {
-	struct instance *claim;
-	char path[PAIR_PATH_BYTES];
+	struct instance *claim = pair_sharer_of(s, pid);
 	bool others;
 
-	if (!pair_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path))
-		return;
-	claim = pair_sharer(s, path);
 	if (!claim || !claim->pub.cgroup_id)
 		return; /* there is none, or it is yet to be settled */
-	pid = pair_task_in(s, path, claim->pub.netns_inode, &others);
+	pid = pair_task_in(s, claim->pub.cgroup_path, claim->pub.netns_inode, &others);
 	if (pid && uv_now(&s->loop) - claim->sighted_ms >= WATCH_SETTLED_MS)
 		return; /* a namespace made inside, later */
 	drop_claim(s, claim);

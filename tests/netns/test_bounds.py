@@ -10,8 +10,8 @@ import struct
 import tempfile
 import time
 
-from crowd import forge
-from lab import TUNERS, run, wait_for
+from crowd import Cgroup, Sleeper, forge, wait_for_instance
+from lab import TUNERS, bpf_objects_of, run, wait_for
 
 MNT_DETACH = 2
 

@@ -28,6 +28,18 @@ def test_host_network_with_sub_cgroups(lab):
     assert instance["runtime"] == "docker"
 
 
+def test_what_it_is_called(lab):
+    """It is there from when it is known to be a container, and by each of its processes."""
+    supervisor = lab.supervisor()
+    supervisor.ready("host")
+    cgroup, seen = lab.keep(Cgroup(f"/bt-called/{DOCKER}")), []
+    sleeper = lab.keep(Sleeper(cgroup, netns=Host.netns))
+    wait_for(lambda: seen.extend(sharers(supervisor)) or any(map(is_ready, seen)), 3, "the container's instance")
+    assert {place(instance) for instance in seen} == {(cgroup.path, cgroup.id)}
+    for pid, number in (sleeper.pid, seen[0]["id"]), (os.getpid(), 1):
+        assert [i["id"] for i in supervisor.status(f"pid:{pid}")["instances"]] == [number]
+
+
 def flow_of(lab, supervisor, cgroup, far, number):
     """A flow of the host's namespace, by a client in that cgroup; who asked for the host's limit to be raised."""
     client = Host()

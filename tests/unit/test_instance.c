@@ -208,6 +208,12 @@ static void test_shared(void **state)
 	assert_int_equal(shared->pub.netns_inode, host->pub.netns_inode);
 	assert_ptr_equal(instance_by_cookie(registry, 101), host);
 	assert_ptr_equal(instance_by_id(registry, 9), shared);
+	assert_true(instance_is_claim(shared)); /* until it is paired it is nothing to name */
+	assert_null(instance_find(registry, "9"));
+	assert_null(instance_find(registry, shared->pub.name));
+	shared->pub.cgroup_id = 1;
+	assert_false(instance_is_claim(shared));
+	assert_false(instance_is_claim(host));
 	assert_ptr_equal(instance_find(registry, "9"), shared);
 	snprintf(container, sizeof(container), "pid:%d", getpid());
 	assert_ptr_equal(instance_find(registry, container), host);
