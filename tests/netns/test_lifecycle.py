@@ -2,11 +2,12 @@
 """Workers come with containers and go with them; what is no container costs no process."""
 import os
 import re
+import subprocess
 import time
 
 import pytest
 
-from lab import KINDS, VALGRIND, Host, alive, children, netns_id, run, wait_for
+from lab import KINDS, SLOWNESS, VALGRIND, Host, alive, children, netns_id, run, wait_for
 
 EXISTING = {f"bt-old{i}": "runc" if i < 2 else "netns" for i in range(10)}
 
@@ -91,3 +92,21 @@ def test_short_lived_namespaces_cost_no_process(supervisor, existing):
     end = time.monotonic() + 2
     wait_for(lambda: set(supervisor.instances()) <= before, end - time.monotonic(), "their instances to go")
     assert children(supervisor.pid) == workers == set(supervisor.workers().values())
+
+
+def test_churn(supervisor, existing):
+    """Many that come and go at once: no worker for any, and afterwards the supervisor is as it was."""
+    supervisor.ready("host", *existing)
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{supervisor.pid}/fd"))
+
+    wait_for(lambda: children(supervisor.pid) == set(supervisor.workers().values()), 2, "other workers to go")
+    instances, workers, held = set(supervisor.instances()), children(supervisor.pid), descriptors()
+    forked = supervisor.stderr().count("is ready")
+    subprocess.run(["xargs", "-P20", "-n1", "unshare", "--net", "true"], input="\n".join(map(str, range(300))), text=True,
+                   check=True, timeout=60 * SLOWNESS)
+    wait_for(lambda: set(supervisor.instances()) == instances, 5, "all instances to go")
+    wait_for(lambda: descriptors() <= held, 2, "all descriptors to be closed")
+    assert children(supervisor.pid) == workers
+    assert supervisor.stderr().count("is ready") == forked
