@@ -41,13 +41,27 @@ static bool has_namespaces(int pid)
 	return stat(path, &st) == 0;
 }
 
-bool pair_find_cgroup(int pid, char *ret_path, size_t size)
+#define CGROUPS_BYTES (2 * PAIR_PATH_BYTES) /* of a /proc/PID/cgroup: cgroup2's and some of the old hierarchies' */
+
+static bool read_own(char own[CGROUPS_BYTES])
 {
-	char path[64], text[2 * PAIR_PATH_BYTES], own[2 * PAIR_PATH_BYTES];
+	return read_file("/proc/self/cgroup", own, CGROUPS_BYTES);
+}
+
+static bool find_cgroup(int pid, const char *own, char *ret_path, size_t size)
+{
+	char path[64], text[CGROUPS_BYTES];
 
 	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	return pid > 0 && read_file(path, text, sizeof(text)) && read_file("/proc/self/cgroup", own, sizeof(own)) &&
-	       cgroup_of_text(text, own, ret_path, size) && (!cgroup_looks_deleted(ret_path) || has_namespaces(pid));
+	return pid > 0 && read_file(path, text, sizeof(text)) && cgroup_of_text(text, own, ret_path, size) &&
+	       (!cgroup_looks_deleted(ret_path) || has_namespaces(pid));
+}
+
+bool pair_find_cgroup(int pid, char *ret_path, size_t size)
+{
+	char own[CGROUPS_BYTES];
+
+	return read_own(own) && find_cgroup(pid, own, ret_path, size);
 }
 
 /* For a task of one namespace in a cgroup, and whether there are others. */
@@ -201,6 +215,15 @@ bool pair_cut_to_container(char *path)
 		return false;
 	path[name.container_bytes ? name.container_bytes : name.bytes] = '\0'; /* a pod's own, if in no container */
 	return true;
+}
+
+bool pair_is_inside(const struct instance *instance, int pid)
+{
+	char path[PAIR_PATH_BYTES];
+	struct cgroup_name name;
+
+	return instance->pub.cgroup_id && parse(instance->pub.cgroup_path, &name) && name.container_bytes &&
+	       pair_find_cgroup(pid, path, sizeof(path)) && cgroup_is_below(path, instance->pub.cgroup_path);
 }
 
 static bool is_container(const char *path)
@@ -426,6 +449,7 @@ struct again {
 struct agains {
 	struct again *list;
 	size_t n;
+	char own[CGROUPS_BYTES]; /* read once for all tasks */
 };
 
 static void add_path(struct again *again, const char *path)
@@ -460,7 +484,7 @@ static void add_task(void *arg, uint32_t inode, pid_t pid)
 		struct again *again = &agains->list[i];
 
 		if (again->instance->pub.netns_inode == inode && pid != again->instance->child.pid &&
-		    pair_find_cgroup(pid, path, sizeof(path)))
+		    find_cgroup(pid, agains->own, path, sizeof(path)))
 			add_path(again, path);
 	}
 }
@@ -503,7 +527,7 @@ void pair_again(struct supervisor *s)
 			agains.list[agains.n++].instance = instance;
 		instance->misplaced = false;
 	}
-	if (agains.n)
+	if (agains.n && read_own(agains.own))
 		nsfs_each_process(add_task, &agains);
 	for (size_t i = 0; i < agains.n; i++) {
 		const char *path = best_of(&agains.list[i]);

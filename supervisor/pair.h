@@ -42,6 +42,9 @@ void pair_find_owner(struct supervisor *s, struct instance *instance);
 /* Pairs it again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. */
 void pair_again(struct supervisor *s);
 
+/* Whether it is paired with a container's cgroup, and the task is there or below: whoever is inside may move about. */
+bool pair_is_inside(const struct instance *instance, int pid);
+
 /* Whether the cgroup that it is paired with is still where it was. */
 bool pair_is_there(const struct supervisor *s, const struct instance *instance);
 

@@ -224,7 +224,7 @@ static void joined(struct supervisor *s, const struct bpftune_event *event)
 
 	if (instance && instance->pub.id == INSTANCE_HOST)
 		watch_sight_shared(s, event->pid);
-	else if (instance && instance->pub.cgroup_id != cgroup->id)
+	else if (instance && instance->pub.cgroup_id != cgroup->id && !pair_is_inside(instance, event->pid))
 		moved(s, instance);
 }
 

@@ -187,6 +187,17 @@ def test_who_looks_into_a_container(lab, supervisor, looker):
     assert (instance["runtime"], instance["name"]) == ("docker", "5a" * 32)
 
 
+def test_moves_inside_a_container(lab, supervisor):
+    """Who is inside may move about: that changes nothing, and costs no look at all processes."""
+    cgroup, below = (lab.keep(Cgroup(f"/bt-inside/{DOCKER}{name}")) for name in ("", "/below"))
+    sleeper = lab.keep(Sleeper(cgroup))
+    name = wait_for_instance(supervisor, sleeper, is_ready)["name"]
+    below.add(sleeper.pid)
+    time.sleep(0.8)     # nothing is to happen
+    assert place(instance_in(supervisor, sleeper)) == (cgroup.path, cgroup.id)
+    assert "is in cgroup" not in "".join(record["text"] for record in supervisor.log(name))
+
+
 @pytest.mark.parametrize("path, runtime, name", [
     ("/system.slice/system-bt.slice/bt@1.service", "systemd", "bt@1.service"),
     ("/system.slice/system-bt.slice/bt@1.service/workers", "systemd", "bt@1.service"),
