@@ -95,8 +95,9 @@ bool child_has_room(struct child_load load);
 bool child_lacks_room(int err);
 
 /*
- * Whom to give the room that a worker of that owner has left ("": of none; NULL: none has gone): the next, after that
- * one, who waits there or, if all was full, anywhere. Who waits for what the machine is short of always may. NULL: none.
+ * Whom to give the room that a worker of that owner has left ("": of none; NULL: none has gone): the next, after
+ * that one, who waits there or, if all was full, anywhere. Who waits for what the machine is short of always may.
+ * NULL: nobody.
  */
 struct instance *child_to_serve(const struct registry *registry, const struct instance *after, const char *owner,
 				bool was_full);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cgroups that make it hard: whose a namespace is, odd names, and tasks in several places."""
 import json
+import pathlib
 import time
 
 import pytest
@@ -129,6 +130,25 @@ def test_path_is_recognised_again(lab, supervisor, parent):
 
 def exec_in(cgroup, sleeper):
     run("sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup.directory / "cgroup.procs", *sleeper.command("true"))
+
+
+def test_paths_that_do_not_fit(lab, supervisor):
+    """Where old hierarchies have long paths, too, cgroup2's, which comes last, may be cut: that would be another one's."""
+    cgroup, join = lab.keep(Cgroup(f"/bt-{'y' * 247}/{'z' * 250}")), []
+    for mount in [pathlib.Path("/sys/fs/cgroup", name) for name in ("pids", "freezer", "blkio")]:
+        directory = mount
+        for _ in range(15 if mount.is_mount() else 0):
+            directory /= "x" * 250
+            directory.mkdir(exist_ok=True)
+            lab.callback(remove_directory, directory)
+        join += [directory] if directory != mount else []
+    sleeper = lab.keep(Sleeper(cgroup))
+    for directory in join:
+        (directory / "cgroup.procs").write_text(str(sleeper.pid))
+    time.sleep(0.8)     # nothing more is to happen
+    fits = len(pathlib.Path(f"/proc/{sleeper.pid}/cgroup").read_bytes()) < 8191
+    assert fits == (not join)
+    assert place(instance_in(supervisor, sleeper)) == ((cgroup.path, cgroup.id) if fits else ("/", 0))
 
 
 def test_called_deleted(lab, supervisor):
