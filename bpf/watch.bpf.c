@@ -90,7 +90,7 @@ struct {
 	__type(value, __u64);
 } writes SEC(".maps");
 
-#define MOVES_MIN_NS (100 * NSEC_PER_MSEC)
+#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after each */
 #define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;
@@ -158,15 +158,13 @@ int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
 static __always_inline void look_for_stray(struct watch_netns *known, __u64 cookie)
 {
 	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
-	__u64 cgroup_id;
+	struct watch_move stray = { .netns_cookie = cookie };
 
 	if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
 		return;
-	cgroup_id = bpf_get_current_cgroup_id();
-	if (known->stray == cgroup_id)
-		return;
-	known->stray = cgroup_id;
-	tell(cookie, BPFTUNE_NETNS_STRAYED, known->pid, known->inode);
+	stray.cgroup_id = bpf_get_current_cgroup_id();
+	if (rate_allows(&moves, &stray, MOVES_MIN_NS))
+		tell(cookie, BPFTUNE_NETNS_STRAYED, known->pid, known->inode);
 }
 
 static __always_inline _Bool tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
@@ -224,7 +222,7 @@ int watch_attach(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	move.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 	if (!rate_allows(&moves, &move, MOVES_MIN_NS))
-		return 0; /* it is looked at later than that */
+		return 0;
 	tell_cgroup(move.netns_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), move.cgroup_id);
 	return 0;
 }

@@ -11,10 +11,9 @@ struct watch_netns {
 	__u32 pid;   /* the last task seen in it */
 	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
 	__u32 reserved;
-	__u64 stray; /* the cgroup of the last NETNS_STRAYED: said once */
 };
 
-/* A task's move: the namespace it was in and the cgroup it went to. */
+/* A task's move, or where it executes: the namespace it is in, and the cgroup. */
 struct watch_move {
 	__u64 netns_cookie;
 	__u64 cgroup_id;

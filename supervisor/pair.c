@@ -361,7 +361,7 @@ void pair_let_go(struct supervisor *s, struct instance *instance)
 			if (fd >= 0)
 				hold(s, other, fd);
 		}
-	if (!left)
+	if (cgroup_id && !left)
 		bpf_set_paired(&s->host, cgroup_id, false);
 }
 

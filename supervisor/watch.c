@@ -10,6 +10,7 @@
 
 #include "ipc/cleanup.h"
 #include "supervisor/bpf_maps.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/manual.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/pair.h"
@@ -245,6 +246,14 @@ static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 	}
 }
 
+/* What has ended by now, or is run from a login, moves nothing. */
+static bool lives_there(pid_t pid)
+{
+	char path[PAIR_PATH_BYTES];
+
+	return pair_find_cgroup(pid, path, sizeof(path)) && !cgroup_is_session(path);
+}
+
 static void strayed(struct supervisor *s, const struct bpftune_event *event)
 {
 	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
@@ -255,7 +264,8 @@ static void strayed(struct supervisor *s, const struct bpftune_event *event)
 		return;
 	if (!watch_is_young(s, instance)) {
 		settle_claim(s, event->pid);
-		moved(s, instance);
+		if (lives_there(event->pid) || lives_there(bpf_last_pid(&s->host, event->netns_cookie)))
+			moved(s, instance);
 	} else if (netns_fd < 0) {
 		instance->pid = event->pid; /* who made it has gone */
 	} else if (!same_cgroup(instance->pid, event->pid)) {
