@@ -481,6 +481,24 @@ static struct instance *instance_of(const struct supervisor *s, pid_t pid)
 	return NULL;
 }
 
+static void ended(struct supervisor *s, struct instance *instance, pid_t pid, int status)
+{
+	_cleanup_free_ char *owner = NULL;
+	bool was_full;
+
+	while (read_reports(instance) > 0)
+		;
+	say_how(s, instance, pid, status);
+	was_full = child_load(&s->registry, instance).all >= CHILD_WORKERS_MAX;
+	instance->child.pid = 0;
+	bpf_own_pid(&s->host, pid, false);
+	close_pipes(&instance->child);
+	event_queue_drop_orders(&instance->child.queue);
+	owner = strdup(instance->owner ? instance->owner : "");
+	if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
+		serve_unserved(s, owner, was_full);
+} /* NOLINT(clang-analyzer-unix.Malloc): clang-tidy 14 knows no cleanup attribute */
+
 void child_reap(struct supervisor *s)
 {
 	pid_t pid;
@@ -488,23 +506,10 @@ void child_reap(struct supervisor *s)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct instance *instance = instance_of(s, pid);
-		_cleanup_free_ char *owner = NULL;
-		bool was_full;
 
-		if (!instance) {
+		if (instance)
+			ended(s, instance, pid, status);
+		else
 			scan_ended(s, pid);
-			continue;
-		}
-		while (read_reports(instance) > 0)
-			;
-		say_how(s, instance, pid, status);
-		was_full = child_load(&s->registry, instance).all >= CHILD_WORKERS_MAX;
-		instance->child.pid = 0;
-		bpf_own_pid(&s->host, pid, false);
-		close_pipes(&instance->child);
-		event_queue_drop_orders(&instance->child.queue);
-		owner = strdup(instance->owner ? instance->owner : "");
-		if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
-			serve_unserved(s, owner, was_full);
 	}
 }

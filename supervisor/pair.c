@@ -87,7 +87,7 @@ static void look_at_tasks(int cgroup_fd, struct search *search)
 }
 
 /* systemd in a container keeps no task in the container's own cgroup, nor in its slices. */
-static void look_below(int cgroup_fd, struct search *search)
+static void look_below(int cgroup_fd, struct search *search) /* NOLINT(misc-no-recursion): search->cgroups bounds it */
 {
 	int fd = dup(cgroup_fd);
 	_cleanup_closedir_ DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;

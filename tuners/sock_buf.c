@@ -124,7 +124,7 @@ static void tell(struct bpftune *b, struct sock_buf *sock_buf, const struct bpft
 	/* A window that each round trip fills the kernel would double: net/ipv4/tcp_input.c: tcp_rcv_space_adjust(). */
 	uint64_t needed_bytes =
 		sending ? sock_buf_needed_bytes(fixed->size_bytes, fixed->limited_percent) : 2ULL * fixed->size_bytes;
-	char about[ABOUT_BYTES], measured[96], who[64] = "", text[320];
+	char about[ABOUT_BYTES], measured[96], who[64] = "", text[BPFTUNE_TEXT_BYTES];
 
 	snprintf(about, sizeof(about), "%sport %u (%.*s)", fixed->remote ? "to " : "", fixed->port, BPFTUNE_COMM_BYTES,
 		 fixed->wish.comm[0] ? fixed->wish.comm : "?");

@@ -251,8 +251,8 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 		return false;
 	value[2] = cap_bytes > state->initial_bytes[tunable] ? cap_bytes : state->initial_bytes[tunable];
 	bpftune_propose(b, tunable, value, TCP_BUFFER_CONTAINER_MEMORY, event,
-			"the container may use %llu KiB of memory: one buffer, at most a quarter of it",
-			(unsigned long long)(memory->container_pages * (memory->page_bytes / 1024)));
+			"the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
+			memory->container_pages * (memory->page_bytes / 1024));
 	tcp_buffer_hold(&state->sides[tunable], event->time_ns / NSEC_PER_USEC);
 	return true;
 }
