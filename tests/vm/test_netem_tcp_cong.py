@@ -37,6 +37,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
     assert near.sysctl("net.ipv4.tcp_congestion_control") == "cubic"
 
 
+@pytest.mark.figures
 @pytest.mark.parametrize("loss", (1, 5, 10))
 def test_share_of_the_best(lab, loss):
     """From the third connection on, nine tenths of what the best algorithm alone gives at that time. The path is slow
