@@ -76,10 +76,12 @@ bool learnt_put(struct bpftune_host *host, struct instance *instance, const stru
 		const struct bpftune_verdict *verdict)
 {
 	struct learnt *learnt = find_or_make(host, instance, key);
+	char before[sizeof(learnt->text)];
 	bool other;
 
 	if (!learnt)
 		return false;
+	memcpy(before, learnt->text, sizeof(before));
 	log_escape(text, learnt->text, sizeof(learnt->text));
 	other = verdict && (!learnt->decided || memcmp(&learnt->verdict, verdict, sizeof(*verdict)));
 	if (!other)
@@ -89,7 +91,7 @@ bool learnt_put(struct bpftune_host *host, struct instance *instance, const stru
 	learnt->decided = true;
 	learnt->verdict = *verdict;
 	tell_programs(host, instance, learnt, verdict);
-	return true;
+	return strcmp(learnt->text, before); /* one that only holds for longer is no news */
 }
 
 void learnt_take_back(struct bpftune_host *host, const struct instance *instance)

@@ -27,7 +27,7 @@ struct learnt {
 
 /*
  * Keeps it, in place of what was told about the same or, past LEARNT_MAX, of the oldest. A verdict (or NULL) goes to
- * the tuner's programs; host NULL: it does not. True: it is another one than before.
+ * the tuner's programs; host NULL: it does not. True: it is another one than before, and the text says so.
  */
 bool learnt_put(struct bpftune_host *host, struct instance *instance, const struct learnt_key *key, const char *text,
 		const struct bpftune_verdict *verdict);

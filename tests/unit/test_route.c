@@ -279,7 +279,7 @@ static void test_requests(void **state)
 	instance_free(&fixture->s.registry, asker);
 }
 
-/* Bounded for each tuner; the least recently told goes; only another verdict is news. */
+/* Bounded for each tuner; the least recently told goes; only another verdict that says so is news. */
 static void test_learnt(void **state)
 {
 	struct fixture *fixture = *state;
@@ -295,6 +295,12 @@ static void test_learnt(void **state)
 	assert_false(learnt_put(NULL, fixture->instance, &first, "told again", NULL));
 	assert_true(learnt_put(NULL, fixture->instance, &first, "decided", &verdict));
 	assert_false(learnt_put(NULL, fixture->instance, &first, "as before", &verdict));
+	verdict.value[1] = 1;
+	assert_false(learnt_put(NULL, fixture->instance, &first, "as before", &verdict));
+	newest = ELMT_FROM_HH(fixture->instance->learnt->hh.tbl, fixture->instance->learnt->hh.tbl->tail);
+	assert_int_equal(newest->verdict.value[1], 1);
+	verdict.value[1] = 2;
+	assert_true(learnt_put(NULL, fixture->instance, &first, "decided anew", &verdict));
 	strcpy(report.from, "one more");
 	route_report(&fixture->s, fixture->instance, &report);
 	assert_int_equal(HASH_COUNT(fixture->instance->learnt), LEARNT_MAX);
