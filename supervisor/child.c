@@ -12,6 +12,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/bpf_maps.h"
 #include "supervisor/pair.h"
+#include "supervisor/room.h"
 #include "supervisor/route.h"
 #include "supervisor/scan.h"
 #include "supervisor/supervisor.h"
@@ -72,50 +73,6 @@ unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms)
 	if (!last_ms || lived_ms >= CHILD_HEALTHY_MS)
 		return CHILD_BACKOFF_MIN_MS;
 	return last_ms >= CHILD_BACKOFF_MAX_MS / 2 ? CHILD_BACKOFF_MAX_MS : 2 * last_ms;
-}
-
-/* --- limits ------------------------------------------------------------------------------------- */
-
-static bool is_of(const struct instance *instance, const char *owner)
-{
-	return !instance->named && !strcmp(instance->owner ? instance->owner : "", owner ? owner : "");
-}
-
-struct child_load child_load(const struct registry *registry, const struct instance *instance)
-{
-	struct child_load load = { 0 };
-	const struct instance *other;
-
-	for (other = registry->by_id; other; other = other->by_id.next) {
-		bool here = !instance->named && is_of(other, instance->owner);
-
-		load.all += other->child.pid != 0;
-		load.here += here && other->child.pid;
-		load.waiting += here && other->unserved == -EUSERS && other != instance;
-		load.short_of += other->unserved && other->unserved != -EUSERS && other != instance;
-	}
-	return load;
-}
-
-bool child_has_room(struct child_load load)
-{
-	return load.all < CHILD_WORKERS_MAX && load.here < CHILD_WORKERS_PER_OWNER_MAX;
-}
-
-bool child_lacks_room(int err)
-{
-	return err == -EUSERS || err == -EMFILE || err == -ENFILE || err == -EAGAIN || err == -ENOMEM;
-}
-
-struct instance *child_to_serve(const struct registry *registry, const struct instance *after, const char *owner,
-				bool was_full)
-{
-	struct instance *instance = after ? after->by_id.next : registry->by_id;
-
-	while (instance && !(instance->unserved && instance->child.state == CHILD_NONE &&
-			     (was_full || instance->unserved != -EUSERS || (owner && is_of(instance, owner)))))
-		instance = instance->by_id.next;
-	return instance;
 }
 
 /* --- handles ------------------------------------------------------------------------------------ */
@@ -324,18 +281,6 @@ static int start(struct supervisor *s, struct instance *instance, int netns_fd)
 
 /* --- actions ------------------------------------------------------------------------------------ */
 
-/* Once, until nobody waits for it any more. */
-static void say_no_room(struct supervisor *s, const struct instance *instance, int err, struct child_load load)
-{
-	if (err != -EUSERS && !load.short_of)
-		supervisor_log(s, instance, LOG_WARNING, "no worker: %s; there are %zu in all", strerror(-err), load.all);
-	if (err == -EUSERS && !load.waiting)
-		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d), and %zu of %s (at most %d)",
-			       load.all, CHILD_WORKERS_MAX, load.here,
-			       instance->owner && *instance->owner ? instance->owner : "no container",
-			       CHILD_WORKERS_PER_OWNER_MAX);
-}
-
 static int try_fork(struct supervisor *s, struct instance *instance)
 {
 	_cleanup_close_ int netns_fd = -1;
@@ -353,7 +298,7 @@ static void do_fork(struct supervisor *s, struct instance *instance)
 {
 	struct child *child = &instance->child;
 	uint64_t now = uv_now(&s->loop);
-	struct child_load load;
+	struct room_load load;
 	int err;
 
 	if (now < child->retry_ms) {
@@ -361,12 +306,10 @@ static void do_fork(struct supervisor *s, struct instance *instance)
 		return;
 	}
 	pair_find_owner(s, instance);
-	load = child_load(&s->registry, instance);
+	load = room_load(&s->registry, instance);
 	child->forked_ms = now;
-	err = child_has_room(load) ? try_fork(s, instance) : -EUSERS;
-	if (child_lacks_room(err) && !instance->unserved)
-		say_no_room(s, instance, err, load);
-	instance->unserved = child_lacks_room(err) ? err : 0;
+	err = room_is_left(load) ? try_fork(s, instance) : -EUSERS;
+	room_note(s, instance, err, load);
 	if (!err)
 		return;
 	disarm(child);
@@ -380,26 +323,6 @@ static void do_fork(struct supervisor *s, struct instance *instance)
 	}
 	supervisor_log(s, instance, LOG_ERR, "cannot start the worker: %s", strerror(-err));
 	child_step(s, instance, CHILD_FAILED);
-}
-
-static bool serve_unserved(struct supervisor *s, const char *owner, bool was_full)
-{
-	struct instance *instance = NULL;
-
-	while ((instance = child_to_serve(&s->registry, instance, owner, was_full))) {
-		instance->child.retry_ms = 0;
-		if (child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
-			return true;
-		if (instance->unserved && instance->unserved != -EUSERS)
-			return false; /* nor would the next be */
-	}
-	return false;
-}
-
-void child_serve_short(struct supervisor *s)
-{
-	while (serve_unserved(s, NULL, false))
-		;
 }
 
 static void do_serve(struct supervisor *s, struct instance *instance)
@@ -489,14 +412,14 @@ static void ended(struct supervisor *s, struct instance *instance, pid_t pid, in
 	while (read_reports(instance) > 0)
 		;
 	say_how(s, instance, pid, status);
-	was_full = child_load(&s->registry, instance).all >= CHILD_WORKERS_MAX;
+	was_full = room_load(&s->registry, instance).all >= ROOM_WORKERS_MAX;
 	instance->child.pid = 0;
 	bpf_own_pid(&s->host, pid, false);
 	close_pipes(&instance->child);
 	event_queue_drop_orders(&instance->child.queue);
 	owner = strdup(instance->owner ? instance->owner : "");
 	if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
-		serve_unserved(s, owner, was_full);
+		room_serve(s, owner, was_full);
 } /* NOLINT(clang-analyzer-unix.Malloc): clang-tidy 14 knows no cleanup attribute */
 
 void child_reap(struct supervisor *s)

@@ -4,7 +4,6 @@
 #define BPFTUNE_SUPERVISOR_CHILD_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <uv.h>
@@ -12,7 +11,6 @@
 #include "ipc/pipe.h"
 
 struct instance;
-struct registry;
 struct supervisor;
 
 enum child_state {
@@ -52,8 +50,6 @@ struct child_transition {
 	enum child_action action;
 };
 
-#define CHILD_WORKERS_MAX 4096
-#define CHILD_WORKERS_PER_OWNER_MAX 64 /* a container, a user, a service may make namespaces at will */
 #define CHILD_READY_MS 10000
 #define CHILD_KILL_MS 1000
 #define CHILD_BACKOFF_MIN_MS 1000
@@ -78,30 +74,6 @@ struct child_transition child_next(enum child_state state, enum child_event even
 
 const char *child_state_name(enum child_state state);
 
-/*
- * How many workers there are, and of whoever made the instance's namespace; how many others wait there, and how many
- * anywhere for what the machine is short of.
- */
-struct child_load {
-	size_t all, here, waiting, short_of;
-};
-
-struct child_load child_load(const struct registry *registry, const struct instance *instance);
-
-/* Whether one more worker may be. */
-bool child_has_room(struct child_load load);
-
-/* There are too many (EUSERS), or no more descriptors, processes or memory: later there may be. */
-bool child_lacks_room(int err);
-
-/*
- * Whom to give the room that a worker of that owner has left ("": of none; NULL: none has gone): the next, after
- * that one, who waits there or, if all was full, anywhere. Who waits for what the machine is short of always may.
- * NULL: nobody.
- */
-struct instance *child_to_serve(const struct registry *registry, const struct instance *after, const char *owner,
-				bool was_full);
-
 /* The pause before the next fork: doubles from 1 s to 60 s, and starts anew after a minute of health. */
 unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms);
 
@@ -110,9 +82,6 @@ enum child_state child_step(struct supervisor *s, struct instance *instance, enu
 
 /* Sends the event to the worker, or queues it until it can be. Never blocks. */
 void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event);
-
-/* Whether there is enough again of what the machine was short of: then they get their workers. */
-void child_serve_short(struct supervisor *s);
 
 /* Reaps every child that has ended, and steps its instance. */
 void child_reap(struct supervisor *s);

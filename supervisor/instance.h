@@ -28,7 +28,7 @@ struct instance {
 	unsigned int doubts; /* how often it was put off whether it shares the host's namespace */
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
-	int unserved;        /* wants a worker, and there is no room for one: child_lacks_room(); 0: no */
+	int unserved;        /* wants a worker, and there is no room for one: room_is_lacking(); 0: no */
 	pid_t pid;           /* a task that was seen in it; may have ended */
 	uint64_t sighted_ms; /* uv_now() */
 	struct child child;

@@ -14,6 +14,7 @@
 #include "supervisor/manual.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/pair.h"
+#include "supervisor/room.h"
 #include "supervisor/scan.h"
 #include "supervisor/supervisor.h"
 
@@ -322,7 +323,7 @@ static void on_slow(uv_timer_t *timer)
 	child_reap(s);
 	say_full(s);
 	sweep_sharers(s);
-	child_serve_short(s);
+	room_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);
 	else
