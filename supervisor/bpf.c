@@ -103,6 +103,11 @@ static int open_cgroup2(struct bpftune_host *host)
 	return host->cgroup_fd < 0 ? host->cgroup_fd : 0;
 }
 
+int bpf_open_cgroup(const struct bpftune_host *host, const char *path)
+{
+	return path[1] ? openat(host->cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 /* --- load and attach ---------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *end)

@@ -60,6 +60,9 @@ struct bpf_refusal {
  */
 int bpf_open(struct bpftune_host *host, uint64_t host_cookie, struct bpf_refusal *ret_refusal);
 
+/* O_CLOEXEC descriptor of that cgroup of cgroup2; -1: it is gone, or it is the root. */
+int bpf_open_cgroup(const struct bpftune_host *host, const char *path);
+
 /* Loads and attaches a tuner's programs; refused ones are left out. -errno when none could be loaded. */
 int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number);
 

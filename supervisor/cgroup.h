@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define CGROUP_PATH_BYTES 4096 /* PATH_MAX: the kernel shows no longer ones */
+
 struct cgroup_name {
 	const char *runtime;    /* static; NULL: no runtime that we know */
 	char container_id[256]; /* "": none; OUTER/INNER for a container in a container */

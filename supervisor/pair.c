@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/pair.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,110 +15,7 @@
 #include "supervisor/cgroup.h"
 #include "supervisor/nsfs.h"
 #include "supervisor/supervisor.h"
-
-/* --- a task's cgroup ---------------------------------------------------------------------------- */
-
-static bool read_file(const char *path, char *ret_text, size_t size)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, ret_text, size - 1);
-
-	if (n < 0 || (size_t)n == size - 1)
-		return false; /* cut, a path may be another's */
-	ret_text[n] = '\0';
-	return true;
-}
-
-/* A cgroup with living tasks cannot be removed; a dead task has no namespaces (kernel/exit.c: do_exit()). */
-static bool has_namespaces(int pid)
-{
-	char path[64];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
-	return stat(path, &st) == 0;
-}
-
-#define CGROUPS_BYTES (2 * PAIR_PATH_BYTES) /* of a /proc/PID/cgroup: cgroup2's and some of the old hierarchies' */
-
-static bool read_own(char own[CGROUPS_BYTES])
-{
-	return read_file("/proc/self/cgroup", own, CGROUPS_BYTES);
-}
-
-static bool find_cgroup(int pid, const char *own, char *ret_path, size_t size)
-{
-	char path[64], text[CGROUPS_BYTES];
-
-	snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-	return pid > 0 && read_file(path, text, sizeof(text)) && cgroup_of_text(text, own, ret_path, size) &&
-	       (!cgroup_looks_deleted(ret_path) || has_namespaces(pid));
-}
-
-bool pair_find_cgroup(int pid, char *ret_path, size_t size)
-{
-	char own[CGROUPS_BYTES];
-
-	return read_own(own) && find_cgroup(pid, own, ret_path, size);
-}
-
-/* For a task of one namespace in a cgroup, and whether there are others. */
-struct search {
-	uint32_t inode;
-	unsigned int tasks, cgroups; /* what it may look at: who is inside may have made any number */
-	int pid;
-	bool others;
-};
-
-static void look_at_tasks(int cgroup_fd, struct search *search)
-{
-	int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC), pid;
-	_cleanup_fclose_ FILE *procs = fd >= 0 ? fdopen(fd, "r") : NULL;
-
-	for (; procs && search->tasks && fscanf(procs, "%d", &pid) == 1; search->tasks--) {
-		_cleanup_close_ int netns_fd = nsfs_open_pid(pid, search->inode);
-
-		if (netns_fd >= 0)
-			search->pid = pid;
-		search->others |= netns_fd == -ESTALE;
-	}
-}
-
-/* systemd in a container keeps no task in the container's own cgroup, nor in its slices. */
-static void look_below(int cgroup_fd, struct search *search) /* NOLINT(misc-no-recursion): search->cgroups bounds it */
-{
-	int fd = dup(cgroup_fd);
-	_cleanup_closedir_ DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *entry;
-
-	look_at_tasks(cgroup_fd, search);
-	while (directory && search->cgroups && (entry = readdir(directory))) {
-		_cleanup_close_ int below = -1;
-
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		search->cgroups--;
-		below = openat(cgroup_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (below >= 0)
-			look_below(below, search);
-	}
-}
-
-static int open_cgroup(const struct supervisor *s, const char *path)
-{
-	return path[1] ? openat(s->host.cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-}
-
-int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode, bool *ret_others)
-{
-	_cleanup_close_ int fd = open_cgroup(s, path);
-	struct search search = { .inode = netns_inode, .tasks = 256, .cgroups = 64 };
-
-	if (fd >= 0)
-		look_below(fd, &search);
-	*ret_others = search.others;
-	return search.pid;
-}
+#include "supervisor/task.h"
 
 /* --- naming ------------------------------------------------------------------------------------- */
 
@@ -219,11 +114,11 @@ bool pair_cut_to_container(char *path)
 
 bool pair_is_inside(const struct instance *instance, int pid)
 {
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 	struct cgroup_name name;
 
 	return instance->pub.cgroup_id && parse(instance->pub.cgroup_path, &name) && name.container_bytes &&
-	       pair_find_cgroup(pid, path, sizeof(path)) && cgroup_is_below(path, instance->pub.cgroup_path);
+	       task_find_cgroup(pid, path, sizeof(path)) && cgroup_is_below(path, instance->pub.cgroup_path);
 }
 
 static bool is_container(const char *path)
@@ -281,7 +176,7 @@ static void take_owner(struct instance *instance, const char *path)
 /* A mount of our own mount namespace: only root of the host makes one. False: there is none. */
 static bool take_mount(const struct supervisor *s, struct instance *instance)
 {
-	char path[PAIR_PATH_BYTES], component[NAME_MAX + 1];
+	char path[CGROUP_PATH_BYTES], component[NAME_MAX + 1];
 
 	if (instance->pub.shares_netns || nsfs_find_mount(instance->pub.netns_inode, path, sizeof(path)) < 0)
 		return false;
@@ -293,13 +188,13 @@ static bool take_mount(const struct supervisor *s, struct instance *instance)
 
 void pair_find_owner(struct supervisor *s, struct instance *instance)
 {
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 	int pids[] = { instance->pid, bpf_last_pid(&s->host, instance->pub.netns_cookie) };
 
 	if (instance->owner || instance->named || take_mount(s, instance))
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(pids) && !instance->owner; i++)
-		if (pair_find_cgroup(pids[i], path, sizeof(path)))
+		if (task_find_cgroup(pids[i], path, sizeof(path)))
 			take_owner(instance, path);
 	if (!instance->owner)
 		instance->owner = strdup(""); /* asked once, not for each event */
@@ -355,7 +250,7 @@ void pair_let_go(struct supervisor *s, struct instance *instance)
 	instance->pub.cgroup_id = 0;
 	for (other = cgroup_id && !s->stopping ? s->registry.by_id : NULL; other; other = other->by_id.next)
 		if (other->pub.cgroup_id == cgroup_id && other->pub.id != INSTANCE_HOST) {
-			_cleanup_close_ int fd = held ? open_cgroup(s, other->pub.cgroup_path) : -1;
+			_cleanup_close_ int fd = held ? bpf_open_cgroup(&s->host, other->pub.cgroup_path) : -1;
 
 			left = true;
 			if (fd >= 0)
@@ -394,7 +289,7 @@ static void take_cgroup(struct supervisor *s, struct instance *instance, const c
 	pair_let_go(s, instance);
 	free(instance->pub.cgroup_path);
 	instance->pub.cgroup_path = copy;
-	fd = open_cgroup(s, path);
+	fd = bpf_open_cgroup(&s->host, path);
 	if (fd >= 0 && fstat(fd, &st) == 0) {
 		instance->pub.cgroup_id = st.st_ino;
 		bpf_set_paired(&s->host, st.st_ino, true);
@@ -415,17 +310,17 @@ struct instance *pair_sharer(const struct supervisor *s, const char *path)
 
 struct instance *pair_sharer_of(const struct supervisor *s, int pid)
 {
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 
-	return pair_find_cgroup(pid, path, sizeof(path)) && pair_cut_to_container(path) ? pair_sharer(s, path) : NULL;
+	return task_find_cgroup(pid, path, sizeof(path)) && pair_cut_to_container(path) ? pair_sharer(s, path) : NULL;
 }
 
 bool pair_instance(struct supervisor *s, struct instance *instance, int pid)
 {
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 	bool container = false;
 
-	if (pair_find_cgroup(pid, path, sizeof(path)) &&
+	if (task_find_cgroup(pid, path, sizeof(path)) &&
 	    (!instance->pub.shares_netns || pair_cut_to_container(path))) {
 		container = take_name(s, instance, path);
 		if (container)
@@ -449,7 +344,7 @@ struct again {
 struct agains {
 	struct again *list;
 	size_t n;
-	char own[CGROUPS_BYTES]; /* read once for all tasks */
+	char own[TASK_CGROUPS_BYTES]; /* read once for all tasks */
 };
 
 static void add_path(struct again *again, const char *path)
@@ -478,13 +373,13 @@ static void add_path(struct again *again, const char *path)
 static void add_task(void *arg, uint32_t inode, pid_t pid)
 {
 	struct agains *agains = arg;
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 
 	for (size_t i = 0; i < agains->n; i++) {
 		struct again *again = &agains->list[i];
 
 		if (again->instance->pub.netns_inode == inode && pid != again->instance->child.pid &&
-		    find_cgroup(pid, agains->own, path, sizeof(path)))
+		    task_find_cgroup_beside(pid, agains->own, path, sizeof(path)))
 			add_path(again, path);
 	}
 }
@@ -527,7 +422,7 @@ void pair_again(struct supervisor *s)
 			agains.list[agains.n++].instance = instance;
 		instance->misplaced = false;
 	}
-	if (agains.n && read_own(agains.own))
+	if (agains.n && task_read_own_cgroups(agains.own))
 		nsfs_each_process(add_task, &agains);
 	for (size_t i = 0; i < agains.n; i++) {
 		const char *path = best_of(&agains.list[i]);

@@ -4,25 +4,12 @@
 #define BPFTUNE_SUPERVISOR_PAIR_H
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 struct instance;
 struct supervisor;
 
-#define PAIR_PATH_BYTES 4096 /* PATH_MAX: the kernel shows no longer ones */
-
-/* The cgroup of a task that has a namespace still, as cgroup_of_text() tells it; false: the same place as ours. */
-bool pair_find_cgroup(int pid, char *ret_path, size_t size);
-
 /* Cuts the path to the component of the container that it is in, the outermost of several. False: it is in none. */
 bool pair_cut_to_container(char *path);
-
-/*
- * A task of that namespace in that cgroup of cgroup2, or in one of the cgroups below; 0: none was found. And whether
- * there are tasks of other namespaces.
- */
-int pair_task_in(const struct supervisor *s, const char *path, uint32_t netns_inode, bool *ret_others);
 
 /* The container that shares the host's namespace and has claimed that cgroup; NULL: none. */
 struct instance *pair_sharer(const struct supervisor *s, const char *path);

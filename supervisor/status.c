@@ -5,8 +5,8 @@
 
 #include "config.h"
 #include "supervisor/bpf_maps.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/learnt.h"
-#include "supervisor/pair.h"
 #include "supervisor/supervisor.h"
 
 static json_t *optional(const char *text)
@@ -107,7 +107,7 @@ static json_t *learnt_json(const struct supervisor *s, const struct instance *in
 /* JSON is UTF-8; a cgroup's name may be any bytes. */
 static json_t *path_json(const char *path)
 {
-	char escaped[4 * PAIR_PATH_BYTES];
+	char escaped[4 * CGROUP_PATH_BYTES];
 
 	log_escape(path, escaped, sizeof(escaped));
 	return json_string(escaped);

@@ -17,6 +17,7 @@
 #include "supervisor/room.h"
 #include "supervisor/scan.h"
 #include "supervisor/supervisor.h"
+#include "supervisor/task.h"
 
 static const uint64_t sweep_delays_ms[] = { 500, 200, 50 }; /* by sweeps still to come */
 
@@ -86,7 +87,7 @@ static void drop_claim(struct supervisor *s, struct instance *instance)
 static void settle_shared(struct supervisor *s, struct instance *instance)
 {
 	bool others;
-	pid_t pid = pair_task_in(s, instance->pub.cgroup_path, instance->pub.netns_inode, &others);
+	pid_t pid = task_find_in(s, instance->pub.cgroup_path, instance->pub.netns_inode, &others);
 
 	if (pid && others && instance->doubts++ < WATCH_DOUBTS_MAX) {
 		enqueue(s, instance);
@@ -107,7 +108,7 @@ static void settle_claim(struct supervisor *s, pid_t pid)
 
 	if (!claim || !claim->pub.cgroup_id)
 		return; /* there is none, or it is yet to be settled */
-	pid = pair_task_in(s, claim->pub.cgroup_path, claim->pub.netns_inode, &others);
+	pid = task_find_in(s, claim->pub.cgroup_path, claim->pub.netns_inode, &others);
 	if (pid && uv_now(&s->loop) - claim->sighted_ms >= WATCH_SETTLED_MS)
 		return; /* a namespace made inside, later */
 	drop_claim(s, claim);
@@ -117,9 +118,9 @@ static void settle_claim(struct supervisor *s, pid_t pid)
 
 static bool same_cgroup(pid_t a, pid_t b)
 {
-	char path_a[PAIR_PATH_BYTES], path_b[PAIR_PATH_BYTES];
+	char path_a[CGROUP_PATH_BYTES], path_b[CGROUP_PATH_BYTES];
 
-	return a == b || !pair_find_cgroup(a, path_a, sizeof(path_a)) || !pair_find_cgroup(b, path_b, sizeof(path_b)) ||
+	return a == b || !task_find_cgroup(a, path_a, sizeof(path_a)) || !task_find_cgroup(b, path_b, sizeof(path_b)) ||
 	       !strcmp(path_a, path_b);
 }
 
@@ -204,10 +205,10 @@ static void sighted(struct supervisor *s, const struct bpftune_event *event)
 void watch_sight_shared(struct supervisor *s, pid_t pid)
 {
 	const struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 	struct instance *instance;
 
-	if (s->stopping || !pair_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path) ||
+	if (s->stopping || !task_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path) ||
 	    pair_sharer(s, path))
 		return;
 	instance = instance_new_shared(&s->registry, host);
@@ -250,9 +251,9 @@ static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 /* What has ended by now, or is run from a login, moves nothing. */
 static bool lives_there(pid_t pid)
 {
-	char path[PAIR_PATH_BYTES];
+	char path[CGROUP_PATH_BYTES];
 
-	return pair_find_cgroup(pid, path, sizeof(path)) && !cgroup_is_session(path);
+	return task_find_cgroup(pid, path, sizeof(path)) && !cgroup_is_session(path);
 }
 
 static void strayed(struct supervisor *s, const struct bpftune_event *event)
