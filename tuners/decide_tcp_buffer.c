@@ -41,6 +41,12 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* The host's worker gets the events of containers in its namespace late: time may seem to go back. */
+static uint64_t since(uint64_t then_us, uint64_t now_us)
+{
+	return now_us > then_us ? now_us - then_us : 0;
+}
+
 /* a * b / c without overflow: all that it is used for ends up compared with an int. */
 static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 {
@@ -333,7 +339,7 @@ static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const 
 static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t since_step_us = look->time_us - side->stepped_us, patience_us, window_us;
+	uint64_t since_step_us = since(side->stepped_us, look->time_us), patience_us, window_us;
 	bool steady;
 
 	if (!side->heirs && since_step_us < shortest_us(look))
@@ -378,7 +384,7 @@ static bool is_near(uint32_t rtt_us, uint32_t other_us)
 static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t gone_us = look->time_us - side->seen_us;
+	uint64_t gone_us = since(side->seen_us, look->time_us);
 
 	if (gone_us < FLOW_GONE_US || !look->is_limited)
 		return decision;
@@ -399,7 +405,7 @@ struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
 	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run or past an administrator */
-		if (look->time_us - side->stepped_us >= WRITTEN_US)
+		if (since(side->stepped_us, look->time_us) >= WRITTEN_US)
 			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
 		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
 	}

@@ -306,6 +306,17 @@ static uint64_t pages_held(struct bpftune *b, struct state *state)
 	return bytes / sysconf(_SC_PAGESIZE);
 }
 
+/* To ask about each socket is not for nothing: a maximum comes down to the default. */
+static bool may_come_down(struct bpftune *b)
+{
+	long long value[BPFTUNE_INTS_MAX];
+
+	for (unsigned int i = 0; i < N_LIMITS; i++)
+		if (bpftune_value_ints(b, i, value) >= 0 && value[2] > value[1])
+			return true;
+	return false;
+}
+
 static void give_back(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
@@ -321,6 +332,8 @@ static void give_back(struct bpftune *b, struct state *state, const struct bpftu
 	if (tcp_buffer_spell_us(&state->short_of_memory, now_us) < NO_ROOM_US)
 		return;
 	state->short_of_memory.since_us = now_us; /* the next step follows after as long again */
+	if (!may_come_down(b))
+		return;
 	held_pages = pages_held(b, state);
 	for (unsigned int i = 0; i < N_LIMITS; i++) {
 		if (bpftune_value_ints(b, i, value) < 0)
@@ -346,7 +359,7 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
 	const struct bpftune_verdict none = { 0 };
 	long long value[BPFTUNE_INTS_MAX];
-	bool all = true;
+	bool all = true, returned = false;
 
 	if (tcp_buffer_spell_us(&state->eased, event->time_ns / NSEC_PER_USEC) < EASED_US)
 		return;
@@ -361,13 +374,16 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_EASED, event,
 				    "TCP uses %" PRIu64 " pages, for %u s less than half of the %" PRIu64
 				    " at which it comes under pressure",
-				    (uint64_t)use->allocated_pages, EASED_US / 1000000, (uint64_t)use->pressure_pages) < 0)
+				    (uint64_t)use->allocated_pages, EASED_US / 1000000, (uint64_t)use->pressure_pages) < 0) {
 			all = false;
-		else
+		} else {
 			state->lowered[i].to_bytes = 0;
+			returned = true;
+		}
 	}
 	if (all)
-		bpftune_learnt(b, "memory", &none, "enough: limits that were lowered are back");
+		bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
+			       "stay as they are, set by somebody else or before this worker started");
 }
 
 /* A container in the host's namespace has no limits of its own. */

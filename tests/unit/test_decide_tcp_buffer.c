@@ -573,6 +573,26 @@ static void test_other_flows(void **state)
 	assert_true(other.limit_bytes > path.limit_bytes);
 }
 
+/* An event that took a longer way than those before it is no sign that time has passed. */
+static void test_late_event(void **state)
+{
+	struct path path = path_new(256 * KIB);
+	struct tcp_buffer_look late;
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	late = path.look;
+	late.time_us -= 10000;
+	late.is_limited = true;
+	for (late.flow = 7; late.flow <= 8; late.flow++) {
+		assert_int_equal(tcp_buffer_decide(&path.side, &late, 256 * KIB, ANY_CAP).action, TCP_BUFFER_WAIT);
+		assert_int_equal(tcp_buffer_decide(&path.side, &late, path.limit_bytes, ANY_CAP).action, TCP_BUFFER_WAIT);
+		assert_true(path.side.judging);
+		assert_int_equal(path.side.flow, 7);
+	}
+}
+
 /* Flows that end before a verdict do not add step to step. */
 static void test_short_flows_gain_nothing(void **state)
 {
@@ -756,6 +776,7 @@ int main(void)
 		cmocka_unit_test(test_cap_is_kept),
 		cmocka_unit_test(test_receiver_that_cannot_use_it),
 		cmocka_unit_test(test_other_flows),
+		cmocka_unit_test(test_late_event),
 		cmocka_unit_test(test_short_flows_gain_nothing),
 		cmocka_unit_test(test_short_flows_gain),
 		cmocka_unit_test(test_heir_that_has_little_to_send),
