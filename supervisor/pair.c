@@ -181,7 +181,7 @@ static bool take_mount(const struct supervisor *s, struct instance *instance)
 	if (instance->pub.shares_netns || nsfs_find_mount(instance->pub.netns_inode, path, sizeof(path)) < 0)
 		return false;
 	instance->named = true;
-	if (!instance->container_id)
+	if (!instance->container_id && !instance->pod_uid)
 		set_name(s, instance, component_at(path, strlen(path), component, sizeof(component)));
 	return true;
 }

@@ -263,13 +263,32 @@ void tunable_restore(struct worker *worker, const struct bpftune_restore *restor
 	carry_out(worker, what, tunable, &change);
 }
 
-void tunable_read(struct worker *worker, const struct bpftune_owner *owner)
+bool tunable_read(struct worker *worker, const struct bpftune_owner *owner)
 {
 	const struct bpftune_tunable *what;
+	char before[BPFTUNE_VALUE_BYTES];
 	struct engine *engine;
+	struct tunable *tunable = find(worker, owner, &engine, &what);
 
-	if (find(worker, owner, &engine, &what))
-		report_value(worker, engine, owner->tunable);
+	if (!tunable)
+		return false;
+	memcpy(before, tunable->value, sizeof(before));
+	report_value(worker, engine, owner->tunable);
+	tunable->doubtful = *before && !strcmp(before, tunable->value);
+	return tunable->doubtful;
+}
+
+void tunable_read_doubtful(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = &worker->engines[i];
+
+		for (size_t j = 0; j < engine->tuner->n_tunables; j++) {
+			if (engine->tunables[j].doubtful)
+				report_value(worker, engine, j);
+			engine->tunables[j].doubtful = false;
+		}
+	}
 }
 
 int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict, const char *format, ...)

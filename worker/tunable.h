@@ -14,6 +14,7 @@ struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
 	struct bpftune_report intent;    /* while `pending` */
 	bool pending;                    /* an intent waits for its answer */
+	bool doubtful;                   /* read when the write that it was read for may not have been made yet */
 };
 
 /* A tuner at work in this worker. */
@@ -44,8 +45,14 @@ void tunable_read_all(struct worker *worker, struct engine *engine);
 /* The supervisor's answer to an intent: carries it out, or forgets it. */
 void tunable_answer(struct worker *worker, const struct bpftune_owner *owner, bool granted);
 
-/* Reads one tunable again and reports its value. */
-void tunable_read(struct worker *worker, const struct bpftune_owner *owner);
+/*
+ * Reads one tunable again and reports its value. True: it is what it was. The hook that tells of a write runs before
+ * it (kernel/bpf/cgroup.c: __cgroup_bpf_run_filter_sysctl()), so that a look a little later is due.
+ */
+bool tunable_read(struct worker *worker, const struct bpftune_owner *owner);
+
+/* That look. */
+void tunable_read_doubtful(struct worker *worker);
 
 /* Puts a value back, unless somebody else changed it since this worker last read or wrote it. */
 void tunable_restore(struct worker *worker, const struct bpftune_restore *restore);

@@ -23,6 +23,7 @@
 #endif
 
 #define TICK_MS 1000
+#define AGAIN_MS 100
 
 struct serving {
 	struct worker worker;
@@ -30,6 +31,7 @@ struct serving {
 	uv_poll_t poll;
 	uv_timer_t tick;
 	bool active; /* an event since the last tick */
+	uv_timer_t again;
 };
 
 uint64_t worker_netns_cookie(void)
@@ -79,8 +81,16 @@ static struct engine *engine_of(struct worker *worker, uint16_t tuner)
 	return tuner < worker->n_engines && !worker->engines[tuner].off ? &worker->engines[tuner] : NULL;
 }
 
-static void take_order(struct worker *worker, const struct bpftune_event *event)
+static void on_again(uv_timer_t *timer)
 {
+	struct serving *serving = timer->data;
+
+	tunable_read_doubtful(&serving->worker);
+}
+
+static void take_order(struct serving *serving, const struct bpftune_event *event)
+{
+	struct worker *worker = &serving->worker;
 	const struct bpftune_owner *owner = (const struct bpftune_owner *)event->payload;
 
 	switch (event->scenario) {
@@ -89,7 +99,8 @@ static void take_order(struct worker *worker, const struct bpftune_event *event)
 		tunable_answer(worker, owner, event->scenario == BPFTUNE_GRANT);
 		break;
 	case BPFTUNE_READ:
-		tunable_read(worker, owner);
+		if (tunable_read(worker, owner))
+			uv_timer_start(&serving->again, on_again, AGAIN_MS, 0);
 		break;
 	case BPFTUNE_RESTORE:
 		tunable_restore(worker, (const struct bpftune_restore *)event->payload);
@@ -124,7 +135,7 @@ static void on_event(void *arg, const void *record)
 	struct engine *engine = engine_of(worker, event->tuner);
 
 	if (event->tuner == BPFTUNE_FROM_SUPERVISOR) {
-		take_order(worker, event);
+		take_order(serving, event);
 		return;
 	}
 	if (!engine || event->scenario >= engine->tuner->n_scenarios)
@@ -184,12 +195,15 @@ static void serve(struct serving *serving)
 		err = uv_poll_init(&loop, &serving->poll, worker->instance->event_fd);
 	if (!err)
 		err = uv_timer_init(&loop, &serving->tick);
-	serving->poll.data = serving->tick.data = serving;
+	if (!err)
+		err = uv_timer_init(&loop, &serving->again);
+	serving->poll.data = serving->tick.data = serving->again.data = serving;
 	if (!err)
 		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
 	if (err)
 		give_up(worker, "start its loop", err);
 	uv_unref((uv_handle_t *)&serving->tick);
+	uv_unref((uv_handle_t *)&serving->again);
 	record_write(worker->report_fd, &ready, sizeof(ready));
 	uv_run(&loop, UV_RUN_DEFAULT);
 }

@@ -243,6 +243,6 @@ def test_remove_and_purge(service):
     assert (RUN_DIR / "ledger").exists()        # it may come back
     dpkg("-P", "bpftune")
     assert not RUN_DIR.exists()
-    assert not run("find", "/etc", "/usr", "/var", "/run", "-name", "*bpftune*").stdout
+    assert not run("find", "/etc", "/usr", "/var", "/run", "-name", "*bpftune*", "!", "-name", "bpftune-tests.lock").stdout
     assert "bpftune" not in systemctl("list-unit-files", "--all")
     assert run("dpkg-query", "-W", "bpftune", check=False).returncode
