@@ -402,9 +402,11 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					     int64_t current_bytes, int64_t cap_bytes)
 {
+	if (current_bytes != side->next_bytes && current_bytes != side->prev_bytes)
+		side->judging = false; /* somebody else has set it: that begins anew */
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
-	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run or past an administrator */
+	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run */
 		if (since(side->stepped_us, look->time_us) >= WRITTEN_US)
 			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
 		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };

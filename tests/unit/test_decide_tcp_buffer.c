@@ -687,7 +687,7 @@ static void test_hold_is_the_paths_own(void **state)
 	assert_int_equal(near.changes, 0);
 }
 
-/* A refused step, a dry run, an administrator's value: not undone, and not said again and again. */
+/* A refused step, a dry run: not undone, and not said again and again. */
 static void test_step_that_was_not_made(void **state)
 {
 	struct path path = path_new(256 * KIB);
@@ -701,6 +701,20 @@ static void test_step_that_was_not_made(void **state)
 	assert_int_equal(steps, 1);
 	run(&path, 1000); /* another 40 */
 	assert_fits(&path, "written at last");
+}
+
+/* Then nothing holds the tuner up, once it is resumed. */
+static void test_somebody_elses_value(void **state)
+{
+	struct path path = path_new(256 * KIB);
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	path.limit_bytes = path.size_bytes = 384 * KIB;
+	path.changes = 0;
+	run(&path, 25); /* one second */
+	assert_true(path.changes > 0);
 }
 
 static void test_step_that_is_made_late(void **state)
@@ -783,6 +797,7 @@ int main(void)
 		cmocka_unit_test(test_step_that_nobody_judges),
 		cmocka_unit_test(test_hold_is_the_paths_own),
 		cmocka_unit_test(test_step_that_was_not_made),
+		cmocka_unit_test(test_somebody_elses_value),
 		cmocka_unit_test(test_step_that_is_made_late),
 		cmocka_unit_test(test_nonsense),
 	};
