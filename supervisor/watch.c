@@ -231,21 +231,24 @@ static void joined(struct supervisor *s, const struct bpftune_event *event)
 		moved(s, instance);
 }
 
+static void lose_cgroup(struct supervisor *s, struct instance *instance)
+{
+	if (instance->pub.shares_netns) {
+		child_step(s, instance, CHILD_UNUSED);
+	} else {
+		pair_dissolve(s, instance);
+		moved(s, instance);
+	}
+}
+
 static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 {
 	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
 	struct instance *instance, *next;
 
-	HASH_ITER(by_id, s->registry.by_id, instance, next) {
-		if (instance->pub.cgroup_id != cgroup->id || instance->pub.id == INSTANCE_HOST)
-			continue;
-		if (instance->pub.shares_netns) {
-			child_step(s, instance, CHILD_UNUSED);
-		} else {
-			pair_dissolve(s, instance);
-			moved(s, instance);
-		}
-	}
+	HASH_ITER(by_id, s->registry.by_id, instance, next)
+		if (instance->pub.cgroup_id == cgroup->id && instance->pub.id != INSTANCE_HOST)
+			lose_cgroup(s, instance);
 }
 
 /* What has ended by now, or is run from a login, moves nothing. */
@@ -299,14 +302,14 @@ void watch_sweep_soon(struct supervisor *s)
 	uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
 }
 
-/* No sweep finds a container of the host's namespace unused, and the event of its cgroup's end may have been lost. */
-static void sweep_sharers(struct supervisor *s)
+/* The event of a cgroup's end may have been lost, or it ended before it was known to be paired. */
+static void sweep_cgroups(struct supervisor *s)
 {
 	struct instance *instance, *next;
 
 	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		if (instance->pub.shares_netns && instance->pub.cgroup_id && !pair_is_there(s, instance))
-			child_step(s, instance, CHILD_UNUSED);
+		if (instance->pub.cgroup_id && instance->pub.id != INSTANCE_HOST && !pair_is_there(s, instance))
+			lose_cgroup(s, instance);
 }
 
 static void say_full(struct supervisor *s)
@@ -323,7 +326,7 @@ static void on_slow(uv_timer_t *timer)
 
 	child_reap(s);
 	say_full(s);
-	sweep_sharers(s);
+	sweep_cgroups(s);
 	room_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Cgroups that make it hard: whose a namespace is, odd names, and tasks in several places."""
 import json
+import os
 import pathlib
+import signal
 import time
 
 import pytest
 
-from crowd import (Cgroup, Container, Rootfs, Sleeper, forge, instance_in, is_ready, paired_with, place,
+from crowd import (Cgroup, Container, Rootfs, Sleeper, flood, forge, instance_in, is_ready, paired_with, place,
                    remove_directory, sharers, wait_for_instance)
 from lab import Host, run, wait_for
 
@@ -281,3 +283,25 @@ def test_cgroup_made_again(lab, supervisor):
         finally:
             cgroup.remove()
     wait_for(lambda: place(supervisor.instance("bt-again")) == ("/", 0), 2, "the cgroup to be forgotten")
+
+
+def test_cgroup_made_again_unseen(lab):
+    """The ring buffer is full when the service is restarted: the slow sweep finds its cgroup another."""
+    supervisor = lab.supervisor()
+    namespace = old_namespace(lab, supervisor, "bt-unseen")
+    cgroup = Cgroup("/system.slice/bt-unseen.service")
+    try:
+        sleeper = Sleeper(cgroup, netns=namespace.netns)
+        try:
+            wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
+            os.kill(supervisor.pid, signal.SIGSTOP)
+            lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
+            flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 1)
+        finally:
+            sleeper.remove()
+    finally:
+        cgroup.remove()
+    cgroup = lab.keep(Cgroup("/system.slice/bt-unseen.service"))
+    sleeper = lab.keep(Sleeper(cgroup, netns=namespace.netns))
+    os.kill(supervisor.pid, signal.SIGCONT)
+    wait_for(lambda: place(supervisor.instance("bt-unseen")) == (cgroup.path, cgroup.id), 7, "the service again")
