@@ -408,10 +408,16 @@ static void move(struct supervisor *s, struct instance *instance, const char *pa
 		child_step(s, instance, CHILD_WANTED); /* a container: worth a worker if it has none */
 }
 
+static bool look_at_all(struct agains *agains)
+{
+	return !agains->n || (task_read_own_cgroups(agains->own) && !nsfs_each_process(add_task, agains));
+}
+
 void pair_again(struct supervisor *s)
 {
 	struct agains agains = { .list = calloc(HASH_CNT(by_id, s->registry.by_id) + 1, sizeof(struct again)) };
 	struct instance *instance;
+	bool looked;
 
 	if (!agains.list)
 		return;
@@ -422,11 +428,11 @@ void pair_again(struct supervisor *s)
 			agains.list[agains.n++].instance = instance;
 		instance->misplaced = false;
 	}
-	if (agains.n && task_read_own_cgroups(agains.own))
-		nsfs_each_process(add_task, &agains);
+	looked = look_at_all(&agains);
 	for (size_t i = 0; i < agains.n; i++) {
 		const char *path = best_of(&agains.list[i]);
 
+		agains.list[i].instance->misplaced = !looked;
 		if (path)
 			move(s, agains.list[i].instance, path);
 		free(agains.list[i].first);

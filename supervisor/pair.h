@@ -26,7 +26,10 @@ bool pair_instance(struct supervisor *s, struct instance *instance, int pid);
 /* Finds out who made it, for the limit of workers, if that is not known yet. */
 void pair_find_owner(struct supervisor *s, struct instance *instance);
 
-/* Pairs it again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. */
+/*
+ * Pairs the misplaced again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. If that
+ * cannot be read, they stay misplaced.
+ */
 void pair_again(struct supervisor *s);
 
 /* Whether it is paired with a container's cgroup, and the task is there or below: whoever is inside may move about. */

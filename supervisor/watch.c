@@ -25,6 +25,7 @@ static const uint64_t sweep_delays_ms[] = { 500, 200, 50 }; /* by sweeps still t
 
 static void on_due(uv_timer_t *timer);
 static void on_slow(uv_timer_t *timer);
+static void on_moves_due(uv_timer_t *timer);
 
 static void rearm_due(struct supervisor *s)
 {
@@ -36,17 +37,29 @@ static void rearm_due(struct supervisor *s)
 	uv_timer_start(&s->watch.due, on_due, due > now ? due - now : 0, 0);
 }
 
+static void arm_moves(struct supervisor *s)
+{
+	if (!uv_is_active((uv_handle_t *)&s->watch.moves_due))
+		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
+}
+
 static void on_moves_due(uv_timer_t *timer)
 {
-	pair_again(timer->data);
+	struct supervisor *s = timer->data;
+	struct instance *instance;
+
+	pair_again(s);
+	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
+		if (instance->misplaced && !watch_is_young(s, instance))
+			arm_moves(s);
 }
 
 /* A young one is looked at when it is due, anyway. */
 static void moved(struct supervisor *s, struct instance *instance)
 {
 	instance->misplaced = true;
-	if (!watch_is_young(s, instance) && !uv_is_active((uv_handle_t *)&s->watch.moves_due))
-		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
+	if (!watch_is_young(s, instance))
+		arm_moves(s);
 }
 
 bool watch_is_young(const struct supervisor *s, const struct instance *instance)
@@ -417,19 +430,21 @@ int watch_open_netns(struct supervisor *s, struct instance *instance)
 {
 	struct wanted_process wanted = { .inode = instance->pub.netns_inode };
 	char path[4096];
-	int fd;
+	int fd, err;
 
 	fd = nsfs_open_pid(instance->pid, wanted.inode);
 	if (fd < 0)
 		fd = nsfs_open_pid(bpf_last_pid(&s->host, instance->pub.netns_cookie), wanted.inode);
 	if (fd < 0 && nsfs_find_mount(wanted.inode, path, sizeof(path)) == 0)
 		fd = nsfs_open_path(path, wanted.inode);
-	if (fd >= 0 || uv_now(&s->loop) - s->watch.scanned_ms < 1000)
+	if (fd >= 0 || room_is_lacking(fd) || uv_now(&s->loop) - s->watch.scanned_ms < 1000)
 		return fd;
 	s->watch.scanned_ms = uv_now(&s->loop);
-	nsfs_each_process(match_process, &wanted);
+	err = nsfs_each_process(match_process, &wanted);
+	if (!wanted.pid)
+		return err ? err : -ENOENT;
 	instance->pid = wanted.pid;
-	return wanted.pid ? nsfs_open_pid(wanted.pid, wanted.inode) : -ENOENT;
+	return nsfs_open_pid(wanted.pid, wanted.inode);
 }
 
 /* --- start and stop ----------------------------------------------------------------------------- */

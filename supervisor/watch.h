@@ -53,7 +53,7 @@ void watch_event(struct supervisor *s, const struct bpftune_event *event);
 /* Looks at the users of all namespaces soon, and a few times more within the next second. */
 void watch_sweep_soon(struct supervisor *s);
 
-/* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; -ENOENT. */
+/* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; or -errno. */
 int watch_open_netns(struct supervisor *s, struct instance *instance);
 
 /* Whether it is yet to be settled what it is. */
