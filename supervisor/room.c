@@ -66,6 +66,8 @@ void room_note(struct supervisor *s, struct instance *instance, int err, struct 
 	if (room_is_lacking(err) && !instance->unserved)
 		say_no_room(s, instance, err, load);
 	instance->unserved = room_is_lacking(err) ? err : 0;
+	if (instance->unserved)
+		watch_slowly(s); /* no event tells when the machine has enough again */
 }
 
 bool room_serve(struct supervisor *s, const char *owner, bool was_full)

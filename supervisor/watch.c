@@ -67,6 +67,12 @@ bool watch_is_young(const struct supervisor *s, const struct instance *instance)
 	return instance->due_next || s->watch.due_last == instance;
 }
 
+void watch_slowly(struct supervisor *s)
+{
+	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
+		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+}
+
 /* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
 static void enqueue(struct supervisor *s, struct instance *instance)
 {
@@ -79,8 +85,7 @@ static void enqueue(struct supervisor *s, struct instance *instance)
 	s->watch.due_last = instance;
 	if (s->watch.due_first == instance)
 		rearm_due(s);
-	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
-		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
+	watch_slowly(s);
 }
 
 /* Who executes there later may yet share the namespace. */
@@ -343,7 +348,7 @@ static void on_slow(uv_timer_t *timer)
 	room_serve_short(s);
 	if (HASH_CNT(by_id, s->registry.by_id) > 1)
 		bpf_sweep(&s->host);
-	else
+	else if (!room_next_unserved(&s->registry, NULL, NULL, false))
 		uv_timer_stop(timer); /* the host's own cannot end: nothing to wake up for */
 }
 

@@ -53,6 +53,9 @@ void watch_event(struct supervisor *s, const struct bpftune_event *event);
 /* Looks at the users of all namespaces soon, and a few times more within the next second. */
 void watch_sweep_soon(struct supervisor *s);
 
+/* Starts the slow sweep, which stops when there is nothing to wake up for. */
+void watch_slowly(struct supervisor *s);
+
 /* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; or -errno. */
 int watch_open_netns(struct supervisor *s, struct instance *instance);
 

@@ -117,6 +117,18 @@ def test_too_few_descriptors(lab):
     assert not [i for i in supervisor.status()["instances"] if i["worker"]["restarts"]]
 
 
+def test_too_few_descriptors_for_the_host(lab):
+    """It is served when there are more, also if there is no container whose end could make room."""
+    supervisor = lab.supervisor()
+    worker = supervisor.ready("host")["worker"]
+    soft = run("prlimit", "--pid", supervisor.pid, "--nofile", "--noheadings", "--raw", "--output", "SOFT").stdout.strip()
+    run("prlimit", "--pid", supervisor.pid, "--nofile=3:")
+    os.kill(worker["pid"], signal.SIGKILL)
+    wait_for(lambda: "no worker: Too many open files" in supervisor.stderr(), 5, "it to be said")
+    run("prlimit", "--pid", supervisor.pid, f"--nofile={soft}:")
+    wait_for(lambda: supervisor.instance("host")["worker"]["state"] == "ready", 8, "it to be served")
+
+
 def map_id(supervisor, name):
     held = {number for kind, number in bpf_objects_of(supervisor.pid) if kind == "map"}
     return next(m["id"] for m in json.loads(run("bpftool", "-j", "map", "show").stdout)
