@@ -90,7 +90,7 @@ struct {
 	__type(value, __u64);
 } writes SEC(".maps");
 
-#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after each */
+#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: WATCH_TOLD_MS */
 #define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;

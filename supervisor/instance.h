@@ -27,6 +27,8 @@ struct instance {
 	bool named;          /* by a mount of the host's: it was made by root of the host */
 	unsigned int doubts; /* how often it was put off whether it shares the host's namespace */
 	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
+	pid_t stray;         /* was last executed outside of that cgroup, and is yet to be looked at; 0: none */
+	uint64_t told_ms;    /* when a move or a stray was last told of */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
 	int unserved;        /* wants a worker, and there is no room for one: room_is_lacking(); 0: no */
 	pid_t pid;           /* a task that was seen in it; may have ended */

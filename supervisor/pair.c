@@ -128,6 +128,16 @@ static bool is_container(const char *path)
 	return parse(path, &name) && !is_service(&name);
 }
 
+bool pair_is_astray(const struct instance *instance, int pid)
+{
+	const char *paired = instance->pub.cgroup_id ? instance->pub.cgroup_path : NULL;
+	char path[CGROUP_PATH_BYTES];
+
+	if (!task_find_cgroup(pid, path, sizeof(path)) || cgroup_is_session(path))
+		return false;
+	return !paired || (!cgroup_is_below(path, paired) && (is_container(path) || !is_container(paired)));
+}
+
 /* The last component of the path's first n bytes. */
 static const char *component_at(const char *path, size_t n, char *ret_component, size_t size)
 {
@@ -432,7 +442,7 @@ void pair_again(struct supervisor *s)
 	for (size_t i = 0; i < agains.n; i++) {
 		const char *path = best_of(&agains.list[i]);
 
-		agains.list[i].instance->misplaced = !looked;
+		agains.list[i].instance->misplaced = !looked || watch_was_just_told(s, agains.list[i].instance);
 		if (path)
 			move(s, agains.list[i].instance, path);
 		free(agains.list[i].first);

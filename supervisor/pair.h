@@ -27,13 +27,19 @@ bool pair_instance(struct supervisor *s, struct instance *instance, int pid);
 void pair_find_owner(struct supervisor *s, struct instance *instance);
 
 /*
- * Pairs the misplaced again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. If that
- * cannot be read, they stay misplaced.
+ * Pairs the misplaced again: the deepest cgroup that holds all tasks of the namespace, from one pass over /proc. They
+ * stay misplaced if that cannot be read, or more may have moved than was told.
  */
 void pair_again(struct supervisor *s);
 
 /* Whether it is paired with a container's cgroup, and the task is there or below: whoever is inside may move about. */
 bool pair_is_inside(const struct instance *instance, int pid);
+
+/*
+ * Whether a task of the namespace lives where that makes its pairing doubtful: outside of the cgroup, and in a
+ * container if it is paired with one; not if it is there from a login.
+ */
+bool pair_is_astray(const struct instance *instance, int pid);
 
 /* Whether the cgroup that it is paired with is still where it was. */
 bool pair_is_there(const struct supervisor *s, const struct instance *instance);

@@ -43,21 +43,39 @@ static void arm_moves(struct supervisor *s)
 		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
 }
 
+/* What only looked in has ended by now; what follows it in the same cgroup may not have been told of. */
+static void settle_stray(struct supervisor *s, struct instance *instance)
+{
+	instance->misplaced |= pair_is_astray(instance, instance->stray) ||
+			       pair_is_astray(instance, bpf_last_pid(&s->host, instance->pub.netns_cookie));
+	if (!watch_was_just_told(s, instance))
+		instance->stray = 0;
+}
+
 static void on_moves_due(uv_timer_t *timer)
 {
 	struct supervisor *s = timer->data;
 	struct instance *instance;
 
+	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
+		if (instance->stray && !watch_is_young(s, instance))
+			settle_stray(s, instance);
 	pair_again(s);
 	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		if (instance->misplaced && !watch_is_young(s, instance))
+		if ((instance->misplaced || instance->stray) && !watch_is_young(s, instance))
 			arm_moves(s);
+}
+
+bool watch_was_just_told(const struct supervisor *s, const struct instance *instance)
+{
+	return uv_now(&s->loop) - instance->told_ms < WATCH_TOLD_MS;
 }
 
 /* A young one is looked at when it is due, anyway. */
 static void moved(struct supervisor *s, struct instance *instance)
 {
 	instance->misplaced = true;
+	instance->told_ms = uv_now(&s->loop);
 	if (!watch_is_young(s, instance))
 		arm_moves(s);
 }
@@ -269,14 +287,6 @@ static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
 			lose_cgroup(s, instance);
 }
 
-/* What has ended by now, or is run from a login, moves nothing. */
-static bool lives_there(pid_t pid)
-{
-	char path[CGROUP_PATH_BYTES];
-
-	return task_find_cgroup(pid, path, sizeof(path)) && !cgroup_is_session(path);
-}
-
 static void strayed(struct supervisor *s, const struct bpftune_event *event)
 {
 	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
@@ -287,8 +297,9 @@ static void strayed(struct supervisor *s, const struct bpftune_event *event)
 		return;
 	if (!watch_is_young(s, instance)) {
 		settle_claim(s, event->pid);
-		if (lives_there(event->pid) || lives_there(bpf_last_pid(&s->host, event->netns_cookie)))
-			moved(s, instance);
+		instance->stray = (pid_t)event->pid;
+		instance->told_ms = uv_now(&s->loop);
+		arm_moves(s);
 	} else if (netns_fd < 0) {
 		instance->pid = event->pid; /* who made it has gone */
 	} else if (!same_cgroup(instance->pid, event->pid)) {

@@ -17,6 +17,7 @@ struct instance;
 #define WATCH_SETTLED_MS 2000 /* past its set-up, however busy the machine */
 #define WATCH_SLOW_MS 5000   /* the sweep for what no event announces */
 #define WATCH_MOVES_MS 500   /* tasks that moved within it are paired again at once */
+#define WATCH_TOLD_MS 200    /* what follows a move or a stray within it may not be told: more than MOVES_MIN_NS */
 #define WATCH_MOUNTS_MS 100  /* mount table changes within it are looked at once */
 
 struct known_process {
@@ -61,6 +62,9 @@ int watch_open_netns(struct supervisor *s, struct instance *instance);
 
 /* Whether it is yet to be settled what it is. */
 bool watch_is_young(const struct supervisor *s, const struct instance *instance);
+
+/* Whether more may have moved in it than was told: then it is to be looked at once more. */
+bool watch_was_just_told(const struct supervisor *s, const struct instance *instance);
 
 /* The instance goes: take it out of the queue. */
 void watch_drop(struct supervisor *s, struct instance *instance);

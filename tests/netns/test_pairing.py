@@ -261,6 +261,20 @@ def test_namespace_before_its_service(lab, supervisor):
     assert instance["name"] == "bt-vpn"
 
 
+def test_service_with_a_short_command_first(lab, supervisor):
+    """An ExecStartPre= that has ended is told of; what lasts, executed in the same cgroup at once, maybe not."""
+    namespace = old_namespace(lab, supervisor, "bt-pre")
+    cgroup = lab.keep(Cgroup("/system.slice/bt-pre.service"))
+    received = supervisor.status()["events"]["received"]
+    os.kill(supervisor.pid, signal.SIGSTOP)
+    lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
+    exec_in(cgroup, namespace)
+    os.kill(supervisor.pid, signal.SIGCONT)
+    wait_for(lambda: supervisor.status()["events"]["received"] > received, 2, "the first to be told of")
+    sleeper = lab.keep(Sleeper(cgroup, netns=namespace.netns))
+    wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
+
+
 def test_pod_before_the_supervisor(lab):
     pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
     sleeper = lab.keep(Sleeper(first))
