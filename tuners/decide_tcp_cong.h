@@ -74,7 +74,7 @@ bool cong_beats(const struct cong_outcome *outcome, const struct cong_outcome *o
 
 /*
  * As the BPF programs read it; all zero when there is nothing to decide. The `last` one stays what it was as long as it
- * serves: every other verdict is logged.
+ * serves: one that differs from it is logged if its text does, too.
  */
 struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision, const struct tcp_cong_verdict *last,
 				     uint64_t now_ns);
