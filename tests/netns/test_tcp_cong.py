@@ -9,7 +9,7 @@ import pytest
 
 import cong
 from crowd import Container, Rootfs
-from lab import CONGESTION, Host, run, said, sysctl_path, wait_for
+from lab import CONGESTION, Host, only, run, said, sysctl_path, wait_for
 
 RENO = {CONGESTION: "reno"}
 ALLOWED = sysctl_path("net.ipv4.tcp_allowed_congestion_control")
@@ -176,7 +176,7 @@ def test_container_in_the_hosts_namespace(lab):
     far, host = lab.container("netns", "bt-far"), Host()
     lab.path(host, far, 1)
     lab.keep(cong.Drain(far, PORT)).loses(4)
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_cong"))       # the host's limits might well be raised for it
     container = lab.keep(Container(lab.keep(Rootfs()), "bt-guest", network="host"))
     supervisor.ready(container.name)
     flow, text = lossy(supervisor, container)
