@@ -457,20 +457,23 @@ class Supervisor:
     def resume(self, *words):
         return self.cli("resume", *words).stdout
 
-    def give_back(self, container, sysctls=None):
+    def give_back(self, container, sysctls=None, inode=None):
         """An administrator set the container up while we looked on: the tuners that stepped aside go on.
 
-        It may have been before we looked. Then these sysctls are its initial values.
+        It may have been before we looked. Then these sysctls are its initial values. The inode tells it from one of the
+        same name that has not gone yet.
         """
         def stepped_aside():
-            instance = self.instance(container)
+            instance = next((instance for name, instance in self.instances().items()
+                             if instance["netns"]["inode"] == inode or (inode is None and name == container)), None)
             if not instance:
-                return False
+                return None
             initial = {tunable["name"]: tunable["initial"] for tunable in instance["tunables"]}
-            return any(tuner["state"] == "manual" for tuner in instance["tuners"]) \
-                or sysctls and all(initial.get(name) == value for name, value in sysctls.items())
-        def resumed():      # what was seen may have been the last moments of another one of that name
-            return stepped_aside() and self.cli("resume", container, check=False).returncode == 0
+            return instance["name"] if any(tuner["state"] == "manual" for tuner in instance["tuners"]) \
+                or sysctls and all(initial.get(name) == value for name, value in sysctls.items()) else None
+        def resumed():      # it may get another name in between
+            name = stepped_aside()
+            return name and self.cli("resume", name, check=False).returncode == 0
         wait_for(resumed, 5, f"the tuners to step aside in {container}")
 
     def rollback(self, *words):
@@ -564,7 +567,7 @@ class Lab(contextlib.ExitStack):
     def container(self, kind, name, sysctls=None, **options):
         container = self.keep(KINDS[kind](name, sysctls, **options))
         for supervisor in Supervisor.running if sysctls else ():
-            supervisor.give_back(name, sysctls)
+            supervisor.give_back(name, sysctls, netns_id(container.netns)[1])
         return container
 
     def path(self, near, far, number, **options):
