@@ -33,14 +33,20 @@ void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id)
 	bpf_map_delete_elem(host->host_cgroups_fd, &cgroup_id);
 }
 
-void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired)
+/* A map that is a set: its values are one byte. */
+static void set_member(int map_fd, const void *key, bool is_member)
 {
 	uint8_t one = 1;
 
-	if (is_paired)
-		bpf_map_update_elem(host->paired_fd, &cgroup_id, &one, BPF_ANY);
+	if (is_member)
+		bpf_map_update_elem(map_fd, key, &one, BPF_ANY);
 	else
-		bpf_map_delete_elem(host->paired_fd, &cgroup_id);
+		bpf_map_delete_elem(map_fd, key);
+}
+
+void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired)
+{
+	set_member(host->paired_fd, &cgroup_id, is_paired);
 }
 
 uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
@@ -62,12 +68,7 @@ int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpf
 
 void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours)
 {
-	uint8_t one = 1;
-
-	if (ours)
-		bpf_map_update_elem(host->own_pids_fd, &pid, &one, BPF_ANY);
-	else
-		bpf_map_delete_elem(host->own_pids_fd, &pid);
+	set_member(host->own_pids_fd, &pid, ours);
 }
 
 bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
