@@ -261,7 +261,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 		return decision;
 	decision.action = TCP_BUFFER_STEP;
 	side->judging = true;
-	side->measuring = false;
+	side->written = side->measuring = false;
 	side->flow = look->flow;
 	side->heirs = 0;
 	side->stepped_us = side->seen_us = look->time_us;
@@ -402,7 +402,7 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					     int64_t current_bytes, int64_t cap_bytes)
 {
-	if (current_bytes != side->next_bytes && current_bytes != side->prev_bytes)
+	if (current_bytes != side->next_bytes && (side->written || current_bytes != side->prev_bytes))
 		side->judging = false; /* somebody else has set it: that begins anew */
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
@@ -411,6 +411,7 @@ struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const
 			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
 		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
 	}
+	side->written = true;
 	if (look->flow != side->flow)
 		return inherit(side, look);
 	side->seen_us = look->time_us;

@@ -32,6 +32,7 @@ struct tcp_buffer_side {
 	struct tcp_buffer_look from; /* where the measurement began */
 	bool measuring;              /* `from` holds */
 	bool judging;                /* a step waits for its verdict */
+	bool written;                /* the limit has been seen at the step that is judged */
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
 	uint32_t heirs;              /* how many took its place, as it ended before the verdict */

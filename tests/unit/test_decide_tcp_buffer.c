@@ -585,9 +585,10 @@ static void test_late_event(void **state)
 	late = path.look;
 	late.time_us -= 10000;
 	late.is_limited = true;
-	for (late.flow = 7; late.flow <= 8; late.flow++) {
-		assert_int_equal(tcp_buffer_decide(&path.side, &late, 256 * KIB, ANY_CAP).action, TCP_BUFFER_WAIT);
-		assert_int_equal(tcp_buffer_decide(&path.side, &late, path.limit_bytes, ANY_CAP).action, TCP_BUFFER_WAIT);
+	for (int i = 0; i < 4; i++) { /* before it is written, and since; of the judged flow, and of another */
+		late.flow = 7 + i % 2;
+		assert_int_equal(tcp_buffer_decide(&path.side, &late, i < 2 ? 256 * KIB : path.limit_bytes, ANY_CAP).action,
+				 TCP_BUFFER_WAIT);
 		assert_true(path.side.judging);
 		assert_int_equal(path.side.flow, 7);
 	}
@@ -717,6 +718,21 @@ static void test_somebody_elses_value(void **state)
 	assert_true(path.changes > 0);
 }
 
+/* The value before the step, too, is somebody else's once the step has been seen. */
+static void test_step_that_somebody_undoes(void **state)
+{
+	struct path path = path_new(256 * KIB);
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	round_trip(&path);
+	path.limit_bytes = path.size_bytes = 256 * KIB;
+	path.changes = 0;
+	next_flow(&path, 25, 2000 * MS);
+	assert_true(path.changes > 0);
+}
+
 static void test_step_that_is_made_late(void **state)
 {
 	struct path path = path_new(256 * KIB);
@@ -798,6 +814,7 @@ int main(void)
 		cmocka_unit_test(test_hold_is_the_paths_own),
 		cmocka_unit_test(test_step_that_was_not_made),
 		cmocka_unit_test(test_somebody_elses_value),
+		cmocka_unit_test(test_step_that_somebody_undoes),
 		cmocka_unit_test(test_step_that_is_made_late),
 		cmocka_unit_test(test_nonsense),
 	};
