@@ -211,12 +211,14 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 			      int64_t current_bytes, int64_t cap_bytes)
 {
 	uint64_t busy_percent = 100 - min_u64(idle_percent, IDLE_MAX_PERCENT);
-	uint64_t called_for_bytes = scale(in_path_bytes(look, rate), 100, busy_percent), next_bytes;
+	uint64_t called_for_bytes = scale(in_path_bytes(look, rate), 100, busy_percent), next_bytes, held_bytes;
 
 	if (current_bytes <= 0 || current_bytes >= cap_bytes || look->limit_bytes < (uint64_t)current_bytes)
 		return 0;
-	if (called_for_bytes < (uint64_t)current_bytes - current_bytes / 4)
-		return 0; /* most of it waits in a queue already */
+	/* A writer that waits in poll(2) is woken at two thirds: net/core/stream.c: sk_stream_write_space(). */
+	held_bytes = look->held_bytes ? look->held_bytes : (uint64_t)current_bytes;
+	if (called_for_bytes < held_bytes - held_bytes / 4)
+		return 0; /* much of it waits in a queue already */
 	next_bytes = max_u64(called_for_bytes, 2ULL * current_bytes);
 	next_bytes = min_u64(next_bytes, (uint64_t)STEP_MAX * current_bytes);
 	return min_u64(next_bytes, cap_bytes);

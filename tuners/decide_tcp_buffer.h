@@ -17,6 +17,7 @@ struct tcp_buffer_look {
 	uint32_t srtt_us, min_rtt_us;
 	uint32_t size_bytes;  /* its buffer */
 	uint32_t limit_bytes; /* the sysctl, when it was looked at */
+	uint32_t held_bytes;  /* memory that its data take; 0: not known */
 	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
 	/* Counters that wrap around: only differences count. */
 	uint32_t looks, limited; /* round trips, and of them those in which the buffer limited it */
@@ -106,7 +107,7 @@ uint64_t tcp_buffer_spell_us(struct tcp_buffer_spell *spell, uint64_t now_us);
 /*
  * What the flow would take if it had room: what it delivers in a shortest round trip, in memory, and as much more
  * as the sender could have sent in the time that it waited for room (idle_percent). At least twice the present limit,
- * at most four times, at most the cap. 0: the limit holds more than the path calls for, or the cap is reached.
+ * at most four times, at most the cap. 0: the flow holds more than the path calls for, or the cap is reached.
  */
 int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate, uint32_t idle_percent,
 			      int64_t current_bytes, int64_t cap_bytes);

@@ -118,6 +118,7 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 		.min_rtt_us = min_rtt_us,
 		.size_bytes = seen->size_bytes,
 		.limit_bytes = seen->limit_bytes,
+		.held_bytes = seen->held_bytes,
 		.overhead_percent = overhead_percent < 100 ? 100 : overhead_percent > 400 ? 400 : overhead_percent,
 		.looks = seen->looks,
 		.limited = seen->limited,

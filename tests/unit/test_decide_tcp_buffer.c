@@ -204,6 +204,7 @@ struct path {
 	uint32_t rtt_us, overhead_percent, noise_percent;
 	bool receiving, stuck; /* the receiver's buffer cannot use a raised limit */
 	bool blind; /* the kernel does not account the sender's waiting */
+	bool polls; /* the sender's application writes when poll(2) says so, with a third of the buffer free */
 	uint32_t peer_percent; /* of the time: it waits for the peer's window as well as for room */
 	uint32_t pauses_of_5; /* so many of five round trips end before the buffer is full, as the application pauses */
 
@@ -251,6 +252,10 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	struct tcp_buffer_decision decision;
 	bool full, by_app = false;
 
+	if (path->polls) {
+		buffer_bytes = buffer_bytes * 2 / 3;
+		flight = buffer_bytes < flight ? buffer_bytes : flight;
+	}
 	if (peer)
 		flight = path->rwnd_bytes;
 	if (path->app_rate && path->app_rate * path->rtt_us / 1000000 < flight) {
@@ -273,6 +278,7 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	look->size_bytes = path->size_bytes;
 	look->limit_bytes = path->limit_bytes;
 	look->overhead_percent = path->overhead_percent;
+	look->held_bytes = path->receiving ? (uint64_t)path->size_bytes : flight * path->overhead_percent / 100;
 	look->receiving = path->receiving;
 	look->is_limited = full;
 	look->limited += full;
@@ -302,7 +308,7 @@ static void run(struct path *path, int round_trips)
 /* The smallest limit that carries 0.95 of what the path takes. */
 static int64_t enough_bytes(const struct path *path)
 {
-	return path->rate * 95 / 100 * path->rtt_us / 1000000 * path->overhead_percent / 100;
+	return path->rate * 95 / 100 * path->rtt_us / 1000000 * path->overhead_percent / 100 * (path->polls ? 3 : 2) / 2;
 }
 
 static void assert_fits(const struct path *path, const char *what)
@@ -316,19 +322,20 @@ static void assert_fits(const struct path *path, const char *what)
 
 static void test_long_path(void **state)
 {
-	static const char *const kinds[] = { "sending", "receiving", "sending, not accounted" };
+	static const char *const kinds[] = { "sending", "receiving", "sending, not accounted", "sending, polling" };
 	static const int64_t starts[] = { 16 * KIB, 64 * KIB, 256 * KIB, 1 * MIB, 4 * MIB, 6 * MIB };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(starts); i++)
-		for (int kind = 0; kind < 3; kind++)
+		for (int kind = 0; kind < 4; kind++)
 			for (uint32_t rtt_us = 10000; rtt_us <= 160000; rtt_us *= 2) {
 				struct path path = path_new(starts[i]);
 
 				path.rtt_us = rtt_us;
 				path.receiving = kind == 1;
-				path.blind = kind == 2;
-				if (enough_bytes(&path) < starts[i] || (kind && starts[i] < 64 * KIB))
+				path.blind = kind >= 2;
+				path.polls = kind == 3;
+				if (enough_bytes(&path) < starts[i] || (kind && starts[i] < (path.polls ? 256 : 64) * KIB))
 					continue;
 				run(&path, 100);
 				assert_fits(&path, kinds[kind]);
