@@ -192,6 +192,7 @@ struct tcp_sock {
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 mss_cache;
+	__u32 lsndtime; /* jiffies: the last data were sent */
 	__u8 is_cwnd_limited : 1;
 	__u64 bytes_acked;
 	__u64 bytes_received;

@@ -3,6 +3,7 @@
 
 #define CAP_SHARE 256
 #define CAP_MAX_BYTES (256 * 1024 * 1024)
+#define LIMITED_MAX_PERCENT 98 /* jiffies tell no better */
 
 int64_t sock_buf_cap_bytes(uint64_t memory_pages, uint64_t page_bytes)
 {
@@ -22,5 +23,5 @@ int64_t sock_buf_next_bytes(int64_t asked_bytes, int64_t current_bytes, int64_t 
 
 uint64_t sock_buf_needed_bytes(uint64_t size_bytes, uint32_t limited_percent)
 {
-	return size_bytes * 100 / (100 - (limited_percent < 99 ? limited_percent : 99));
+	return size_bytes * 100 / (100 - (limited_percent < LIMITED_MAX_PERCENT ? limited_percent : LIMITED_MAX_PERCENT));
 }

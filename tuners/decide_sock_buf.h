@@ -16,8 +16,7 @@ int64_t sock_buf_next_bytes(int64_t asked_bytes, int64_t current_bytes, int64_t 
 
 /*
  * What a send buffer would have to be at least for the path to be busy all the time, in bytes as sk_sndbuf counts them:
- * it holds what the path takes while the sender does not wait for room. The kernel begins to count that wait
- * (tcp_sock.chrono_stat) only when it sends, so it may be longer: net/ipv4/tcp_output.c: tcp_cwnd_validate().
+ * it holds what the path takes while the sender does not wait for room. Fifty times its size at most.
  */
 uint64_t sock_buf_needed_bytes(uint64_t size_bytes, uint32_t limited_percent);
 

@@ -3,8 +3,9 @@
  * Notices what applications ask for by SO_SNDBUF and SO_RCVBUF, and TCP sockets that such a size holds back. It
  * changes no call and fails none.
  */
-#include "bpf/tuner.bpf.h"
 #include "bpf/remote.bpf.h"
+#include "bpf/sender.bpf.h"
+#include "bpf/tuner.bpf.h"
 #include "tuners/sock_buf.h"
 
 #define SOL_SOCKET 1 /* include/uapi/asm-generic/socket.h */
@@ -89,7 +90,8 @@ struct {
 
 struct look {
 	__u64 told_ns, looked_ns;
-	__u32 looked_at, sndbuf_limited; /* jiffies */
+	__u32 looked_at, limited; /* jiffies */
+	__u32 seen_at, waited;	  /* at each round trip; what the kernel did not account */
 };
 
 struct {
@@ -193,20 +195,28 @@ static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u1
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* The share of the time since the last look, a second ago or more, spent waiting for room: see tcp_buffer.bpf.c. */
+/*
+ * The share of the time since the last look, a second ago or more, spent waiting for room. A wait that the kernel does
+ * not account lasts since data were last sent, or since it was counted.
+ */
 static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look, __u64 now_ns)
 {
-	__u32 now = bpf_jiffies64(), limited = tp->chrono_stat[TCP_CHRONO_SNDBUF_LIMITED - 1];
+	__u32 now = bpf_jiffies64(), since = tp->lsndtime, limited;
 	struct look last = *look;
 
-	if (BPF_CORE_READ_BITFIELD(tp, chrono_type) == TCP_CHRONO_SNDBUF_LIMITED)
-		limited += now - tp->chrono_start;
+	if ((__s32)(last.seen_at - since) > 0)
+		since = last.seen_at;
+	if (last.looked_ns && BPF_CORE_READ_BITFIELD(tp, chrono_type) != TCP_CHRONO_SNDBUF_LIMITED && waits_for_space(tp))
+		last.waited += now - since;
+	look->waited = last.waited;
+	look->seen_at = now;
 	if (now_ns - last.looked_ns < LOOK_NS || now == last.looked_at)
 		return 0;
+	limited = last.waited + chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
 	look->looked_ns = now_ns;
 	look->looked_at = now;
-	look->sndbuf_limited = limited;
-	return last.looked_ns ? 100 * (limited - last.sndbuf_limited) / (now - last.looked_at) : 0;
+	look->limited = limited;
+	return last.looked_ns ? 100 * (limited - last.limited) / (now - last.looked_at) : 0;
 }
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)

@@ -4,6 +4,7 @@
  * side (tcp_sock.chrono_stat), as the window shows it on the receive side. One such flow of a namespace and
  * direction is then followed for a while, so that what a change brought can be measured.
  */
+#include "bpf/sender.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
 
@@ -240,14 +241,6 @@ static __always_inline __u64 flow_of(struct sock *sk)
 
 /* --- senders ------------------------------------------------------------------------------------ */
 
-/* As net/ipv4/tcp.c: tcp_get_info_chrono_stats() counts. The type is two bits of a byte up to 6.17, a byte since. */
-static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u32 now)
-{
-	__u32 jiffies = tp->chrono_stat[type - 1];
-
-	return BPF_CORE_READ_BITFIELD(tp, chrono_type) == type ? jiffies + (now - tp->chrono_start) : jiffies;
-}
-
 /*
  * False when it was looked at in this jiffy already. Else the percentage of the time
  * since the last look that this socket's sender spent with data to send, a window to send it in and no buffer
@@ -283,18 +276,6 @@ static __always_inline _Bool is_the_containers(struct tcp_sock *tp, __u64 instan
 		return 1; /* nor could the root's know that this one looked */
 	chrono->container_looked_at = now ? now : 1;
 	return 0;
-}
-
-/*
- * The conditions under which tcp_cwnd_validate() starts that account, but for one: it looks only when it sends, and
- * so never sees an application that writes all that fits and then waits in poll(2).
- */
-static __always_inline _Bool waits_for_space(struct tcp_sock *tp)
-{
-	struct sock *sk = (struct sock *)tp;
-
-	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && tp->write_seq - tp->snd_nxt < tp->mss_cache &&
-	       !BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
 }
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 instance)

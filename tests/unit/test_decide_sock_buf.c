@@ -72,11 +72,11 @@ static void test_needed(void **state)
 		{ 65536, 0, 65536 },
 		{ 65536, 50, 131072 },
 		{ 65536, 90, 655360 },
-		{ 65536, 99, 6553600 },
-		{ 65536, 100, 6553600 },
-		{ 65536, UINT32_MAX, 6553600 }, /* a counter that went backwards */
+		{ 65536, 98, 3276800 },
+		{ 65536, 100, 3276800 },
+		{ 65536, UINT32_MAX, 3276800 }, /* a counter that went backwards */
 		{ 0, 90, 0 },
-		{ UINT32_MAX, 99, UINT32_MAX * 100ULL },
+		{ UINT32_MAX, 99, UINT32_MAX * 50ULL },
 	};
 
 	(void)state;
