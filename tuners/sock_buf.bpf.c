@@ -4,6 +4,7 @@
  * changes no call and fails none.
  */
 #include "bpf/remote.bpf.h"
+#include "bpf/receiver.bpf.h"
 #include "bpf/sender.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/sock_buf.h"
@@ -281,7 +282,6 @@ int sock_buf_sender(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* A window that the buffer bounds, filled in a round trip and read at once: see tcp_buffer.bpf.c. */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -290,20 +290,15 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct sock_buf_fixed fixed = {};
 	struct rate_key key = { .instance = (__u64)sk, .scenario = SOCK_BUF_RECEIVE_FIXED };
 	struct receiver *receiver;
-	__u32 copied_seq;
-	__u64 now_us;
 
 	if (!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
 		return 0;
-	fixed.srtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
-	now_us = bpf_ktime_get_ns() / NSEC_PER_USEC;
-	if (!fixed.srtt_us || now_us - BPF_CORE_READ(tp, rcvq_space.time) < fixed.srtt_us)
+	fixed.srtt_us = round_trip_over_us(tp);
+	if (!fixed.srtt_us)
 		return 0;
-	copied_seq = BPF_CORE_READ(tp, copied_seq);
-	fixed.copied_bytes = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
-	fixed.window_bytes = BPF_CORE_READ(tp, rcv_wnd);
-	if (fixed.copied_bytes < fixed.window_bytes / 4 * 3 ||
-	    BPF_CORE_READ(tp, rcv_nxt) - copied_seq > fixed.window_bytes / 4)
+	fixed.copied_bytes = read_bytes(tp);
+	fixed.window_bytes = full_window_bytes(tp);
+	if (!fills_window(fixed.copied_bytes, fixed.window_bytes))
 		return 0;
 	key.netns_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	if (!rate_allows(&rates, &key, TELL_NS))

@@ -4,6 +4,7 @@
  * side (tcp_sock.chrono_stat), as the window shows it on the receive side. One such flow of a namespace and
  * direction is then followed for a while, so that what a change brought can be measured.
  */
+#include "bpf/receiver.bpf.h"
 #include "bpf/sender.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
@@ -362,26 +363,15 @@ int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 
 /* --- receivers ---------------------------------------------------------------------------------- */
 
-/*
- * The limit is in the way when the buffer has grown to it, a round trip brings a window's worth of data, and the
- * application has read nearly all of it. Not when the window is the largest that was agreed at the connection's setup.
- */
-static __always_inline _Bool receiver_is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
+/* Not when the window is the largest that was agreed at the connection's setup. */
+static __always_inline _Bool receiver_is_limited(const struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
 {
-	__u32 copied_seq = BPF_CORE_READ(tp, copied_seq), window = seen->data_bytes;
-	__u32 copied = copied_seq - BPF_CORE_READ(tp, rcvq_space.seq);
 	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
 
-	if (seen->size_bytes < seen->limit_bytes)
-		return 0;
-	return copied >= window / 4 * 3 && BPF_CORE_READ(tp, rcv_nxt) - copied_seq <= window / 4 &&
-	       window < window_max / 16 * 15;
+	return seen->size_bytes >= seen->limit_bytes && fills_window(read_bytes(tp), seen->data_bytes) &&
+	       seen->data_bytes < window_max / 16 * 15;
 }
 
-/*
- * Fires for every read that takes data; the kernel itself looks once a round trip, and so do we:
- * net/ipv4/tcp_input.c: tcp_rcv_space_adjust().
- */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -392,9 +382,8 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct followed *f;
 	struct net *net;
 
-	seen.srtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
-	if (!seen.srtt_us ||
-	    bpf_ktime_get_ns() / NSEC_PER_USEC - BPF_CORE_READ(tp, rcvq_space.time) < seen.srtt_us)
+	seen.srtt_us = round_trip_over_us(tp);
+	if (!seen.srtt_us)
 		return 0;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key.netns_cookie = BPF_CORE_READ(net, net_cookie);
@@ -406,7 +395,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	seen.size_bytes = seen.held_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
 		return 0;
-	seen.data_bytes = BPF_CORE_READ(tp, rcv_wnd);
+	seen.data_bytes = full_window_bytes(tp);
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
 		seen.flags = TCP_BUFFER_MODERATE_OFF;
 	if (receiver_is_limited(tp, &seen))
