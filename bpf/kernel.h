@@ -170,6 +170,9 @@ struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
 	const struct tcp_congestion_ops *icsk_ca_ops;
 	__u8 icsk_ca_setsockopt : 1; /* chosen for this socket, not the namespace's default */
+	struct {
+		__u16 rcv_mss; /* the size of segments that come in */
+	} icsk_ack;
 };
 
 struct minmax_sample {

@@ -27,10 +27,15 @@ static __always_inline __u32 full_window_bytes(const struct tcp_sock *tp)
 	return now > most ? now : most;
 }
 
-/* A round trip brought all that the peer may send, and the application read it. */
-static __always_inline _Bool fills_window(__u32 read, __u32 window)
+/*
+ * A round trip brought all that the peer may send, and the application read it: of a small window at least as many
+ * segments as fit.
+ */
+static __always_inline _Bool fills_window(const struct tcp_sock *tp, __u32 read, __u32 window)
 {
-	return read >= window / 4 * 3;
+	__u32 segment = BPF_CORE_READ(tp, inet_conn.icsk_ack.rcv_mss);
+
+	return read >= window / 4 * 3 || (read >= window / 2 && read + segment > window);
 }
 
 #endif

@@ -19,6 +19,7 @@
 #define WISH_REPEAT_NS (10000 * NSEC_PER_MSEC)
 #define TELL_NS (10000 * NSEC_PER_MSEC) /* of one socket */
 #define LOOK_NS (1000 * NSEC_PER_MSEC)	/* long enough for a share of it to mean something */
+#define LIMITED_MIN_PERCENT 25
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
 struct {
@@ -79,7 +80,8 @@ struct {
 struct receiver {
 	__u64 netns_cookie;
 	struct sock_buf_wish wish;
-	__u32 zero;
+	__u32 filled_us; /* round trips that filled the window */
+	__u64 since_ns, told_ns;
 };
 
 struct {
@@ -239,7 +241,7 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 		return;
 	now = bpf_ktime_get_ns();
 	fixed.limited_percent = limited_percent(tp, look, now);
-	if (fixed.limited_percent < 10 || (look->told_ns && now - look->told_ns < TELL_NS))
+	if (fixed.limited_percent < LIMITED_MIN_PERCENT || (look->told_ns && now - look->told_ns < TELL_NS))
 		return;
 	look->told_ns = now;
 	owner = bpf_sk_storage_get(&owners, tp, NULL, 0);
@@ -282,14 +284,43 @@ int sock_buf_sender(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+static __always_inline struct receiver *receiver_of(__u64 address, __u64 cookie)
+{
+	struct receiver *receiver = bpf_map_lookup_elem(&receivers, &address);
+	const struct sock_buf_wish none = {};
+
+	if (receiver && receiver->netns_cookie == cookie)
+		return receiver;
+	remember_receiver(address, cookie, &none);
+	return bpf_map_lookup_elem(&receivers, &address);
+}
+
+/* The share of the time that round trips such as this one took, of a second or more. */
+static __always_inline __u32 filled_percent(struct receiver *receiver, __u32 rtt_us, __u64 now_ns)
+{
+	__u64 since_ns = receiver->since_ns, filled_ns;
+
+	if (now_ns - since_ns > 2 * LOOK_NS) {
+		receiver->since_ns = since_ns = now_ns - rtt_us * NSEC_PER_USEC;
+		receiver->filled_us = 0;
+	}
+	receiver->filled_us += rtt_us;
+	if (now_ns - since_ns < LOOK_NS)
+		return 0;
+	filled_ns = receiver->filled_us * NSEC_PER_USEC;
+	receiver->since_ns = now_ns;
+	receiver->filled_us = 0;
+	return filled_ns < now_ns - since_ns ? 100 * filled_ns / (now_ns - since_ns) : 100;
+}
+
 SEC("raw_tp/tcp_rcv_space_adjust")
 int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct sock_buf_fixed fixed = {};
-	struct rate_key key = { .instance = (__u64)sk, .scenario = SOCK_BUF_RECEIVE_FIXED };
 	struct receiver *receiver;
+	__u64 cookie, now_ns;
 
 	if (!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
 		return 0;
@@ -298,17 +329,21 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	fixed.copied_bytes = read_bytes(tp);
 	fixed.window_bytes = full_window_bytes(tp);
-	if (!fills_window(fixed.copied_bytes, fixed.window_bytes))
+	if (!fills_window(tp, fixed.copied_bytes, fixed.window_bytes))
 		return 0;
-	key.netns_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
-	if (!rate_allows(&rates, &key, TELL_NS))
+	cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	receiver = receiver_of((__u64)sk, cookie);
+	if (!receiver)
 		return 0;
-	receiver = bpf_map_lookup_elem(&receivers, &key.instance);
-	if (receiver && receiver->netns_cookie == key.netns_cookie)
-		fixed.wish = receiver->wish;
+	now_ns = bpf_ktime_get_ns();
+	fixed.limited_percent = filled_percent(receiver, fixed.srtt_us, now_ns);
+	if (fixed.limited_percent < LIMITED_MIN_PERCENT || (receiver->told_ns && now_ns - receiver->told_ns < TELL_NS))
+		return 0;
+	receiver->told_ns = now_ns;
+	fixed.wish = receiver->wish;
 	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	fixed.rate_bytes = 1000000ULL * fixed.copied_bytes / fixed.srtt_us;
-	tell_fixed(sk, key.netns_cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);
+	tell_fixed(sk, cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);
 	return 0;
 }
 

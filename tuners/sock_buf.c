@@ -133,8 +133,8 @@ static void tell(struct bpftune *b, struct sock_buf *sock_buf, const struct bpft
 	if (sending)
 		snprintf(measured, sizeof(measured), "it was full for %u %% of the time", fixed->limited_percent);
 	else
-		snprintf(measured, sizeof(measured), "a round trip brought %u bytes of a window of %u",
-			 fixed->copied_bytes, fixed->window_bytes);
+		snprintf(measured, sizeof(measured), "a round trip brought %u bytes of a window of %u, for %u %% of the time",
+			 fixed->copied_bytes, fixed->window_bytes, fixed->limited_percent);
 	snprintf(
 		text, sizeof(text),
 		"the application fixed its %s buffer at %u bytes%s: %s, at a round trip of %u.%u ms and %.1f Mbit/s; the "

@@ -24,7 +24,7 @@ struct sock_buf_fixed {
 	struct sock_buf_wish wish; /* all zero: it was fixed before we looked on */
 	__u32 size_bytes;	   /* sk_sndbuf or sk_rcvbuf */
 	__u32 srtt_us;
-	__u32 limited_percent; /* sender: share of the time since the last look */
+	__u32 limited_percent; /* share of the time */
 	__u32 window_bytes;    /* receiver: what the peer may send */
 	__u32 copied_bytes;    /* receiver: read in the last round trip */
 	__u32 remote;	       /* `port` is the other end's */

@@ -368,7 +368,7 @@ static __always_inline _Bool receiver_is_limited(const struct tcp_sock *tp, cons
 {
 	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
 
-	return seen->size_bytes >= seen->limit_bytes && fills_window(read_bytes(tp), seen->data_bytes) &&
+	return seen->size_bytes >= seen->limit_bytes && fills_window(tp, read_bytes(tp), seen->data_bytes) &&
 	       seen->data_bytes < window_max / 16 * 15;
 }
 
