@@ -215,8 +215,8 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 
 	if (current_bytes <= 0 || current_bytes >= cap_bytes || look->limit_bytes < (uint64_t)current_bytes)
 		return 0;
-	/* A writer that waits in poll(2) is woken at two thirds: net/core/stream.c: sk_stream_write_space(). */
-	held_bytes = look->held_bytes ? look->held_bytes : (uint64_t)current_bytes;
+	/* A writer that waits in poll(2) is woken when a third is free: net/core/stream.c: sk_stream_write_space(). */
+	held_bytes = max_u64(look->held_bytes, current_bytes - current_bytes / 4);
 	if (called_for_bytes < held_bytes - held_bytes / 4)
 		return 0; /* much of it waits in a queue already */
 	next_bytes = max_u64(called_for_bytes, 2ULL * current_bytes);

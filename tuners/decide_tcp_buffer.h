@@ -17,7 +17,7 @@ struct tcp_buffer_look {
 	uint32_t srtt_us, min_rtt_us;
 	uint32_t size_bytes;  /* its buffer */
 	uint32_t limit_bytes; /* the sysctl, when it was looked at */
-	uint32_t held_bytes;  /* memory that its data take; 0: not known */
+	uint32_t held_bytes;  /* memory that its data take */
 	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
 	/* Counters that wrap around: only differences count. */
 	uint32_t looks, limited; /* round trips, and of them those in which the buffer limited it */

@@ -364,12 +364,13 @@ int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 /* --- receivers ---------------------------------------------------------------------------------- */
 
 /* Not when the window is the largest that was agreed at the connection's setup. */
-static __always_inline _Bool receiver_is_limited(const struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
+static __always_inline _Bool receiver_is_limited(const struct tcp_sock *tp, const struct tcp_buffer_seen *seen,
+						 __u32 window)
 {
 	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
 
-	return seen->size_bytes >= seen->limit_bytes && fills_window(tp, read_bytes(tp), seen->data_bytes) &&
-	       seen->data_bytes < window_max / 16 * 15;
+	return seen->size_bytes >= seen->limit_bytes && fills_window(tp, seen->data_bytes, window) &&
+	       window < window_max / 16 * 15;
 }
 
 SEC("raw_tp/tcp_rcv_space_adjust")
@@ -381,6 +382,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct tcp_buffer_seen seen = {};
 	struct followed *f;
 	struct net *net;
+	__u32 window;
 
 	seen.srtt_us = round_trip_over_us(tp);
 	if (!seen.srtt_us)
@@ -392,17 +394,22 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	seen.flow = flow_of(sk);
 	seen.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
-	seen.size_bytes = seen.held_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	seen.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
 		return 0;
-	seen.data_bytes = full_window_bytes(tp);
+	window = full_window_bytes(tp);
+	seen.data_bytes = read_bytes(tp);
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
 		seen.flags = TCP_BUFFER_MODERATE_OFF;
-	if (receiver_is_limited(tp, &seen))
+	if (receiver_is_limited(tp, &seen, window))
 		seen.flags |= TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
 		return 0;
+	if (seen.data_bytes > window)
+		seen.data_bytes = window;
+	if (window)
+		seen.held_bytes = (__u64)seen.size_bytes * seen.data_bytes / window;
 	seen.looks = f->looks;
 	seen.limited = f->limited;
 	seen.bytes = BPF_CORE_READ(tp, bytes_received);
