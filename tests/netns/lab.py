@@ -30,6 +30,9 @@ VALGRIND = shlex.split(os.environ.get("TESTS_VALGRIND", ""))
 
 WMEM = "net.ipv4.tcp_wmem"
 RMEM = "net.ipv4.tcp_rmem"
+# For iperf3. A sender that is not paced may else have more in flight than its buffer's size: with Nagle's algorithm, and as
+# the last write goes beyond it.
+PLAIN = "-N", "-l", "16K"
 SMALL_WMEM = {WMEM: "4096 16384 65536"}
 SMALL_RMEM = {RMEM: "4096 65536 65536"}
 # What the test tuner changes: see poke.c.

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 import transfer
-from lab import AMPLE, RMEM, SMALL_RMEM, SMALL_WMEM, WMEM, Flow, maximum, only, run, wait_for
+from lab import AMPLE, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, WMEM, Flow, maximum, only, run, wait_for
 
 MODERATE = "net.ipv4.tcp_moderate_rcvbuf"
 # Its receive buffers stay as small as they begin: a window of 16 KiB, half of what the small send limit lets through.
@@ -51,7 +51,7 @@ def test_not_in_the_way(lab, world, nothing):
     assert not world.supervisor.changes(near.name)
     assert world.supervisor.tuner(near.name, "tcp_buffer")["state"] == "active"
 
-    flow = path.start(4, "-b", "100M")
+    flow = path.start(4, *PLAIN, "-b", "100M")
     wait_for(lambda: maximum(near.sysctl(WMEM)) > maximum(before[WMEM]), 4, "a flow that meets the limit to raise it")
     flow.finish()
     assert world.supervisor.changes(near.name)[0]["scenario"] == "send_buffer_limited"
@@ -72,7 +72,7 @@ def test_queue_behind_a_router(lab, world):
     run("ip", "-n", near.name, "route", "add", "10.199.3.0/24", "via", "10.198.3.2")
     run("ip", "-n", world.far.name, "route", "add", "10.198.3.0/24", "via", "10.199.3.1")
     world.supervisor.ready(near.name)
-    lab.keep(Flow(near, world.far, "10.199.3.2", 5203, 20))
+    lab.keep(Flow(near, world.far, "10.199.3.2", 5203, 20, *PLAIN))
 
     def changes(*scenarios):
         return [change for change in world.supervisor.changes(near.name) if change["scenario"] in scenarios]

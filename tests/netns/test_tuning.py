@@ -5,11 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import BPFTUNE, KINDS, RMEM, SMALL_RMEM, SMALL_WMEM, AMPLE, WMEM, Host, maximum, netns_id, wait_for
+from lab import BPFTUNE, KINDS, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, AMPLE, WMEM, Host, maximum, netns_id, wait_for
 
-# `mbit` is the rate that the small limit lets through. With Nagle's algorithm a sender that is not paced may have more
-# in flight than its buffer's size.
-SENDING = SimpleNamespace(tunable=WMEM, scenario="send_buffer_limited", small=SMALL_WMEM, mbit=14, options=("-N",))
+# `mbit` is the rate that the small limit lets through.
+SENDING = SimpleNamespace(tunable=WMEM, scenario="send_buffer_limited", small=SMALL_WMEM, mbit=14, options=PLAIN)
 RECEIVING = SimpleNamespace(tunable=RMEM, scenario="receive_buffer_limited", small=SMALL_RMEM, mbit=7, options=("-R",))
 UNDONE = "no_gain", "queue_filled"
 DIRECTIONS = {"send": SENDING, "receive": RECEIVING}
@@ -74,8 +73,8 @@ def test_two_containers_at_once(lab, world):
     """Each has its own log and, as its load differs, its own value."""
     supervisor = world.supervisor
     slow, fast = (lab.container("netns", name, SMALL_WMEM) for name in ("bt-slow", "bt-fast"))
-    flows = [lab.path(slow, world.far, 1).start(6, "-N", "-b", "20M"),
-             lab.path(fast, world.far, 2).start(6, "-N", "-b", "400M")]
+    flows = [lab.path(slow, world.far, 1).start(6, *PLAIN, "-b", "20M"),
+             lab.path(fast, world.far, 2).start(6, *PLAIN, "-b", "400M")]
     for flow in flows:
         flow.finish()
 
