@@ -208,7 +208,7 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 rcv_wnd;
-	__u32 rcv_ssthresh; /* what the window is when nothing is unread */
+	__u32 rcv_wup; /* rcv_nxt when the window was last told */
 	__u32 rate_delivered;   /* segments, in the latest sample */
 	__u32 rate_interval_us;
 	__u8 chrono_type;

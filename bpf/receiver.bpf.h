@@ -5,37 +5,50 @@
 
 #include "bpf/kernel.h"
 
-/* Fires for each segment that is read; the kernel itself looks once a round trip: net/ipv4/tcp_input.c. 0: not now. */
-static __always_inline __u32 round_trip_over_us(const struct tcp_sock *tp)
-{
-	__u32 rtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
+#define COARSE_RTT_US 2000
 
-	return bpf_ktime_get_ns() / 1000 - BPF_CORE_READ(tp, rcvq_space.time) < rtt_us ? 0 : rtt_us;
+/* A round trip, or more of them, in which the application has read. */
+struct reading {
+	__u64 since_us;	 /* when it began: rcvq_space.time */
+	__u32 rtt_us;	 /* 0: it is not over */
+	__u32 bytes;	 /* read in one round trip */
+	__u32 window;	 /* the peer may have sent that much: its window if nothing were unread */
+	_Bool is_filled; /* all of it came, and was read; of a small window, as many segments as fit */
+};
+
+/* Of a burst that has just come in, only the beginning may have been read. */
+static __always_inline __u32 full_window(const struct tcp_sock *tp, __u32 copied_seq)
+{
+	__u32 now = BPF_CORE_READ(tp, rcv_wnd), full = BPF_CORE_READ(tp, rcv_wup) + now - copied_seq;
+
+	return (__s32)(full - now) > 0 ? full : now;
 }
 
-/* Since that began. */
-static __always_inline __u32 read_bytes(const struct tcp_sock *tp)
+/* Timestamps give no less than a millisecond: net/ipv4/tcp_input.c: tcp_rtt_tsopt_us(). */
+static __always_inline __u32 receiver_rtt_us(const struct tcp_sock *tp)
 {
-	return BPF_CORE_READ(tp, copied_seq) - BPF_CORE_READ(tp, rcvq_space.seq);
+	__u32 rtt_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3, min_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
+
+	return rtt_us < COARSE_RTT_US && min_us && min_us < rtt_us ? min_us : rtt_us;
 }
 
-/* With nothing unread: of a burst that has just come in, only the beginning may have been read. */
-static __always_inline __u32 full_window_bytes(const struct tcp_sock *tp)
+/* It fires for each segment that is read; the kernel itself looks once a round trip: tcp_rcv_space_adjust(). */
+static __always_inline void look_at_reading(const struct tcp_sock *tp, struct reading *ret_reading)
 {
-	__u32 now = BPF_CORE_READ(tp, rcv_wnd), most = BPF_CORE_READ(tp, rcv_ssthresh);
+	__u32 copied_seq = BPF_CORE_READ(tp, copied_seq), segment, bytes;
+	__u64 since_us = BPF_CORE_READ(tp, rcvq_space.time), for_us = bpf_ktime_get_ns() / 1000 - since_us;
 
-	return now > most ? now : most;
-}
-
-/*
- * A round trip brought all that the peer may send, and the application read it: of a small window at least as many
- * segments as fit.
- */
-static __always_inline _Bool fills_window(const struct tcp_sock *tp, __u32 read, __u32 window)
-{
-	__u32 segment = BPF_CORE_READ(tp, inet_conn.icsk_ack.rcv_mss);
-
-	return read >= window / 4 * 3 || (read >= window / 2 && read + segment > window);
+	ret_reading->rtt_us = 0;
+	if (!for_us || for_us < BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3)
+		return;
+	ret_reading->rtt_us = receiver_rtt_us(tp);
+	ret_reading->since_us = since_us;
+	bytes = (__u64)(copied_seq - BPF_CORE_READ(tp, rcvq_space.seq)) * ret_reading->rtt_us / for_us;
+	ret_reading->bytes = bytes;
+	ret_reading->window = full_window(tp, copied_seq);
+	segment = BPF_CORE_READ(tp, inet_conn.icsk_ack.rcv_mss);
+	ret_reading->is_filled = bytes >= ret_reading->window / 4 * 3 ||
+				 (bytes >= ret_reading->window / 2 && bytes + segment > ret_reading->window);
 }
 
 #endif

@@ -14,9 +14,9 @@ static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u
 }
 
 /*
- * The conditions under which the kernel starts to account a wait for buffer space, but for one: it looks only when it
- * sends (net/ipv4/tcp_output.c: tcp_cwnd_validate()), and so never sees an application that writes all that fits and
- * then waits.
+ * Much as the kernel starts to account a wait for buffer space, which it does only when it sends
+ * (net/ipv4/tcp_output.c: tcp_cwnd_validate()), and so never for an application that writes all that fits and then
+ * waits. Less than a segment may be unsent, as Nagle's algorithm keeps that back.
  */
 static __always_inline _Bool waits_for_space(struct tcp_sock *tp)
 {

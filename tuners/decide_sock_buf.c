@@ -3,7 +3,7 @@
 
 #define CAP_SHARE 256
 #define CAP_MAX_BYTES (256 * 1024 * 1024)
-#define LIMITED_MAX_PERCENT 98 /* jiffies tell no better */
+#define LIMITED_MAX_PERCENT 98 /* a few round trips, in jiffies, tell no better */
 
 int64_t sock_buf_cap_bytes(uint64_t memory_pages, uint64_t page_bytes)
 {

@@ -215,7 +215,7 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 
 	if (current_bytes <= 0 || current_bytes >= cap_bytes || look->limit_bytes < (uint64_t)current_bytes)
 		return 0;
-	/* A writer that waits in poll(2) is woken when a third is free: net/core/stream.c: sk_stream_write_space(). */
+	/* One that waits in poll(2) is woken with two thirds held, and adds to that: sk_stream_write_space(). */
 	held_bytes = max_u64(look->held_bytes, current_bytes - current_bytes / 4);
 	if (called_for_bytes < held_bytes - held_bytes / 4)
 		return 0; /* much of it waits in a queue already */

@@ -19,7 +19,7 @@
 #define WISH_REPEAT_NS (10000 * NSEC_PER_MSEC)
 #define TELL_NS (10000 * NSEC_PER_MSEC) /* of one socket */
 #define LOOK_NS (1000 * NSEC_PER_MSEC)	/* long enough for a share of it to mean something */
-#define LIMITED_MIN_PERCENT 25
+#define TELL_MIN_PERCENT 25
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
 struct {
@@ -74,14 +74,15 @@ struct {
 } owners SEC(".maps");
 
 /*
- * The receive side again, by the socket's address, as a raw tracepoint does not get at a socket's storage. An entry
- * may be of a socket that was there before, but must not be of another namespace's.
+ * The receive side again, by the socket's address, as a raw tracepoint does not get at a socket's storage, and what it
+ * measures there. An entry may be of a socket that was there before, but must not be of another namespace's.
  */
 struct receiver {
 	__u64 netns_cookie;
 	struct sock_buf_wish wish;
 	__u32 filled_us; /* round trips that filled the window */
 	__u64 since_ns, told_ns;
+	__u64 counted_us; /* when the last of them began */
 };
 
 struct {
@@ -198,6 +199,11 @@ static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u1
 	bpf_ringbuf_submit(event, 0);
 }
 
+static __always_inline __u32 percent_of(__u64 part, __u64 whole)
+{
+	return part < whole ? 100 * part / whole : 100;
+}
+
 /*
  * The share of the time since the last look, a second ago or more, spent waiting for room. A wait that the kernel does
  * not account lasts since data were last sent, or since it was counted.
@@ -219,7 +225,7 @@ static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *l
 	look->looked_ns = now_ns;
 	look->looked_at = now;
 	look->limited = limited;
-	return last.looked_ns ? 100 * (limited - last.limited) / (now - last.looked_at) : 0;
+	return last.looked_ns ? percent_of(limited - last.limited, now - last.looked_at) : 0;
 }
 
 static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
@@ -241,7 +247,7 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 		return;
 	now = bpf_ktime_get_ns();
 	fixed.limited_percent = limited_percent(tp, look, now);
-	if (fixed.limited_percent < LIMITED_MIN_PERCENT || (look->told_ns && now - look->told_ns < TELL_NS))
+	if (fixed.limited_percent < TELL_MIN_PERCENT || (look->told_ns && now - look->told_ns < TELL_NS))
 		return;
 	look->told_ns = now;
 	owner = bpf_sk_storage_get(&owners, tp, NULL, 0);
@@ -296,21 +302,24 @@ static __always_inline struct receiver *receiver_of(__u64 address, __u64 cookie)
 }
 
 /* The share of the time that round trips such as this one took, of a second or more. */
-static __always_inline __u32 filled_percent(struct receiver *receiver, __u32 rtt_us, __u64 now_ns)
+static __always_inline __u32 filled_percent(struct receiver *receiver, const struct reading *reading, __u64 now_ns)
 {
-	__u64 since_ns = receiver->since_ns, filled_ns;
+	__u64 since_ns = receiver->since_ns, filled_us;
 
+	if (receiver->counted_us == reading->since_us)
+		return 0;
+	receiver->counted_us = reading->since_us;
 	if (now_ns - since_ns > 2 * LOOK_NS) {
-		receiver->since_ns = since_ns = now_ns - rtt_us * NSEC_PER_USEC;
+		receiver->since_ns = since_ns = now_ns - reading->rtt_us * NSEC_PER_USEC;
 		receiver->filled_us = 0;
 	}
-	receiver->filled_us += rtt_us;
+	receiver->filled_us += reading->rtt_us;
 	if (now_ns - since_ns < LOOK_NS)
 		return 0;
-	filled_ns = receiver->filled_us * NSEC_PER_USEC;
+	filled_us = receiver->filled_us;
 	receiver->since_ns = now_ns;
 	receiver->filled_us = 0;
-	return filled_ns < now_ns - since_ns ? 100 * filled_ns / (now_ns - since_ns) : 100;
+	return percent_of(filled_us * NSEC_PER_USEC, now_ns - since_ns);
 }
 
 SEC("raw_tp/tcp_rcv_space_adjust")
@@ -319,30 +328,30 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct sock_buf_fixed fixed = {};
+	struct reading reading = {};
 	struct receiver *receiver;
 	__u64 cookie, now_ns;
 
 	if (!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
 		return 0;
-	fixed.srtt_us = round_trip_over_us(tp);
-	if (!fixed.srtt_us)
-		return 0;
-	fixed.copied_bytes = read_bytes(tp);
-	fixed.window_bytes = full_window_bytes(tp);
-	if (!fills_window(tp, fixed.copied_bytes, fixed.window_bytes))
+	look_at_reading(tp, &reading);
+	if (!reading.rtt_us || !reading.is_filled)
 		return 0;
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	receiver = receiver_of((__u64)sk, cookie);
 	if (!receiver)
 		return 0;
 	now_ns = bpf_ktime_get_ns();
-	fixed.limited_percent = filled_percent(receiver, fixed.srtt_us, now_ns);
-	if (fixed.limited_percent < LIMITED_MIN_PERCENT || (receiver->told_ns && now_ns - receiver->told_ns < TELL_NS))
+	fixed.limited_percent = filled_percent(receiver, &reading, now_ns);
+	if (fixed.limited_percent < TELL_MIN_PERCENT || (receiver->told_ns && now_ns - receiver->told_ns < TELL_NS))
 		return 0;
 	receiver->told_ns = now_ns;
 	fixed.wish = receiver->wish;
+	fixed.srtt_us = reading.rtt_us;
+	fixed.copied_bytes = reading.bytes;
+	fixed.window_bytes = reading.window;
 	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
-	fixed.rate_bytes = 1000000ULL * fixed.copied_bytes / fixed.srtt_us;
+	fixed.rate_bytes = 1000000ULL * reading.bytes / reading.rtt_us;
 	tell_fixed(sk, cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);
 	return 0;
 }

@@ -25,8 +25,8 @@ struct sock_buf_fixed {
 	__u32 size_bytes;	   /* sk_sndbuf or sk_rcvbuf */
 	__u32 srtt_us;
 	__u32 limited_percent; /* share of the time */
-	__u32 window_bytes;    /* receiver: what the peer may send */
-	__u32 copied_bytes;    /* receiver: read in the last round trip */
+	__u32 window_bytes;    /* receiver: what the peer may send when nothing is unread */
+	__u32 copied_bytes;    /* receiver: read in a round trip */
 	__u32 remote;	       /* `port` is the other end's */
 	__u64 rate_bytes;      /* a second, measured with that buffer; 0: not known */
 	__u32 port;

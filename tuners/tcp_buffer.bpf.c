@@ -363,14 +363,12 @@ int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 
 /* --- receivers ---------------------------------------------------------------------------------- */
 
-/* Not when the window is the largest that was agreed at the connection's setup. */
-static __always_inline _Bool receiver_is_limited(const struct tcp_sock *tp, const struct tcp_buffer_seen *seen,
-						 __u32 window)
+/* That was agreed at the connection's setup. */
+static __always_inline _Bool is_largest(const struct tcp_sock *tp, __u32 window)
 {
 	__u64 window_max = (__u64)MAX_WINDOW << BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
 
-	return seen->size_bytes >= seen->limit_bytes && fills_window(tp, seen->data_bytes, window) &&
-	       window < window_max / 16 * 15;
+	return window >= window_max / 16 * 15;
 }
 
 SEC("raw_tp/tcp_rcv_space_adjust")
@@ -380,13 +378,14 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
 	struct tcp_buffer_seen seen = {};
+	struct reading reading = {};
 	struct followed *f;
 	struct net *net;
-	__u32 window;
 
-	seen.srtt_us = round_trip_over_us(tp);
-	if (!seen.srtt_us)
+	look_at_reading(tp, &reading);
+	if (!reading.rtt_us)
 		return 0;
+	seen.srtt_us = reading.rtt_us;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key.netns_cookie = BPF_CORE_READ(net, net_cookie);
 	tell_if_memory_is_short(sk, key.netns_cookie);
@@ -397,19 +396,16 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	seen.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
 		return 0;
-	window = full_window_bytes(tp);
-	seen.data_bytes = read_bytes(tp);
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
 		seen.flags = TCP_BUFFER_MODERATE_OFF;
-	if (receiver_is_limited(tp, &seen, window))
+	if (seen.size_bytes >= seen.limit_bytes && reading.is_filled && !is_largest(tp, reading.window))
 		seen.flags |= TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
 		return 0;
-	if (seen.data_bytes > window)
-		seen.data_bytes = window;
-	if (window)
-		seen.held_bytes = (__u64)seen.size_bytes * seen.data_bytes / window;
+	seen.data_bytes = reading.bytes < reading.window ? reading.bytes : reading.window;
+	if (reading.window)
+		seen.held_bytes = (__u64)seen.size_bytes * seen.data_bytes / reading.window;
 	seen.looks = f->looks;
 	seen.limited = f->limited;
 	seen.bytes = BPF_CORE_READ(tp, bytes_received);

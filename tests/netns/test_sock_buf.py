@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -56,7 +57,7 @@ if "send" in role:
         peer.sendall(bytes(16384))
 else:
     while peer.recv(65536):
-        pass
+        time.sleep(float(sys.argv[5]))
 """
 
 
@@ -134,8 +135,8 @@ def test_long_options_pass(lab):
     assert info.value.errno == without.value.errno
 
 
-def flow(lab, listener, client, address, sends, option, size):
-    """Data from the listener or the client, whose buffer of that kind is fixed."""
+def flow(lab, listener, client, address, sends, option, size, pause=0):
+    """Data from the listener or the client, whose buffer of that kind is fixed; a pause after each read, in seconds."""
     def start(container, *words):
         process = subprocess.Popen(container.command(sys.executable, "-c", PEER, *map(str, words)), text=True,
                                    stdout=subprocess.PIPE)
@@ -144,9 +145,9 @@ def flow(lab, listener, client, address, sends, option, size):
     fixed = (listener if sends == "listener" else client) if option == socket.SO_SNDBUF else \
         (client if sends == "listener" else listener)
     serving = start(listener, "listen,send" if sends == "listener" else "listen", address, option,
-                    size if fixed is listener else 0)
+                    size if fixed is listener else 0, pause)
     assert serving.stdout.readline() == "listens\n"
-    start(client, "send" if sends == "client" else "take", address, option, size if fixed is client else 0)
+    start(client, "send" if sends == "client" else "take", address, option, size if fixed is client else 0, pause)
     return fixed
 
 
@@ -175,6 +176,17 @@ def test_fixed_size_is_reported(lab, direction, option, more, sends):
     assert not learnt(supervisor, other)
     assert not [change for name in (client.name, listener.name) for change in supervisor.changes(name)
                 if change["tuner"] == "sock_buf"]
+
+
+def test_slow_reader(lab):
+    """It takes a window at once, but not in each round trip: its buffer holds nothing back."""
+    client, listener = (lab.container("netns", name, AMPLE) for name in ("bt-client", "bt-listener"))
+    supervisor = lab.supervisor()
+    supervisor.ready(client.name, listener.name)
+    lab.path(client, listener, 1)
+    flow(lab, listener, client, "10.199.1.2", "client", socket.SO_RCVBUF, 32768, pause=0.1)
+    time.sleep(2.5)     # as long as it takes to tell of one that is held back
+    assert not learnt(supervisor, client) and not learnt(supervisor, listener)
 
 
 def test_tiny_flow(lab):

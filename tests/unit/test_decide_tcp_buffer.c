@@ -174,12 +174,45 @@ static void test_next(void **state)
 			.srtt_us = cases[i].srtt_us,
 			.overhead_percent = cases[i].overhead_percent,
 			.limit_bytes = cases[i].current_bytes,
+			.held_bytes = cases[i].current_bytes,
 		};
 		int64_t next = tcp_buffer_next_bytes(&look, cases[i].rate, cases[i].idle_percent, cases[i].current_bytes,
 						     cases[i].cap_bytes);
 
 		if (next != cases[i].next_bytes)
 			fail_msg("%s: %lld", cases[i].what, (long long)next);
+	}
+}
+
+/* What is held and not in the path waits in a queue; what a limit of 100 kB leaves free is no queue. */
+static void test_held(void **state)
+{
+	static const struct {
+		const char *what;
+		uint32_t held_bytes, in_path_bytes;
+		int64_t next_bytes;
+	} cases[] = {
+		{ "all, of which a quarter waits", 100000, 75000, 200000 },
+		{ "all, of which more than a quarter waits", 100000, 74999, 0 },
+		{ "two thirds, by a writer that polls", 66667, 62000, 200000 },
+		{ "four fifths, by one that adds to that", 80000, 62000, 200000 },
+		{ "four fifths, of which more than a quarter waits", 80000, 59999, 0 },
+		{ "little, by an application that meets the limit now and then", 40000, 40000, 0 },
+		{ "half, by another", 54000, 54000, 0 },
+		{ "nothing", 0, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct tcp_buffer_look look = {
+			.min_rtt_us = 40000,
+			.srtt_us = 40000,
+			.limit_bytes = 100000,
+			.held_bytes = cases[i].held_bytes,
+		};
+
+		if (tcp_buffer_next_bytes(&look, cases[i].in_path_bytes * 25ULL, 0, 100000, ANY_CAP) != cases[i].next_bytes)
+			fail_msg("%s", cases[i].what);
 	}
 }
 
@@ -335,8 +368,10 @@ static void test_long_path(void **state)
 				path.receiving = kind == 1;
 				path.blind = kind >= 2;
 				path.polls = kind == 3;
-				if (enough_bytes(&path) < starts[i] || (kind && starts[i] < (path.polls ? 256 : 64) * KIB))
+				if (enough_bytes(&path) < starts[i] || (kind && starts[i] < 64 * KIB))
 					continue;
+				if (path.polls && enough_bytes(&path) > starts[i] * 512)
+					continue; /* nine doublings */
 				run(&path, 100);
 				assert_fits(&path, kinds[kind]);
 			}
@@ -711,6 +746,23 @@ static void test_step_that_was_not_made(void **state)
 	assert_fits(&path, "written at last");
 }
 
+static void test_second_step_that_was_not_made(void **state)
+{
+	struct path path = path_new(256 * KIB);
+	int64_t first_bytes;
+	int steps = 0;
+
+	(void)state;
+	while (!path.changes)
+		round_trip(&path);
+	first_bytes = path.limit_bytes;
+	for (int i = 0; i < 250; i++) { /* 10 s */
+		steps += round_trip(&path).action == TCP_BUFFER_STEP;
+		path.limit_bytes = path.size_bytes = first_bytes;
+	}
+	assert_int_equal(steps, 1);
+}
+
 /* Then nothing holds the tuner up, once it is resumed. */
 static void test_somebody_elses_value(void **state)
 {
@@ -779,7 +831,7 @@ static void test_nonsense(void **state)
 			const struct tcp_buffer_look look = {
 				.flow = pick[0] & 1, .time_us = pick[1], .bytes = pick[2], .srtt_us = pick[3],
 				.min_rtt_us = pick[4], .size_bytes = pick[5], .limit_bytes = pick[6],
-				.overhead_percent = pick[7], .looks = pick[8], .limited = pick[9],
+				.held_bytes = pick[8], .overhead_percent = pick[7], .looks = pick[8], .limited = pick[9],
 				.jiffies = pick[9], .sndbuf_limited = pick[8], .rwnd_limited = pick[7], .receiving = i & 1,
 			};
 			decision = tcp_buffer_decide(&side, &look, current, INT_MAX);
@@ -801,6 +853,7 @@ int main(void)
 		cmocka_unit_test(test_spell),
 		cmocka_unit_test(test_smallest_container),
 		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_the_limit_has_moved_since),
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_bdp_is_reached_soon),
@@ -820,6 +873,7 @@ int main(void)
 		cmocka_unit_test(test_step_that_nobody_judges),
 		cmocka_unit_test(test_hold_is_the_paths_own),
 		cmocka_unit_test(test_step_that_was_not_made),
+		cmocka_unit_test(test_second_step_that_was_not_made),
 		cmocka_unit_test(test_somebody_elses_value),
 		cmocka_unit_test(test_step_that_somebody_undoes),
 		cmocka_unit_test(test_step_that_is_made_late),
