@@ -16,7 +16,7 @@ import pytest
 
 from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_in, is_ready, paired_with, place,
                    wait_for_instance)
-from lab import AMPLE, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, maximum, run, sysctl_path, wait_for
+from lab import AMPLE, PLAIN, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, maximum, run, sysctl_path, wait_for
 
 CROWD = int(os.environ.get("CROWD", "50"))      # containers that come and go
 
@@ -193,7 +193,7 @@ def test_host_network(lab, rootfs):
     path.near = container       # the path is the host's, the client the container's
     events = supervisor.status()["events"]
 
-    path.flow(2, "-b", "60M")
+    path.flow(3, *PLAIN, "-b", "60M")
 
     limit = maximum(Host().sysctl(WMEM))
     assert limit > 65536
