@@ -42,7 +42,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
 def test_share_of_the_best(lab, loss):
     """From the third connection on, nine tenths of what the best algorithm alone gives at that time. The path is slow
     enough for an emulated machine to fill it: its own ups and downs are larger than a tenth."""
-    result = cong.measure(lab, 10, loss, seconds=1.7, flows=8, alone=1, rate="20mbit")
+    result = cong.measure(lab, 10, loss, seconds=1.7, flows=14, alone=1, rate="20mbit")
     print(result)
     assert result.share >= 0.9
     assert result.later > result.alone["cubic"]

@@ -10,11 +10,13 @@ from lab import RMEM, WMEM, kept_sysctls, maximum, only
 from rates import MIB
 
 DELAY = "delay", "20ms", "limit", "10000"
-# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small.
+# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small. There
+# a flow is soon as fast as with the best limits; on the former one that began with small ones may never be, as its
+# congestion window left slow start, or the kernel its receive buffer as it was.
 PATHS = {
-    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=16),
+    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=16, soon=math.inf),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
-                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4),
+                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4, soon=4),
 }
 SECONDS = 3
 
@@ -68,7 +70,7 @@ def test_share_of_the_best(lab, kind):
               {name: (len(each.changes[name]), each.limits[name]) for name in each.limits})
     print(f"best {most:.0f} Mbit/s, share {share:.2f}")
     assert share >= 0.95
-    assert sorted(times)[1] <= 4
+    assert sorted(times)[1] <= want.soon
     for each in tries:
         for name, records in each.changes.items():
             assert len(records) <= 8
