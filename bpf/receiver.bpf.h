@@ -35,12 +35,13 @@ static __always_inline __u32 receiver_rtt_us(const struct tcp_sock *tp)
 /* It fires for each segment that is read; the kernel itself looks once a round trip: tcp_rcv_space_adjust(). */
 static __always_inline void look_at_reading(const struct tcp_sock *tp, struct reading *ret_reading)
 {
-	__u32 copied_seq = BPF_CORE_READ(tp, copied_seq), segment, bytes;
 	__u64 since_us = BPF_CORE_READ(tp, rcvq_space.time), for_us = bpf_ktime_get_ns() / 1000 - since_us;
+	__u32 copied_seq, segment, bytes;
 
 	ret_reading->rtt_us = 0;
 	if (!for_us || for_us < BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3)
 		return;
+	copied_seq = BPF_CORE_READ(tp, copied_seq);
 	ret_reading->rtt_us = receiver_rtt_us(tp);
 	ret_reading->since_us = since_us;
 	bytes = (__u64)(copied_seq - BPF_CORE_READ(tp, rcvq_space.seq)) * ret_reading->rtt_us / for_us;

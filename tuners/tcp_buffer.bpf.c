@@ -59,6 +59,7 @@ struct {
 struct followed {
 	__u64 flow;
 	__u64 since_ns; /* at this limit */
+	__u64 limited_ns; /* last */
 	__u64 until_ns, told_ns;
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
@@ -191,8 +192,9 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	if (f->flow != seen->flow)
 		return NULL;
 	if (limited)
-		f->until_ns = now + for_ns;
-	else if (now > f->until_ns)
+		f->limited_ns = now;
+	f->until_ns = f->limited_ns + for_ns; /* a step may have made its round trips longer */
+	if (now > f->until_ns)
 		return NULL;
 	if (f->limit_bytes != seen->limit_bytes) {
 		f->limit_bytes = seen->limit_bytes;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What must not raise a buffer limit does not, where another flow there does; what brings nothing is undone."""
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -62,7 +63,8 @@ def test_queue_behind_a_router(lab, world):
 
     The round trip is 120 ms, so that there is time for it before the verdict.
     """
-    near, router = lab.container("netns", "bt-queue", SMALL_WMEM), lab.container("netns", "bt-router")
+    near = lab.container("netns", f"bt-queue-{os.urandom(2).hex()}", SMALL_WMEM)     # not one of a try before
+    router = lab.container("netns", "bt-router")
     router.write("net.ipv4.ip_forward", "1")
     lab.path(router, world.far, 3, delay_ms=60)
     run("ip", "-n", near.name, "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", router.name)
