@@ -191,8 +191,11 @@ static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, u
 	return s;
 }
 
-void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
+void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us, int64_t before_bytes, int64_t after_bytes)
 {
+	side->before_bytes = before_bytes;
+	side->after_bytes = after_bytes;
+	side->written = false;
 	for (unsigned int length = 0; length < TCP_BUFFER_LENGTHS; length++)
 		hold_length(side, length, now_us);
 }
@@ -263,7 +266,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 		return decision;
 	decision.action = TCP_BUFFER_STEP;
 	side->judging = true;
-	side->written = side->measuring = false;
+	side->measuring = false;
 	side->flow = look->flow;
 	side->heirs = 0;
 	side->stepped_us = side->seen_us = look->time_us;
@@ -401,11 +404,9 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 	return decision;
 }
 
-struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					     int64_t current_bytes, int64_t cap_bytes)
+static struct tcp_buffer_decision decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					 int64_t current_bytes, int64_t cap_bytes)
 {
-	if (current_bytes != side->next_bytes && (side->written || current_bytes != side->prev_bytes))
-		side->judging = false; /* somebody else has set it: that begins anew */
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
 	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run */
@@ -413,9 +414,26 @@ struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const
 			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
 		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
 	}
-	side->written = true;
 	if (look->flow != side->flow)
 		return inherit(side, look);
 	side->seen_us = look->time_us;
 	return judge(side, look);
+}
+
+struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					     int64_t current_bytes, int64_t cap_bytes)
+{
+	bool is_ours = current_bytes == side->after_bytes || (current_bytes == side->before_bytes && !side->written);
+	struct tcp_buffer_decision decision;
+
+	if (!is_ours) /* with what somebody else has set all begins anew, the holds as well */
+		*side = (struct tcp_buffer_side){ .after_bytes = current_bytes };
+	side->written = side->written || current_bytes == side->after_bytes;
+	decision = decide(side, look, current_bytes, cap_bytes);
+	if (decision.bytes) {
+		side->before_bytes = current_bytes;
+		side->after_bytes = decision.bytes;
+		side->written = false;
+	}
+	return decision;
 }

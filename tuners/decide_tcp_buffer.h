@@ -33,12 +33,13 @@ struct tcp_buffer_side {
 	struct tcp_buffer_look from; /* where the measurement began */
 	bool measuring;              /* `from` holds */
 	bool judging;                /* a step waits for its verdict */
-	bool written;                /* the limit has been seen at the step that is judged */
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
 	uint32_t heirs;              /* how many took its place, as it ended before the verdict */
 	uint64_t stepped_us, seen_us;
-	int64_t prev_bytes, next_bytes; /* of the step that is judged */
+	int64_t before_bytes, after_bytes; /* the limit, of the last decision: any other is somebody else's, */
+	bool written;                      /* and the former, too, once the latter has been seen */
+	int64_t prev_bytes, next_bytes;    /* of the step that is judged */
 	uint64_t prev_rate;             /* bytes a second before it */
 	uint32_t prev_srtt_us, prev_min_rtt_us;
 	struct {
@@ -116,7 +117,7 @@ int64_t tcp_buffer_next_bytes(const struct tcp_buffer_look *look, uint64_t rate,
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					     int64_t current_bytes, int64_t cap_bytes);
 
-/* Nothing is raised for a while, and for longer the next time, whichever path it is for. */
-void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us);
+/* The limit becomes `after_bytes`; nothing is raised for a while, and for longer the next time, whichever path it is for. */
+void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us, int64_t before_bytes, int64_t after_bytes);
 
 #endif

@@ -254,7 +254,7 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 	bpftune_propose(b, tunable, value, TCP_BUFFER_CONTAINER_MEMORY, event,
 			"the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
 			memory->container_pages * (memory->page_bytes / 1024));
-	tcp_buffer_hold(&state->sides[tunable], event->time_ns / NSEC_PER_USEC);
+	tcp_buffer_hold(&state->sides[tunable], event->time_ns / NSEC_PER_USEC, current_bytes, value[2]);
 	return true;
 }
 

@@ -725,6 +725,7 @@ static void test_hold_is_the_paths_own(void **state)
 
 	near.side = far.side;
 	near.look.time_us = far.look.time_us;
+	near.side.after_bytes = near.limit_bytes; /* as if it were the far one's, too */
 	near.changes = 0;
 	run(&near, 1000); /* 40 s of an hour */
 	assert_int_equal(near.changes, 0);
@@ -774,6 +775,21 @@ static void test_somebody_elses_value(void **state)
 	path.limit_bytes = path.size_bytes = 384 * KIB;
 	path.changes = 0;
 	run(&path, 25); /* one second */
+	assert_true(path.changes > 0);
+}
+
+static void test_somebody_elses_value_ends_a_hold(void **state)
+{
+	struct path path = path_that_is_full();
+
+	(void)state;
+	while (!path.undone)
+		round_trip(&path);
+	path.changes = 0;
+	run(&path, 25);
+	assert_int_equal(path.changes, 0);
+	path.limit_bytes = path.size_bytes = 128 * KIB;
+	run(&path, 25);
 	assert_true(path.changes > 0);
 }
 
@@ -875,6 +891,7 @@ int main(void)
 		cmocka_unit_test(test_step_that_was_not_made),
 		cmocka_unit_test(test_second_step_that_was_not_made),
 		cmocka_unit_test(test_somebody_elses_value),
+		cmocka_unit_test(test_somebody_elses_value_ends_a_hold),
 		cmocka_unit_test(test_step_that_somebody_undoes),
 		cmocka_unit_test(test_step_that_is_made_late),
 		cmocka_unit_test(test_nonsense),
