@@ -42,7 +42,8 @@ def time_to(result, mbit):
 
 
 def search(path, near, far, sizes, seconds, passes=1):
-    """Both sides fixed at each size: rates by size. The faster of the passes counts, see upper_quartile()."""
+    """Both sides fixed at each size: rates by size. The faster of the passes counts: what else a machine does
+    only slows a flow down."""
     rates = {}
     for size in sizes * passes:
         fix(near, far, size, size)
@@ -62,6 +63,5 @@ def smallest(rates, share):
     return min(size for size in rates if rates[size].mbit >= share * most)
 
 
-def upper_quartile(results):
-    """In Mbit/s. What else a machine does only slows a flow down, at times by half."""
-    return statistics.quantiles((result.mbit for result in results), method="inclusive")[2]
+def median(results):
+    return statistics.median(result.mbit for result in results)
