@@ -13,6 +13,13 @@ static __always_inline __u32 chrono_jiffies(struct tcp_sock *tp, __u32 type, __u
 	return BPF_CORE_READ_BITFIELD(tp, chrono_type) == type ? jiffies + (now - tp->chrono_start) : jiffies;
 }
 
+/* The time with data under way: each of the types is part of it. */
+static __always_inline __u32 busy_jiffies(struct tcp_sock *tp, __u32 now)
+{
+	return chrono_jiffies(tp, TCP_CHRONO_BUSY, now) + chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, now) +
+	       chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
+}
+
 /*
  * Much as the kernel starts to account a wait for buffer space, which it does only when it sends
  * (net/ipv4/tcp_output.c: tcp_cwnd_validate()), and so never for an application that writes all that fits and then

@@ -126,15 +126,24 @@ static uint64_t steady_us(const struct tcp_buffer_look *look)
 	return round_trips_us(look, STEADY_ROUND_TRIPS, STEADY_MIN_US);
 }
 
+/* The pauses of an application say nothing about its buffers: a flow's time is that with data under way. */
+static uint64_t busy_us(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
+{
+	uint64_t time_us = since(from->time_us, to->time_us);
+	uint32_t ticks = to->ticks - from->ticks;
+
+	return ticks ? scale(time_us, min_u64(to->busy - from->busy, ticks), ticks) : time_us;
+}
+
 static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
 {
 	return look->flow == from->flow && look->time_us >= from->time_us && look->bytes >= from->bytes &&
-	       look->time_us - from->time_us <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
+	       busy_us(from, look) <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
 }
 
 static uint64_t rate_between(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
-	return scale(to->bytes - from->bytes, USEC_PER_SEC, to->time_us - from->time_us);
+	return scale(to->bytes - from->bytes, USEC_PER_SEC, busy_us(from, to));
 }
 
 static uint32_t percent_between(uint32_t part, uint32_t whole)
@@ -149,12 +158,12 @@ static uint32_t limited_percent(const struct tcp_buffer_look *from, const struct
 
 static uint32_t waited_percent(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
-	return percent_between(to->sndbuf_limited - from->sndbuf_limited, to->jiffies - from->jiffies);
+	return percent_between(to->sndbuf_limited - from->sndbuf_limited, to->busy - from->busy);
 }
 
 static bool peer_is_in_the_way(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
-	uint32_t rwnd_percent = percent_between(to->rwnd_limited - from->rwnd_limited, to->jiffies - from->jiffies);
+	uint32_t rwnd_percent = percent_between(to->rwnd_limited - from->rwnd_limited, to->busy - from->busy);
 
 	return rwnd_percent >= RWND_MIN_PERCENT && rwnd_percent > waited_percent(from, to) / 2;
 }
@@ -253,7 +262,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 		side->measuring = look->is_limited; /* not while it still grows by itself */
 		return decision;
 	}
-	if (look->time_us - from.time_us < (side->paid ? shortest_us(look) : steady_us(look)))
+	if (busy_us(&from, look) < (side->paid ? shortest_us(look) : steady_us(look)))
 		return decision;
 	decision.rate = rate_between(&from, look);
 	decision.limited_percent = limited_percent(&from, look);
@@ -269,7 +278,8 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	side->measuring = false;
 	side->flow = look->flow;
 	side->heirs = 0;
-	side->stepped_us = side->seen_us = look->time_us;
+	side->stepped = *look;
+	side->seen_us = look->time_us;
 	side->prev_bytes = current_bytes;
 	side->next_bytes = decision.bytes;
 	side->prev_rate = decision.rate;
@@ -344,7 +354,7 @@ static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const 
 static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t since_step_us = since(side->stepped_us, look->time_us), patience_us, window_us;
+	uint64_t since_step_us = busy_us(&side->stepped, look), patience_us, window_us;
 	bool steady;
 
 	if (!side->heirs && since_step_us < shortest_us(look))
@@ -353,7 +363,7 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 		measure_from(side, look);
 		return decision;
 	}
-	window_us = look->time_us - side->from.time_us;
+	window_us = busy_us(&side->from, look);
 	if (window_us < shortest_us(look))
 		return decision;
 	steady = window_us >= steady_us(look);
@@ -396,7 +406,8 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 	if (side->heirs < HEIRS_MAX && is_near(shortest_rtt_us(look), side->prev_min_rtt_us)) {
 		side->heirs++;
 		side->flow = look->flow;
-		side->stepped_us = side->seen_us = look->time_us;
+		side->stepped = *look;
+		side->seen_us = look->time_us;
 		measure_from(side, look);
 	} else if (side->heirs == HEIRS_MAX || gone_us >= UNPROVEN_US) {
 		return hold(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, 0);
@@ -410,7 +421,7 @@ static struct tcp_buffer_decision decide(struct tcp_buffer_side *side, const str
 	if (!side->judging)
 		return watch(side, look, current_bytes, cap_bytes);
 	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run */
-		if (since(side->stepped_us, look->time_us) >= WRITTEN_US)
+		if (since(side->stepped.time_us, look->time_us) >= WRITTEN_US)
 			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
 		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
 	}

@@ -21,7 +21,8 @@ struct tcp_buffer_look {
 	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
 	/* Counters that wrap around: only differences count. */
 	uint32_t looks, limited; /* round trips, and of them those in which the buffer limited it */
-	uint32_t jiffies, sndbuf_limited, rwnd_limited; /* a sender's time, and what of it was waiting */
+	uint32_t ticks, busy;    /* time, in any unit, and what of it had data under way; no ticks: all of it */
+	uint32_t sndbuf_limited, rwnd_limited; /* a sender's ticks, waiting */
 	bool is_limited; /* by its buffer, in the round trip before this look */
 	bool receiving;
 };
@@ -36,7 +37,8 @@ struct tcp_buffer_side {
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
 	uint32_t heirs;              /* how many took its place, as it ended before the verdict */
-	uint64_t stepped_us, seen_us;
+	struct tcp_buffer_look stepped; /* when, by this flow's time */
+	uint64_t seen_us;
 	int64_t before_bytes, after_bytes; /* the limit, of the last decision: any other is somebody else's, */
 	bool written;                      /* and the former, too, once the latter has been seen */
 	int64_t prev_bytes, next_bytes;    /* of the step that is judged */

@@ -11,8 +11,8 @@
 
 #define JUST_NOW_JIFFIES 25
 #define LIMITED_MIN_PERCENT 10
-#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited */
-#define FOLLOW_MIN_NS NSEC_PER_SEC
+#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited, or the limit changed: until its verdict */
+#define FOLLOW_MIN_NS (2 * NSEC_PER_SEC)
 #define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come */
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
@@ -63,6 +63,7 @@ struct followed {
 	__u64 until_ns, told_ns;
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
+	__u32 ticks, busy;    /* a receiver's time */
 };
 
 struct {
@@ -191,15 +192,15 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	}
 	if (f->flow != seen->flow)
 		return NULL;
-	if (limited)
-		f->limited_ns = now;
-	f->until_ns = f->limited_ns + for_ns; /* a step may have made its round trips longer */
-	if (now > f->until_ns)
-		return NULL;
 	if (f->limit_bytes != seen->limit_bytes) {
 		f->limit_bytes = seen->limit_bytes;
 		f->since_ns = now;
 	}
+	if (limited)
+		f->limited_ns = now;
+	f->until_ns = (f->since_ns > f->limited_ns ? f->since_ns : f->limited_ns) + for_ns;
+	if (now > f->until_ns)
+		return NULL;
 	f->looks++;
 	f->limited += limited;
 	return f;
@@ -256,12 +257,12 @@ static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp
 	if (!chrono)
 		return 0;
 	last = *chrono;
-	if (seen->jiffies == last.looked_at)
+	if (seen->ticks == last.looked_at)
 		return 0;
-	chrono->looked_at = seen->jiffies;
+	chrono->looked_at = seen->ticks;
 	chrono->sndbuf_limited = seen->sndbuf_limited;
 	*ret_percent = last.looked_at ? 100 * (seen->sndbuf_limited - last.sndbuf_limited) /
-						(seen->jiffies - last.looked_at) : 0;
+						(seen->ticks - last.looked_at) : 0;
 	return 1;
 }
 
@@ -307,19 +308,20 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	seen.size_bytes = sk->sk_sndbuf;
 	if (seen.size_bytes < seen.limit_bytes && !bpf_sk_storage_get(&chronos, tp, NULL, 0))
 		return; /* it never met the limit, so it is not followed either */
-	seen.jiffies = bpf_jiffies64();
-	if (is_the_containers(tp, instance, seen.jiffies))
+	seen.ticks = bpf_jiffies64();
+	if (is_the_containers(tp, instance, seen.ticks))
 		return;
 	seen.flow = flow_of(sk);
 	seen.srtt_us = tp->srtt_us >> 3;
-	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.jiffies);
+	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.ticks);
 	if (seen.size_bytes >= seen.limit_bytes && is_first_look(tp, &seen, &percent) &&
 	    (percent >= LIMITED_MIN_PERCENT || waits_for_space(tp)))
 		seen.flags = TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
 		return;
-	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.jiffies);
+	seen.busy = busy_jiffies(tp, seen.ticks);
+	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.ticks);
 	seen.bytes = tp->bytes_acked;
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	seen.held_bytes = sk->sk_wmem_queued;
@@ -403,8 +405,14 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	if (seen.size_bytes >= seen.limit_bytes && reading.is_filled && !is_largest(tp, reading.window))
 		seen.flags |= TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
-	if (!f || !is_time(&key, f))
+	if (!f)
 		return 0;
+	f->ticks += reading.for_us;
+	f->busy += reading.busy_us;
+	if (!is_time(&key, f))
+		return 0;
+	seen.ticks = f->ticks;
+	seen.busy = f->busy;
 	seen.data_bytes = reading.bytes < reading.window ? reading.bytes : reading.window;
 	if (reading.window)
 		seen.held_bytes = (__u64)seen.size_bytes * seen.data_bytes / reading.window;

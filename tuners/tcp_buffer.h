@@ -32,8 +32,8 @@ struct tcp_buffer_seen {
 	__u32 data_bytes;   /* data in it */
 	__u32 looks;        /* round trips in which it was looked at */
 	__u32 limited;      /* of those, limited by the buffer */
-	__u32 jiffies;      /* sender: the time, and of it the part that it was */
-	__u32 sndbuf_limited, rwnd_limited; /* limited by its buffer and by its peer's window */
+	__u32 ticks, busy;  /* the time, in jiffies, a receiver's in us; of it, that with data under way, */
+	__u32 sndbuf_limited, rwnd_limited; /* and a sender's waiting for its buffer and its peer's window */
 	__u32 mem_allocated_pages, mem_pressure_pages; /* all of TCP, tcp_mem[1]: a container cannot read them */
 	__u32 container_pages; /* memory.max of its cgroup and those above; TCP_BUFFER_UNLIMITED_PAGES: none */
 	__u32 flags;

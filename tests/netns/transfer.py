@@ -60,6 +60,25 @@ for _ in range(int(count)):
 print(json.dumps(done))
 """
 
+# To a server's "u": with pauses, each until all of it is acknowledged.
+BURSTS = """
+import fcntl, json, socket, struct, sys, termios, time
+address, port, size, count, pause = sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])
+def unacknowledged(connection):     # SIOCOUTQ: tcp(7)
+    return struct.unpack('i', fcntl.ioctl(connection, termios.TIOCOUTQ, b'1234'))[0]
+ms = []
+with socket.create_connection((address, port), timeout=20) as connection:
+    connection.sendall(f'u {size * count}\\n'.encode())
+    for _ in range(count):
+        time.sleep(pause)
+        begin = time.monotonic()
+        connection.sendall(bytes(size))
+        while unacknowledged(connection):
+            time.sleep(0.002)
+        ms.append(1000 * (time.monotonic() - begin))
+print(json.dumps(ms))
+"""
+
 
 class Server:
     """In a container; one more client is one more thread."""
@@ -82,4 +101,10 @@ def transfers(client, address, port, direction, size, count=1):
     and of an accepted receiver, in bytes.
     """
     words = "python3", "-c", CLIENT, address, str(port), direction, str(size), str(count)
+    return json.loads(run(*client.command(*words), timeout=60).stdout)
+
+
+def bursts(client, address, port, size, count, pause_s):
+    """Of each message, with pauses before them, on one connection: its milliseconds until all of it has arrived."""
+    words = "python3", "-c", BURSTS, address, str(port), str(size), str(count), str(pause_s)
     return json.loads(run(*client.command(*words), timeout=60).stdout)

@@ -239,11 +239,13 @@ struct path {
 	bool blind; /* the kernel does not account the sender's waiting */
 	bool polls; /* the sender's application writes when poll(2) says so, with a third of the buffer free */
 	uint32_t peer_percent; /* of the time: it waits for the peer's window as well as for room */
+	uint64_t burst_bytes; /* the application writes so much at once, pauses, and begins anew */
+	uint32_t pause_us;
 	uint32_t pauses_of_5; /* so many of five round trips end before the buffer is full, as the application pauses */
 
 	int64_t limit_bytes, size_bytes;
 	uint64_t window_bytes;
-	uint64_t random;
+	uint64_t random, burst_end;
 	struct tcp_buffer_look look;
 	struct tcp_buffer_side side;
 	int64_t cap_bytes;
@@ -264,7 +266,7 @@ static struct path path_new(int64_t limit_bytes)
 		.random = 1,
 		.cap_bytes = ANY_CAP,
 		.look = { .flow = 7, .time_us = 1000000, .looks = UINT32_MAX - 20, .limited = UINT32_MAX - 10,
-			  .jiffies = UINT32_MAX - 30, .sndbuf_limited = UINT32_MAX - 15,
+			  .ticks = UINT32_MAX - 30, .busy = UINT32_MAX - 20, .sndbuf_limited = UINT32_MAX - 15,
 			  .rwnd_limited = UINT32_MAX - 5 },
 	};
 }
@@ -276,6 +278,17 @@ static uint64_t noise(struct path *path)
 	return 100 - path->noise_percent + (path->random >> 33) % (2 * path->noise_percent + 1);
 }
 
+/* A congestion window begins anew after it: net.ipv4.tcp_slow_start_after_idle. */
+static void pause_if_it_is_written(struct path *path)
+{
+	if (path->look.bytes < path->burst_end)
+		return;
+	path->burst_end = path->look.bytes + path->burst_bytes;
+	path->look.time_us += path->pause_us;
+	path->look.ticks += 100ULL * path->pause_us / path->rtt_us;
+	path->window_bytes = 15000;
+}
+
 static struct tcp_buffer_decision round_trip(struct path *path)
 {
 	uint64_t buffer_bytes = path->size_bytes * 100 / path->overhead_percent;
@@ -285,6 +298,8 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	struct tcp_buffer_decision decision;
 	bool full, by_app = false;
 
+	if (path->burst_bytes)
+		pause_if_it_is_written(path);
 	if (path->polls) {
 		buffer_bytes = buffer_bytes * 2 / 3;
 		flight = buffer_bytes < flight ? buffer_bytes : flight;
@@ -305,7 +320,8 @@ static struct tcp_buffer_decision round_trip(struct path *path)
 	look->bytes += flight * noise(path) / 100;
 	look->time_us += srtt_us;
 	look->looks++;
-	look->jiffies += 100;
+	look->ticks += 100;
+	look->busy += 100;
 	look->srtt_us = srtt_us;
 	look->min_rtt_us = path->rtt_us;
 	look->size_bytes = path->size_bytes;
@@ -411,6 +427,28 @@ static void test_nothing_to_do(void **state)
 	path = path_new(64 * MIB); /* a bottleneck behind a long queue: the limit holds eight times what it carries */
 	run(&path, 1000);
 	assert_int_equal(path.changes, 0);
+}
+
+/* An application that pauses between large messages: its pauses are not for the buffer, and no buffer ends them. */
+static void test_bursts(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		uint32_t pause_us;
+	} bursts[] = { { 1 * MIB, 500 * MS }, { 1 * MIB, 1900 * MS }, { 4 * MIB, 1000 * MS }, { 20 * MIB, 10000 * MS } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bursts); i++)
+		for (int receiving = 0; receiving < 2; receiving++) {
+			struct path path = path_new(64 * KIB);
+
+			path.burst_bytes = bursts[i].bytes;
+			path.pause_us = bursts[i].pause_us;
+			path.receiving = receiving;
+			run(&path, 500);
+			assert_true(path.limit_bytes >= (int64_t)bursts[i].bytes / 8);
+			assert_true(path.limit_bytes <= (int64_t)bursts[i].bytes * 2);
+		}
 }
 
 static int changes_of(uint32_t peer_percent, uint32_t pauses_of_5)
@@ -848,7 +886,7 @@ static void test_nonsense(void **state)
 				.flow = pick[0] & 1, .time_us = pick[1], .bytes = pick[2], .srtt_us = pick[3],
 				.min_rtt_us = pick[4], .size_bytes = pick[5], .limit_bytes = pick[6],
 				.held_bytes = pick[8], .overhead_percent = pick[7], .looks = pick[8], .limited = pick[9],
-				.jiffies = pick[9], .sndbuf_limited = pick[8], .rwnd_limited = pick[7], .receiving = i & 1,
+				.ticks = pick[9], .busy = pick[6], .sndbuf_limited = pick[8], .rwnd_limited = pick[7], .receiving = i & 1,
 			};
 			decision = tcp_buffer_decide(&side, &look, current, INT_MAX);
 			if (decision.action == TCP_BUFFER_STEP)
@@ -874,6 +912,7 @@ int main(void)
 		cmocka_unit_test(test_long_path),
 		cmocka_unit_test(test_bdp_is_reached_soon),
 		cmocka_unit_test(test_nothing_to_do),
+		cmocka_unit_test(test_bursts),
 		cmocka_unit_test(test_more_in_the_way_than_the_buffer),
 		cmocka_unit_test(test_gain),
 		cmocka_unit_test(test_no_gain),
