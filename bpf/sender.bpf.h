@@ -20,17 +20,22 @@ static __always_inline __u32 busy_jiffies(struct tcp_sock *tp, __u32 now)
 	       chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
 }
 
+/* But less than a segment, as Nagle's algorithm keeps that back; and its congestion window has room for more. */
+static __always_inline _Bool has_sent_all(struct tcp_sock *tp)
+{
+	return tp->write_seq - tp->snd_nxt < tp->mss_cache && !BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
+}
+
 /*
  * Much as the kernel starts to account a wait for buffer space, which it does only when it sends
  * (net/ipv4/tcp_output.c: tcp_cwnd_validate()), and so never for an application that writes all that fits and then
- * waits. Less than a segment may be unsent, as Nagle's algorithm keeps that back.
+ * waits.
  */
 static __always_inline _Bool waits_for_space(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
-	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && tp->write_seq - tp->snd_nxt < tp->mss_cache &&
-	       !BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
+	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && has_sent_all(tp);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "tuners/tcp_buffer.h"
 
 #define JUST_NOW_JIFFIES 25
+#define LATELY_LOOKS 32
 #define LIMITED_MIN_PERCENT 10
 #define FOLLOW_ROUND_TRIPS 20 /* after it was last limited, or the limit changed: until its verdict */
 #define FOLLOW_MIN_NS (2 * NSEC_PER_SEC)
@@ -77,6 +78,7 @@ struct {
 struct chrono {
 	__u32 looked_at;
 	__u32 sndbuf_limited;
+	__u32 looks_left; /* in which it has waited for room lately */
 	__u32 container_looked_at;
 };
 
@@ -245,12 +247,20 @@ static __always_inline __u64 flow_of(struct sock *sk)
 
 /* --- senders ------------------------------------------------------------------------------------ */
 
+/* poll(2) wakes a writer when a third is free, and that fills it at once: net/core/stream.c: sk_stream_write_space(). */
+static __always_inline _Bool is_filled_again(struct tcp_sock *tp)
+{
+	struct sock *sk = (struct sock *)tp;
+
+	return (__u32)sk->sk_wmem_queued >= (__u32)sk->sk_sndbuf / 8 * 5 && has_sent_all(tp);
+}
+
 /*
- * False when it was looked at in this jiffy already. Else the percentage of the time
- * since the last look that this socket's sender spent with data to send, a window to send it in and no buffer
- * space to keep it in: net/ipv4/tcp_output.c: tcp_cwnd_validate(). 0 at the first look.
+ * Whether its buffer limited this sender since the last look, once a jiffy. It had data to send, a window to send them
+ * in and no buffer space to keep them in for a part of the time (net/ipv4/tcp_output.c: tcp_cwnd_validate()); or it
+ * waits for space now; or it did so lately, and its buffer is as full as it can be for one that does so at each turn.
  */
-static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp_buffer_seen *seen, __u32 *ret_percent)
+static __always_inline _Bool is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
 {
 	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE), last;
 
@@ -261,9 +271,15 @@ static __always_inline _Bool is_first_look(struct tcp_sock *tp, const struct tcp
 		return 0;
 	chrono->looked_at = seen->ticks;
 	chrono->sndbuf_limited = seen->sndbuf_limited;
-	*ret_percent = last.looked_at ? 100 * (seen->sndbuf_limited - last.sndbuf_limited) /
-						(seen->ticks - last.looked_at) : 0;
-	return 1;
+	if (waits_for_space(tp) || (last.looked_at && 100 * (seen->sndbuf_limited - last.sndbuf_limited) >=
+							      LIMITED_MIN_PERCENT * (seen->ticks - last.looked_at))) {
+		chrono->looks_left = LATELY_LOOKS;
+		return 1;
+	}
+	if (!last.looks_left)
+		return 0;
+	chrono->looks_left = last.looks_left - 1;
+	return is_filled_again(tp);
 }
 
 /*
@@ -290,7 +306,6 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	struct followed *f;
 	struct sock *sk;
 	struct net *net;
-	__u32 percent;
 
 	if (!ctx->sk)
 		return;
@@ -314,8 +329,7 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	seen.flow = flow_of(sk);
 	seen.srtt_us = tp->srtt_us >> 3;
 	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.ticks);
-	if (seen.size_bytes >= seen.limit_bytes && is_first_look(tp, &seen, &percent) &&
-	    (percent >= LIMITED_MIN_PERCENT || waits_for_space(tp)))
+	if (seen.size_bytes >= seen.limit_bytes && is_limited(tp, &seen))
 		seen.flags = TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen);
 	if (!f || !is_time(&key, f))
