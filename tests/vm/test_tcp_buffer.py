@@ -12,7 +12,7 @@ from rates import MIB
 DELAY = "delay", "20ms", "limit", "10000"
 # The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small.
 PATHS = {
-    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=16),
+    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=24),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
                               sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4),
 }
