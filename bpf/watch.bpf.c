@@ -9,6 +9,25 @@
 #include <linux/errno.h>
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64); /* netns cookie */
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BPFTUNE_NETNS_MAX);
 	__type(key, __u64); /* netns cookie */
@@ -78,7 +97,7 @@ const volatile __u64 host_cookie;
 
 static __always_inline _Bool tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
 {
-	struct bpftune_event *event = event_reserve(cookie, BPFTUNE_FROM_WATCH, what);
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
 
 	if (!event)
 		return 0;
@@ -150,7 +169,7 @@ static __always_inline void look_for_stray(struct watch_netns *known, __u64 cook
 
 static __always_inline _Bool tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
 {
-	struct bpftune_event *event = event_reserve(cookie, BPFTUNE_FROM_WATCH, what);
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
 
 	if (!event)
 		return 0;
@@ -314,7 +333,7 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && bpf_map_lookup_elem(&taken, who))
 		return;
 	bpf_map_update_elem(&taken, who, &one, BPF_ANY);
-	event = event_reserve(who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
+	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
 	if (!event)
 		return;
 	BPF_CORE_READ_STR_INTO(&written.comm, task, comm);

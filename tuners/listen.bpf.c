@@ -11,6 +11,25 @@ struct port_key {
 };
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct port_key);
@@ -41,9 +60,9 @@ static __always_inline void tell(const struct port_key *key, __u16 scenario, con
 {
 	struct bpftune_event *event;
 
-	if (tuner_is_off(key->netns_cookie, tuner) || !rate_allows(&rates, key, RATE_NS))
+	if (tuner_is_off(&gates, key->netns_cookie, tuner) || !rate_allows(&rates, key, RATE_NS))
 		return;
-	event = event_reserve(key->netns_cookie, tuner, scenario);
+	event = event_reserve(&events, &lost, key->netns_cookie, tuner, scenario);
 	if (!event)
 		return;
 	*(struct listen_queue *)event->payload = *queue;

@@ -23,6 +23,25 @@
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct rate_key);
@@ -104,10 +123,10 @@ static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *
 	struct rate_key key = { .netns_cookie = cookie, .scenario = wish->receive };
 	struct bpftune_event *event;
 
-	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(cookie, tuner) ||
+	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(&gates, cookie, tuner) ||
 	    is_told(&key, wish->asked_bytes))
 		return;
-	event = event_reserve(cookie, tuner, SOCK_BUF_WISH_CUT);
+	event = event_reserve(&events, &lost, cookie, tuner, SOCK_BUF_WISH_CUT);
 	if (!event)
 		return;
 	event->pid = wish->pid;
@@ -166,9 +185,9 @@ static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u1
 	struct rate_key key = { .netns_cookie = cookie, .scenario = scenario };
 	struct bpftune_event *event;
 
-	if (tuner_is_off(cookie, tuner) || !rate_allows(&rates, &key, RATE_NS))
+	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, RATE_NS))
 		return;
-	event = event_reserve(cookie, tuner, scenario);
+	event = event_reserve(&events, &lost, cookie, tuner, scenario);
 	if (!event)
 		return;
 	fixed->port = local_port_of(sk);

@@ -4,7 +4,6 @@
  * side (tcp_sock.chrono_stat), as the window shows it on the receive side. One such flow of a namespace and
  * direction is then followed for a while, so that what a change brought can be measured.
  */
-#include "bpf/container.bpf.h"
 #include "bpf/receiver.bpf.h"
 #include "bpf/sender.bpf.h"
 #include "bpf/tuner.bpf.h"
@@ -22,6 +21,25 @@
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
 #define CGROUP_LEVELS 8
 #define MAX_WINDOW 65535 /* before scaling: net/ipv4/tcp_output.c: tcp_select_window() */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -70,6 +88,13 @@ struct {
 	__type(key, int);
 	__type(value, struct chrono);
 } chronos SEC(".maps");
+
+/* Whose cgroup the container's program is attached to: written by the supervisor at attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, __u64); /* instance id */
+} instance_ids SEC(".maps");
 
 const volatile __u16 tuner;
 
@@ -125,7 +150,7 @@ static __always_inline __u32 container_pages(struct sock *sk)
 static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
 				 const struct tcp_buffer_seen *seen)
 {
-	struct bpftune_event *event = event_reserve(cookie, tuner, scenario);
+	struct bpftune_event *event = event_reserve(&events, &lost, cookie, tuner, scenario);
 	struct tcp_buffer_seen *payload;
 
 	if (!event)
@@ -160,7 +185,7 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	if (!f || (f->flow != seen->flow && (now > f->until_ns || now - f->since_ns > FOLLOW_MAX_NS))) {
 		struct followed fresh = { .flow = seen->flow, .since_ns = now, .limit_bytes = seen->limit_bytes };
 
-		if (!limited || tuner_is_off(key->netns_cookie, tuner))
+		if (!limited || tuner_is_off(&gates, key->netns_cookie, tuner))
 			return NULL;
 		bpf_map_update_elem(&followed, key, &fresh, BPF_ANY);
 		f = bpf_map_lookup_elem(&followed, key);
@@ -190,7 +215,7 @@ static __always_inline _Bool is_time(const struct rate_key *key, struct followed
 	if (now - f->told_ns < (now - f->since_ns < CLOSELY_NS ? CLOSE_RATE_NS : SLOW_RATE_NS))
 		return 0;
 	f->told_ns = now;
-	return !tuner_is_off(key->netns_cookie, tuner);
+	return !tuner_is_off(&gates, key->netns_cookie, tuner);
 }
 
 /* Limits may have to come down, or may go back to what they were. */
@@ -206,9 +231,9 @@ static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cooki
 		key.scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
 		return;
-	if (tuner_is_off(cookie, tuner) || !rate_allows(&rates, &key, MEMORY_RATE_NS))
+	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, MEMORY_RATE_NS))
 		return;
-	event = event_reserve(cookie, tuner, key.scenario);
+	event = event_reserve(&events, &lost, cookie, tuner, key.scenario);
 	if (!event)
 		return;
 	*(struct tcp_buffer_use *)event->payload = use;
@@ -347,10 +372,10 @@ int tcp_buffer_sender(struct bpf_sock_ops *ctx)
 SEC("sockops")
 int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
 {
-	__u64 instance = instance_of_cgroup();
+	__u64 *instance = bpf_get_local_storage(&instance_ids, 0);
 
-	if (instance)
-		handle(ctx, instance);
+	if (*instance)
+		handle(ctx, *instance);
 	return 1;
 }
 

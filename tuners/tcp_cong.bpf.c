@@ -3,7 +3,6 @@
  * Tells how connections fare with their congestion control, and gives new ones the algorithm that the worker has
  * decided for their remote host. An application's own choice stands.
  */
-#include "bpf/container.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "bpf/remote.bpf.h"
 #include "tuners/tcp_cong.h"
@@ -23,6 +22,25 @@
 #define HEARD_NS (3600 * NSEC_PER_SEC) /* so long is a remote one that was heard of */
 #define NEAR_US 1000		       /* below such a round trip only loss is worth telling */
 #define NEAR_LOSS_PERMILLE 5
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -75,6 +93,13 @@ struct {
 	__type(key, int);
 	__type(value, struct flow);
 } flows SEC(".maps");
+
+/* Whose cgroup the container's program is attached to: written by the supervisor at attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, __u64); /* instance id */
+} instance_ids SEC(".maps");
 
 const volatile __u16 tuner;
 const volatile __u64 host_cookie;
@@ -241,9 +266,9 @@ static __always_inline _Bool tell(struct tcp_sock *tp, struct flow *flow, const 
 	struct tcp_cong_seen *seen;
 
 	if (!worth_telling(tp, flow, now) || !verdict_key_of((struct sock *)tp, flow->instance, &key) ||
-	    tuner_is_off(key.netns_cookie, tuner) || !remote_allows(&key))
+	    tuner_is_off(&gates, key.netns_cookie, tuner) || !remote_allows(&key))
 		return 0;
-	event = event_reserve(key.netns_cookie, tuner, TCP_CONG_FLOW);
+	event = event_reserve(&events, &lost, key.netns_cookie, tuner, TCP_CONG_FLOW);
 	if (!event)
 		return 0;
 	event->instance = flow->instance;
@@ -291,7 +316,7 @@ static __always_inline void begin(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
 	flow->look_ns = flow->told.time_ns + LOOK_NS;
 	bpf_sock_ops_cb_flags_set(ctx,
 				  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG);
-	if (!may_choose(tp, flow) || tuner_is_off(key.netns_cookie, tuner))
+	if (!may_choose(tp, flow) || tuner_is_off(&gates, key.netns_cookie, tuner))
 		return;
 	verdict = verdict_find(&key);
 	if (verdict)
@@ -324,7 +349,7 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	if (flow->trial && flow->told.time_ns == flow->chosen.time_ns)
 		return; /* what it was for is not told yet */
 	if (!may_choose(tp, flow) || !verdict_key_of((struct sock *)tp, flow->instance, &key) ||
-	    tuner_is_off(key.netns_cookie, tuner))
+	    tuner_is_off(&gates, key.netns_cookie, tuner))
 		return;
 	verdict = verdict_find(&key);
 	if (!verdict || !(verdict->switches || failed) || !verdict->choice || verdict->choice == flow->choice)
@@ -421,10 +446,10 @@ int tcp_cong_flow(struct bpf_sock_ops *ctx)
 SEC("sockops")
 int tcp_cong_flow_container(struct bpf_sock_ops *ctx)
 {
-	__u64 instance = instance_of_cgroup();
+	__u64 *instance = bpf_get_local_storage(&instance_ids, 0);
 
-	if (instance)
-		handle(ctx, instance);
+	if (*instance)
+		handle(ctx, *instance);
 	return 1;
 }
 

@@ -3,7 +3,6 @@
  * Tells how connections ended, and starts new ones with the windows that were decided for their service: the
  * congestion window when they are set up, the receive window in the answer to their SYN.
  */
-#include "bpf/container.bpf.h"
 #include "bpf/remote.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_init.h"
@@ -15,6 +14,25 @@
 #define DST_METRICS_FLAGS 3UL /* include/net/dst.h */
 #define RATE_NS (1000 * NSEC_PER_MSEC)
 #define INSTANCE_RATE_NS (2 * NSEC_PER_MSEC)
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
 
 /* What was told of one service, or, with the service all zero, of all of an instance. */
 struct service_rate_key {
@@ -57,6 +75,13 @@ struct {
 	__type(key, int);
 	__type(value, struct start);
 } starts SEC(".maps");
+
+/* Whose cgroup the container's program is attached to: written by the supervisor at attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
+	__type(key, struct bpf_cgroup_storage_key);
+	__type(value, __u64); /* instance id */
+} instance_ids SEC(".maps");
 
 const volatile __u16 tuner;
 const volatile __u64 host_cookie;
@@ -127,13 +152,13 @@ static __always_inline void tell(struct tcp_sock *tp, const struct start *start,
 	struct service_rate_key key = all;
 	struct bpftune_event *event;
 
-	if (tuner_is_off(cookie, tuner) || !remote_of(sk, &outcome->remote))
+	if (tuner_is_off(&gates, cookie, tuner) || !remote_of(sk, &outcome->remote))
 		return;
 	key.remote = outcome->remote;
 	key.port = outcome->port;
 	if (!rate_allows(&rates, &key, RATE_NS) || !rate_allows(&rates, &all, INSTANCE_RATE_NS))
 		return;
-	event = event_reserve(cookie, tuner, scenario);
+	event = event_reserve(&events, &lost, cookie, tuner, scenario);
 	if (!event)
 		return;
 	event->instance = start->instance;
@@ -213,7 +238,7 @@ static __always_inline void at_start(struct bpf_sock_ops *ctx, __u64 instance, _
 	if (!tp || (srtt_us && srtt_us < TCP_INIT_MIN_RTT_US))
 		return;
 	cookie = BPF_CORE_READ((struct sock *)tp, __sk_common.skc_net.net, net_cookie);
-	if (tuner_is_off(cookie, tuner) || bpf_sk_storage_get(&starts, tp, NULL, 0))
+	if (tuner_is_off(&gates, cookie, tuner) || bpf_sk_storage_get(&starts, tp, NULL, 0))
 		return;
 	start = bpf_sk_storage_get(&starts, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!start)
@@ -242,7 +267,7 @@ static __always_inline void at_syn(struct bpf_sock_ops *ctx, __u64 instance)
 	if (ctx->is_fullsock || ctx->reply || !remote_of_ops(ctx, &remote))
 		return;
 	cookie = bpf_get_netns_cookie(ctx);
-	if (tuner_is_off(cookie, tuner))
+	if (tuner_is_off(&gates, cookie, tuner))
 		return;
 	verdict = find_verdict(cookie, instance, &remote, service_port(ctx->local_port));
 	if (verdict && verdict->rwnd)
@@ -282,10 +307,10 @@ int tcp_init_connections(struct bpf_sock_ops *ctx)
 SEC("sockops")
 int tcp_init_connections_container(struct bpf_sock_ops *ctx)
 {
-	__u64 instance = instance_of_cgroup();
+	__u64 *instance = bpf_get_local_storage(&instance_ids, 0);
 
-	if (instance)
-		handle(ctx, instance);
+	if (*instance)
+		handle(ctx, *instance);
 	return 1;
 }
 

@@ -9,6 +9,25 @@
 #define EASED_RATE_NS (1000 * NSEC_PER_MSEC)
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8);
 	__type(key, struct rate_key);
@@ -39,10 +58,10 @@ static __always_inline void tell(__u16 scenario, const struct tcp_mem_use *use)
 	struct rate_key key = { .netns_cookie = host_cookie, .instance = use->mem[2], .scenario = scenario };
 	struct bpftune_event *event;
 
-	if (tuner_is_off(host_cookie, tuner) ||
+	if (tuner_is_off(&gates, host_cookie, tuner) ||
 	    !rate_allows(&rates, &key, scenario == TCP_MEM_EASED ? EASED_RATE_NS : RATE_NS))
 		return;
-	event = event_reserve(host_cookie, tuner, scenario);
+	event = event_reserve(&events, &lost, host_cookie, tuner, scenario);
 	if (!event)
 		return;
 	*(struct tcp_mem_use *)event->payload = *use;

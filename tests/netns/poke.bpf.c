@@ -4,6 +4,25 @@
 #include "tests/netns/poke.h"
 
 struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__type(key, __u64);
+	__type(value, struct bpftune_gate);
+} gates SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct bpftune_verdict_key);
@@ -29,9 +48,9 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 	scenario = comm[5] - '0';
 	if (comm[6])
 		scenario = 10 * scenario + comm[6] - '0';
-	if (tuner_is_off(cookie, tuner))
+	if (tuner_is_off(&gates, cookie, tuner))
 		return 0;
-	event = event_reserve(cookie, tuner, scenario);
+	event = event_reserve(&events, &lost, cookie, tuner, scenario);
 	if (!event)
 		return 0;
 	verdict = bpf_map_lookup_elem(&verdicts, &key);
