@@ -223,11 +223,12 @@ static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cooki
 {
 	struct rate_key key = { .netns_cookie = cookie, .scenario = TCP_BUFFER_MEMORY_SHORT };
 	const struct bpftune_verdict_key whose = { .netns_cookie = cookie };
+	const struct tcp_buffer_lowered *lowered = bpf_map_lookup_elem(&verdicts, &whose);
 	struct tcp_buffer_use use = {};
 	struct bpftune_event *event;
 
 	read_tcp_memory(sk, &use);
-	if (use.allocated_pages < use.pressure_pages / 2 && bpf_map_lookup_elem(&verdicts, &whose))
+	if (lowered && use.allocated_pages < use.pressure_pages / 2)
 		key.scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
 		return;
@@ -236,6 +237,8 @@ static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cooki
 	event = event_reserve(&events, &lost, cookie, tuner, key.scenario);
 	if (!event)
 		return;
+	if (lowered)
+		use.lowered = *lowered;
 	*(struct tcp_buffer_use *)event->payload = use;
 	bpf_ringbuf_submit(event, 0);
 }

@@ -51,9 +51,7 @@ struct state {
 	struct tcp_buffer_side sides[N_LIMITS];
 	int64_t initial_bytes[N_LIMITS]; /* when this worker started */
 	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
-	struct {
-		int64_t from_bytes, to_bytes; /* to_bytes is 0: it was not */
-	} lowered[N_LIMITS]; /* as memory was short */
+	struct tcp_buffer_lowered lowered; /* as memory was short */
 	struct tcp_buffer_spell short_of_memory, eased;
 	bool told_no_diag;
 	struct tcp_buffer_smallest smallest;
@@ -263,7 +261,7 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 static bool may_rise(const struct state *state, unsigned int tunable, int64_t bytes,
 		     const struct tcp_buffer_memory *memory)
 {
-	return !tcp_buffer_memory_is_short(memory) && bytes != state->lowered[tunable].to_bytes;
+	return !tcp_buffer_memory_is_short(memory) && bytes != state->lowered.to_bytes[tunable];
 }
 
 static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
@@ -326,7 +324,8 @@ static void give_back(struct bpftune *b, struct state *state, const struct bpftu
 		.allocated_pages = use->allocated_pages,
 		.pressure_pages = use->pressure_pages,
 	};
-	const struct bpftune_verdict verdict = { .value = { 1 } };
+	struct tcp_buffer_lowered *lowered = &state->lowered;
+	struct bpftune_verdict verdict = { 0 };
 	uint64_t now_us = event->time_ns / NSEC_PER_USEC, held_pages;
 	long long value[BPFTUNE_INTS_MAX], from_bytes;
 
@@ -347,9 +346,10 @@ static void give_back(struct bpftune *b, struct state *state, const struct bpftu
 						 " of them here, and comes under pressure at %" PRIu64,
 						 memory.allocated_pages, held_pages, memory.pressure_pages) < 0)
 			continue;
-		if (from_bytes != state->lowered[i].to_bytes)
-			state->lowered[i].from_bytes = from_bytes;
-		state->lowered[i].to_bytes = value[2];
+		if (from_bytes != lowered->to_bytes[i])
+			lowered->from_bytes[i] = from_bytes;
+		lowered->to_bytes[i] = value[2];
+		memcpy(verdict.value, lowered, sizeof(verdict.value));
 		bpftune_learnt(b, "memory", &verdict,
 			       "short: limits are lowered until TCP uses less than half of it for a while");
 	}
@@ -359,6 +359,7 @@ static void give_back(struct bpftune *b, struct state *state, const struct bpftu
 static void return_it(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+	struct tcp_buffer_lowered *lowered = &state->lowered;
 	const struct bpftune_verdict none = { 0 };
 	long long value[BPFTUNE_INTS_MAX];
 	bool all = true, returned = false;
@@ -368,24 +369,36 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 	for (unsigned int i = 0; i < N_LIMITS; i++) {
 		if (bpftune_value_ints(b, i, value) < 0)
 			continue;
-		if (value[2] != state->lowered[i].to_bytes)
-			state->lowered[i].to_bytes = 0;
-		if (!state->lowered[i].to_bytes)
+		if (value[2] != lowered->to_bytes[i])
+			lowered->to_bytes[i] = 0;
+		if (!lowered->to_bytes[i])
 			continue;
-		value[2] = state->lowered[i].from_bytes;
+		value[2] = lowered->from_bytes[i];
 		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_EASED, event,
 				    "TCP uses %" PRIu64 " pages, for %u s less than half of the %" PRIu64
 				    " at which it comes under pressure",
 				    (uint64_t)use->allocated_pages, EASED_US / 1000000, (uint64_t)use->pressure_pages) < 0) {
 			all = false;
 		} else {
-			state->lowered[i].to_bytes = 0;
+			lowered->to_bytes[i] = 0;
 			returned = true;
 		}
 	}
 	if (all)
 		bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
-			       "stay as they are, set by somebody else or before this worker started");
+			       "stay as they are, set by somebody else");
+}
+
+static void look_at_memory(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+
+	if (!state->lowered.to_bytes[TCP_WMEM] && !state->lowered.to_bytes[TCP_RMEM])
+		state->lowered = use->lowered; /* by the worker that was here before */
+	if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
+		give_back(b, state, event);
+	else
+		return_it(b, state, event);
 }
 
 /* A container in the host's namespace has no limits of its own. */
@@ -405,10 +418,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	if (b->shares_netns)
 		ask_host(b, state, event);
-	else if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
-		give_back(b, state, event);
-	else if (event->scenario == TCP_BUFFER_MEMORY_EASED)
-		return_it(b, state, event);
+	else if (event->scenario == TCP_BUFFER_MEMORY_SHORT || event->scenario == TCP_BUFFER_MEMORY_EASED)
+		look_at_memory(b, state, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, state, event);
 }

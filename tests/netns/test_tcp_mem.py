@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over. Without room for
 that, the namespaces that hold most of it lower their buffer limits instead."""
+import os
 import pathlib
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -141,8 +143,12 @@ def test_raised_in_time_and_put_back(lab, small):
     assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
 
 
-def test_who_holds_most_gives_back_without_room(lab, small):
-    """tcp_mem may not be raised: the limits of the namespace that holds most come down until it eases, no other's."""
+@pytest.mark.parametrize("restarted", (False, True))
+def test_who_holds_most_gives_back_without_room(lab, small, restarted):
+    """tcp_mem may not be raised: the limits of the namespace that holds most come down until it eases, no other's.
+
+    What came down is returned by another worker, too, if the first one dies.
+    """
     no_room = f"6144 8192 {available_pages() // 2}"
     sysctl_path(TCP_MEM).write_text(no_room)
     large = {WMEM: "4096 16384 8388608", RMEM: "4096 131072 8388608"}
@@ -164,6 +170,10 @@ def test_who_holds_most_gives_back_without_room(lab, small):
     assert {change["scenario"] for change in supervisor.changes(greedy.name)} == {"memory_short"}
     assert "memory: short" in supervisor.cli("status", greedy.name).stdout
 
+    if restarted:
+        os.kill(supervisor.instance(greedy.name)["worker"]["pid"], signal.SIGKILL)
+        wait_for(lambda: supervisor.instance(greedy.name)["worker"]["restarts"] == 1, 5, "another worker")
+        supervisor.ready(greedy.name)
     loads[0].tell("drop")
     wait_for(lambda: greedy.limits() == large, 20, "what was given back to be returned")
     assert supervisor.changes(greedy.name)[-1]["scenario"] == "memory_eased"
