@@ -11,7 +11,7 @@
 struct reading {
 	__u64 since_us;	 /* when it began: rcvq_space.time */
 	__u32 for_us;	 /* how long it was */
-	__u32 busy_us;	 /* and without a pause */
+	__u32 pause_us;	 /* of that, without data, unless they were late; at most a window came */
 	__u32 rtt_us;	 /* 0: it is not over */
 	__u32 bytes;	 /* read in one round trip */
 	__u32 window;	 /* the peer may have sent that much: its window if nothing were unread */
@@ -38,10 +38,10 @@ static __always_inline __u32 receiver_rtt_us(const struct tcp_sock *tp)
 static __always_inline void look_at_reading(const struct tcp_sock *tp, struct reading *ret_reading)
 {
 	__u64 since_us = BPF_CORE_READ(tp, rcvq_space.time), for_us = bpf_ktime_get_ns() / 1000 - since_us;
-	__u32 copied_seq, segment, read, bytes;
+	__u32 copied_seq, segment, read, bytes, look_us = BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3;
 
 	ret_reading->rtt_us = 0;
-	if (!for_us || for_us < BPF_CORE_READ(tp, rcv_rtt_est.rtt_us) >> 3)
+	if (!for_us || for_us < look_us)
 		return;
 	copied_seq = BPF_CORE_READ(tp, copied_seq);
 	ret_reading->rtt_us = receiver_rtt_us(tp);
@@ -51,7 +51,7 @@ static __always_inline void look_at_reading(const struct tcp_sock *tp, struct re
 	ret_reading->bytes = bytes;
 	ret_reading->window = full_window(tp, copied_seq);
 	ret_reading->for_us = for_us;
-	ret_reading->busy_us = for_us > 2 * ret_reading->rtt_us && read <= ret_reading->window ? ret_reading->rtt_us : for_us;
+	ret_reading->pause_us = for_us > 2 * look_us && read <= ret_reading->window ? for_us - look_us : 0;
 	segment = BPF_CORE_READ(tp, inet_conn.icsk_ack.rcv_mss);
 	ret_reading->is_filled = bytes >= ret_reading->window / 4 * 3 ||
 				 (bytes >= ret_reading->window / 2 && bytes + segment > ret_reading->window);

@@ -20,8 +20,11 @@ static __always_inline __u32 busy_jiffies(struct tcp_sock *tp, __u32 now)
 	       chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
 }
 
-/* But less than a segment, as Nagle's algorithm keeps that back; and its congestion window has room for more. */
-static __always_inline _Bool has_sent_all(struct tcp_sock *tp)
+/*
+ * It has sent all that it has, and its congestion window has room for more. Less than a segment does not count:
+ * Nagle's algorithm keeps it back.
+ */
+static __always_inline _Bool could_send_more(struct tcp_sock *tp)
 {
 	return tp->write_seq - tp->snd_nxt < tp->mss_cache && !BPF_CORE_READ_BITFIELD(tp, is_cwnd_limited);
 }
@@ -35,7 +38,7 @@ static __always_inline _Bool waits_for_space(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
-	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && has_sent_all(tp);
+	return BPF_CORE_READ(sk, sk_socket, flags) >> SOCK_NOSPACE & 1 && could_send_more(tp);
 }
 
 #endif

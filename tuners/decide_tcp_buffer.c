@@ -13,7 +13,7 @@
 #define SPELL_GAP_US 3000000 /* it is told of twice a second while there is traffic */
 
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
-#define RWND_MIN_PERCENT 10   /* of the time */
+#define RWND_MIN_PERCENT 10   /* of the busy time */
 #define WINDOW_ROUND_TRIPS 2 /* the shortest measurement */
 #define STEADY_ROUND_TRIPS 4 /* one that small differences can be told from */
 #define WINDOW_MIN_US 50000
@@ -137,7 +137,7 @@ static uint64_t busy_us(const struct tcp_buffer_look *from, const struct tcp_buf
 
 static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
 {
-	return look->flow == from->flow && look->time_us >= from->time_us && look->bytes >= from->bytes &&
+	return look->flow == from->flow && look->turn == from->turn && look->time_us >= from->time_us && look->bytes >= from->bytes &&
 	       busy_us(from, look) <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
 }
 
@@ -354,9 +354,12 @@ static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const 
 static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t since_step_us = busy_us(&side->stepped, look), patience_us, window_us;
+	uint64_t since_step_us, patience_us, window_us;
 	bool steady;
 
+	if (look->turn != side->stepped.turn)
+		side->stepped = *look;
+	since_step_us = busy_us(&side->stepped, look);
 	if (!side->heirs && since_step_us < shortest_us(look))
 		return decision;
 	if (!side->measuring || !follows(look, &side->from)) {

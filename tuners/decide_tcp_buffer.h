@@ -19,6 +19,7 @@ struct tcp_buffer_look {
 	uint32_t limit_bytes; /* the sysctl, when it was looked at */
 	uint32_t held_bytes;  /* memory that its data take */
 	uint32_t overhead_percent; /* memory taken for 100 bytes of data; 0: not known */
+	uint32_t turn; /* another: the counters began anew */
 	/* Counters that wrap around: only differences count. */
 	uint32_t looks, limited; /* round trips, and of them those in which the buffer limited it */
 	uint32_t ticks, busy;    /* time, in any unit, and what of it had data under way; no ticks: all of it */
@@ -37,7 +38,7 @@ struct tcp_buffer_side {
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
 	uint32_t heirs;              /* how many took its place, as it ended before the verdict */
-	struct tcp_buffer_look stepped; /* when, by this flow's time */
+	struct tcp_buffer_look stepped; /* the judged flow, as it was then: its time counts from here */
 	uint64_t seen_us;
 	int64_t before_bytes, after_bytes; /* the limit, of the last decision: any other is somebody else's, */
 	bool written;                      /* and the former, too, once the latter has been seen */

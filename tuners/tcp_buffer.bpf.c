@@ -10,11 +10,12 @@
 #include "tuners/tcp_buffer.h"
 
 #define JUST_NOW_JIFFIES 25
-#define LATELY_LOOKS 32
+#define FILLED_LOOKS 32
 #define LIMITED_MIN_PERCENT 10
-#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited, or the limit changed: until its verdict */
-#define FOLLOW_MIN_NS (2 * NSEC_PER_SEC)
-#define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come */
+#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited, or the limit changed: its verdict needs 12, or a second, */
+#define FOLLOW_MIN_NS (10 * NSEC_PER_SEC) /* of the time in which it has data to send */
+#define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come, */
+#define SILENT_NS (2 * NSEC_PER_SEC)	  /* or after it was not looked at for so long */
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
@@ -62,9 +63,12 @@ struct followed {
 	__u64 since_ns; /* at this limit */
 	__u64 limited_ns; /* last */
 	__u64 until_ns, told_ns;
+	__u64 looked_ns;
+	__u32 turn; /* tells it from when the same flow was followed before */
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
 	__u32 ticks, busy;    /* a receiver's time */
+	__u32 ooopack;
 };
 
 struct {
@@ -78,7 +82,7 @@ struct {
 struct chrono {
 	__u32 looked_at;
 	__u32 sndbuf_limited;
-	__u32 looks_left; /* in which it has waited for room lately */
+	__u32 looks_left; /* in which a buffer that is filled again counts as full */
 	__u32 container_looked_at;
 };
 
@@ -182,8 +186,10 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 
 	if (for_ns < FOLLOW_MIN_NS)
 		for_ns = FOLLOW_MIN_NS;
-	if (!f || (f->flow != seen->flow && (now > f->until_ns || now - f->since_ns > FOLLOW_MAX_NS))) {
-		struct followed fresh = { .flow = seen->flow, .since_ns = now, .limit_bytes = seen->limit_bytes };
+	if (!f || now > f->until_ns || (f->flow != seen->flow && (now - f->since_ns > FOLLOW_MAX_NS ||
+								  now - f->looked_ns > SILENT_NS))) {
+		struct followed fresh = { .flow = seen->flow, .since_ns = now, .turn = now / NSEC_PER_MSEC,
+					  .limit_bytes = seen->limit_bytes };
 
 		if (!limited || tuner_is_off(&gates, key->netns_cookie, tuner))
 			return NULL;
@@ -194,6 +200,7 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	}
 	if (f->flow != seen->flow)
 		return NULL;
+	f->looked_ns = now;
 	if (f->limit_bytes != seen->limit_bytes) {
 		f->limit_bytes = seen->limit_bytes;
 		f->since_ns = now;
@@ -201,8 +208,6 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	if (limited)
 		f->limited_ns = now;
 	f->until_ns = (f->since_ns > f->limited_ns ? f->since_ns : f->limited_ns) + for_ns;
-	if (now > f->until_ns)
-		return NULL;
 	f->looks++;
 	f->limited += limited;
 	return f;
@@ -216,6 +221,16 @@ static __always_inline _Bool is_time(const struct rate_key *key, struct followed
 		return 0;
 	f->told_ns = now;
 	return !tuner_is_off(&gates, key->netns_cookie, tuner);
+}
+
+/* A receiver's time: a pause is none of it, but data that came out of order were late. */
+static __always_inline void add_time(struct followed *f, const struct tcp_sock *tp, const struct reading *reading)
+{
+	__u32 ooopack = BPF_CORE_READ(tp, rcv_ooopack);
+
+	f->ticks += reading->for_us;
+	f->busy += ooopack == f->ooopack ? reading->for_us - reading->pause_us : reading->for_us;
+	f->ooopack = ooopack;
 }
 
 /* Limits may have to come down, or may go back to what they were. */
@@ -255,13 +270,13 @@ static __always_inline _Bool is_filled_again(struct tcp_sock *tp)
 {
 	struct sock *sk = (struct sock *)tp;
 
-	return (__u32)sk->sk_wmem_queued >= (__u32)sk->sk_sndbuf / 8 * 5 && has_sent_all(tp);
+	return (__u32)sk->sk_wmem_queued >= (__u32)sk->sk_sndbuf / 8 * 5 && could_send_more(tp);
 }
 
 /*
  * Whether its buffer limited this sender since the last look, once a jiffy. It had data to send, a window to send them
  * in and no buffer space to keep them in for a part of the time (net/ipv4/tcp_output.c: tcp_cwnd_validate()); or it
- * waits for space now; or it did so lately, and its buffer is as full as it can be for one that does so at each turn.
+ * waits for space now; or it was met waiting lately, and its buffer is as full as that of one that waits at each turn.
  */
 static __always_inline _Bool is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
 {
@@ -274,11 +289,13 @@ static __always_inline _Bool is_limited(struct tcp_sock *tp, const struct tcp_bu
 		return 0;
 	chrono->looked_at = seen->ticks;
 	chrono->sndbuf_limited = seen->sndbuf_limited;
-	if (waits_for_space(tp) || (last.looked_at && 100 * (seen->sndbuf_limited - last.sndbuf_limited) >=
-							      LIMITED_MIN_PERCENT * (seen->ticks - last.looked_at))) {
-		chrono->looks_left = LATELY_LOOKS;
+	if (waits_for_space(tp)) {
+		chrono->looks_left = FILLED_LOOKS;
 		return 1;
 	}
+	if (last.looked_at && 100 * (seen->sndbuf_limited - last.sndbuf_limited) >=
+				      LIMITED_MIN_PERCENT * (seen->ticks - last.looked_at))
+		return 1;
 	if (!last.looks_left)
 		return 0;
 	chrono->looks_left = last.looks_left - 1;
@@ -343,6 +360,7 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	seen.held_bytes = sk->sk_wmem_queued;
 	seen.data_bytes = tp->write_seq - tp->snd_una;
+	seen.turn = f->turn;
 	seen.looks = f->looks;
 	seen.limited = f->limited;
 	tell(sk, key.netns_cookie, instance, TCP_BUFFER_SEND_LIMITED, &seen);
@@ -424,8 +442,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	f = follow(&key, &seen);
 	if (!f)
 		return 0;
-	f->ticks += reading.for_us;
-	f->busy += reading.busy_us;
+	add_time(f, tp, &reading);
 	if (!is_time(&key, f))
 		return 0;
 	seen.ticks = f->ticks;
@@ -433,6 +450,7 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	seen.data_bytes = reading.bytes < reading.window ? reading.bytes : reading.window;
 	if (reading.window)
 		seen.held_bytes = (__u64)seen.size_bytes * seen.data_bytes / reading.window;
+	seen.turn = f->turn;
 	seen.looks = f->looks;
 	seen.limited = f->limited;
 	seen.bytes = BPF_CORE_READ(tp, bytes_received);

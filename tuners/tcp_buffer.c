@@ -118,6 +118,7 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 		.limit_bytes = seen->limit_bytes,
 		.held_bytes = seen->held_bytes,
 		.overhead_percent = overhead_percent < 100 ? 100 : overhead_percent > 400 ? 400 : overhead_percent,
+		.turn = seen->turn,
 		.looks = seen->looks,
 		.limited = seen->limited,
 		.ticks = seen->ticks,

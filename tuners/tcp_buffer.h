@@ -30,6 +30,7 @@ struct tcp_buffer_seen {
 	__u32 srtt_us, min_rtt_us;
 	__u32 held_bytes;   /* memory, and the */
 	__u32 data_bytes;   /* data in it */
+	__u32 turn;         /* another: the counters began anew */
 	__u32 looks;        /* round trips in which it was looked at */
 	__u32 limited;      /* of those, limited by the buffer */
 	__u32 ticks, busy;  /* the time, in jiffies, a receiver's in us; of it, that with data under way, */

@@ -10,14 +10,15 @@ from lab import RMEM, WMEM, kept_sysctls, maximum, only
 from rates import MIB
 
 DELAY = "delay", "20ms", "limit", "10000"
-# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small.
+# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small. `soon`: seconds.
 PATHS = {
-    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=24),
+    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=24,
+                                 soon=12),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
-                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4),
+                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4, soon=4),
 }
 SECONDS = 3
-SETTLED = 8      # flows in a row that leave the limits as they are: longer than the first hold
+SETTLED = 4      # flows in a row that leave the limits as they are
 
 
 def beginning(lab, path, near, host, send):
@@ -36,6 +37,19 @@ def beginning(lab, path, near, host, send):
     return SimpleNamespace(
         supervisor=supervisor, flows=flows, limits=found[-1],
         changes={WMEM: supervisor.changes(near.name, WMEM), RMEM: supervisor.changes("host", RMEM)})
+
+
+def time_to(flows, mbit):
+    """Seconds of traffic until a flow carries that. A running one may never come to it: its window scale is that of the
+    limits at its setup, and the kernel may not let its receive buffer grow once it was full. The next one has both.
+    """
+    before = 0
+    for flow in flows:
+        seconds = rates.time_to(flow, mbit)
+        if seconds:
+            return before + seconds
+        before += flow.steps[-1][0]
+    return math.inf
 
 
 @pytest.mark.figures
@@ -69,13 +83,13 @@ def test_share_of_the_best(lab, kind):
     most = rates.median(with_best)
     share = rates.median(with_bpftune) / most
     print(*([round(result.mbit) for result in results] for results in (with_best, with_bpftune)))
-    times = [rates.time_to(each.flows[0], 0.9 * most) or math.inf for each in tries]
+    times = [time_to(each.flows, 0.9 * most) for each in tries]
     for each, seconds in zip(tries, times):
-        print([round(flow.mbit) for flow in each.flows], f"0.9 of the best after {seconds:.1f} s;",
+        print([round(flow.mbit) for flow in each.flows], f"0.9 of the best after {seconds:.1f} s of traffic;",
               {name: (len(each.changes[name]), each.limits[name]) for name in each.limits})
     print(f"best {most:.0f} Mbit/s, share {share:.2f}")
     assert share >= 0.95
-    assert sorted(times)[1] <= 4
+    assert sorted(times)[1] <= want.soon
     for each in tries:
         for name, records in each.changes.items():
             assert len(records) <= 8
