@@ -24,9 +24,9 @@ def start(near, far, send=262144):
     fix(near, far, send, 6 * MIB)
 
 
-def flow(path, seconds):
+def flow(path, seconds, *options):
     """One flow from near to far: its rate in Mbit/s, and how it came about."""
-    running = path.start(seconds, "-i", "0.1")
+    running = path.start(seconds, "-i", "0.1", *options)
     mbit = running.finish()
     steps = [(interval["sum"]["end"], interval["sum"]["bytes"] * 8 / 1e6) for interval in running.result["intervals"]]
     return SimpleNamespace(mbit=mbit, steps=steps)
@@ -41,13 +41,13 @@ def time_to(result, mbit):
     return None
 
 
-def search(path, near, far, sizes, seconds, passes=1):
+def search(path, near, far, sizes, seconds, *options, passes=1):
     """Both sides fixed at each size: rates by size. The faster of the passes counts: what else a machine does
     only slows a flow down."""
     rates = {}
     for size in sizes * passes:
         fix(near, far, size, size)
-        result = flow(path, seconds)
+        result = flow(path, seconds, *options)
         if size not in rates or result.mbit > rates[size].mbit:
             rates[size] = result
     return rates

@@ -6,33 +6,34 @@ from types import SimpleNamespace
 import pytest
 
 import rates
-from lab import RMEM, WMEM, kept_sysctls, maximum, only
+from lab import PLAIN, RMEM, WMEM, kept_sysctls, maximum, only
 from rates import MIB
 
 DELAY = "delay", "20ms", "limit", "10000"
-# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small. `soon`: seconds.
+# The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small. A write there is
+# small against the limits: see PLAIN. `soon`: seconds.
 PATHS = {
     "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=24,
-                                 soon=12),
+                                 soon=12, options=()),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
-                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4, soon=4),
+                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4, soon=4, options=PLAIN),
 }
 SECONDS = 3
 SETTLED = 4      # flows in a row that leave the limits as they are
 
 
-def beginning(lab, path, near, host, send):
+def beginning(lab, path, near, host, want):
     """What a supervisor makes of the first flows after its start, until several change nothing. It is left running."""
-    rates.start(near, host, send)
+    rates.start(near, host, want.send)
     supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready(near.name)
 
     def limits():
         return {WMEM: maximum(near.sysctl(WMEM)), RMEM: maximum(host.sysctl(RMEM))}
-    flows, found = [rates.flow(path, 8)], [limits()]
+    flows, found = [rates.flow(path, 8, *want.options)], [limits()]
     while found[-SETTLED:] != [found[-1]] * SETTLED:
         assert len(flows) < 25, f"still not settled: {found}"
-        flows.append(rates.flow(path, SECONDS))
+        flows.append(rates.flow(path, SECONDS, *want.options))
         found.append(limits())
     return SimpleNamespace(
         supervisor=supervisor, flows=flows, limits=found[-1],
@@ -59,7 +60,8 @@ def test_share_of_the_best(lab, kind):
     host, near = lab.host(), lab.container("netns", f"near-{kind}")
     with kept_sysctls():
         path = lab.netem(near, host, 1, netem=want.netem, back=DELAY, mtu=want.mtu)
-        fixed = rates.search(path, near, host, [int(size * MIB) for size in want.sizes], SECONDS, passes=2)
+        fixed = rates.search(path, near, host, [int(size * MIB) for size in want.sizes], SECONDS, *want.options,
+                             passes=2)
         best, smallest = rates.best(fixed), rates.smallest(fixed, 0.95)
         print({size: round(result.mbit) for size, result in fixed.items()}, f"best {best}, smallest {smallest}")
 
@@ -67,18 +69,18 @@ def test_share_of_the_best(lab, kind):
         for _ in range(3):
             if tries:
                 tries[-1].supervisor.stop()
-            tries.append(beginning(lab, path, near, host, want.send))
+            tries.append(beginning(lab, path, near, host, want))
         found, supervisor = tries[-1].limits, tries[-1].supervisor
 
         # In turn, as the machine may be slower now than it was during the search.
         with_best, with_bpftune = [], []
         for _ in range(want.rounds):
             rates.fix(near, host, best, best)       # an administrator's value: bpftune stands aside
-            with_best.append(rates.flow(path, SECONDS))
+            with_best.append(rates.flow(path, SECONDS, *want.options))
             rates.fix(near, host, found[WMEM], found[RMEM])
             for name in near.name, "host":
                 supervisor.cli("resume", name, check=False)     # that side's value may be the one it had
-            with_bpftune.append(rates.flow(path, SECONDS))
+            with_bpftune.append(rates.flow(path, SECONDS, *want.options))
 
     most = rates.median(with_best)
     share = rates.median(with_bpftune) / most
