@@ -137,7 +137,8 @@ static uint64_t busy_us(const struct tcp_buffer_look *from, const struct tcp_buf
 
 static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
 {
-	return look->flow == from->flow && look->turn == from->turn && look->time_us >= from->time_us && look->bytes >= from->bytes &&
+	return look->flow == from->flow && look->turn == from->turn && look->time_us >= from->time_us &&
+	       look->bytes >= from->bytes &&
 	       busy_us(from, look) <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
 }
 

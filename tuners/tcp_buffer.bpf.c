@@ -12,8 +12,8 @@
 #define JUST_NOW_JIFFIES 25
 #define FILLED_LOOKS 32
 #define LIMITED_MIN_PERCENT 10
-#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited, or the limit changed: its verdict needs 12, or a second, */
-#define FOLLOW_MIN_NS (10 * NSEC_PER_SEC) /* of the time in which it has data to send */
+#define FOLLOW_ROUND_TRIPS 20 /* after it was last limited or the limit changed: a verdict needs 12, or a second, */
+#define FOLLOW_MIN_NS (10 * NSEC_PER_SEC) /* not counting the flow's pauses */
 #define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come, */
 #define SILENT_NS (2 * NSEC_PER_SEC)	  /* or after it was not looked at for so long */
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
@@ -67,8 +67,8 @@ struct followed {
 	__u32 turn; /* tells it from when the same flow was followed before */
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
-	__u32 ticks, busy;    /* a receiver's time */
-	__u32 ooopack;
+	__u32 ticks, busy;    /* a receiver's time, us */
+	__u32 ooopack;	      /* tcp_sock.rcv_ooopack at the last look */
 };
 
 struct {

@@ -385,9 +385,11 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 			returned = true;
 		}
 	}
-	if (all)
-		bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
-			       "stay as they are, set by somebody else");
+	if (!all)
+		return;
+	state->eased = (struct tcp_buffer_spell){ 0 }; /* an event that is under way says that nothing is returned yet */
+	bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
+		       "stay as they are, set by somebody else");
 }
 
 static void look_at_memory(struct bpftune *b, struct state *state, const struct bpftune_event *event)

@@ -267,9 +267,11 @@ class NetnsContainer(Host):
 
 
 class RuncContainer(Host):
-    """A container made by runc, with namespaces and a cgroup of its own and the host's /usr."""
+    """A container made by runc, with namespaces and a cgroup of its own and the host's /usr; of a pod, with a `netns` that
+    is another's.
+    """
 
-    def __init__(self, name, sysctls=None, memory=None):
+    def __init__(self, name, sysctls=None, memory=None, netns=None):
         self.name = name
         self.bundle = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-bundle-"))
         self.remove_container()
@@ -284,6 +286,8 @@ class RuncContainer(Host):
         spec["linux"].update(cgroupsPath=f"/{name}", sysctl=sysctls or {})
         if memory:
             spec["linux"].setdefault("resources", {})["memory"] = {"limit": memory}
+        if netns:
+            next(each for each in spec["linux"]["namespaces"] if each["type"] == "network")["path"] = netns
         spec["linux"]["readonlyPaths"].remove("/proc/sys")      # so that tests write from inside
         spec["mounts"] += [
             {"destination": "/usr", "source": "/usr", "type": "bind", "options": ["bind", "ro"]},

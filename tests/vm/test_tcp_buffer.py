@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 import rates
-from lab import PLAIN, RMEM, WMEM, kept_sysctls, maximum, only
+from lab import PLAIN, RMEM, WMEM, Flow, kept_sysctls, maximum, only
 from rates import MIB
 
 DELAY = "delay", "20ms", "limit", "10000"
@@ -111,3 +111,22 @@ def test_container_memory_is_the_cap(lab):
             path.flow(5)
         assert supervisor.changes(near.name, WMEM)
         assert 131072 <= maximum(near.sysctl(WMEM)) <= 4 * MIB
+
+
+def test_pod_has_the_cap_of_its_smallest(lab):
+    """What a flow of the larger one would take must not depend on which of them was seen last."""
+    host = lab.host()
+    start = {WMEM: "4096 16384 32768"}
+    small = lab.container("runc", "near-small", start, memory=16 * MIB)
+    large = lab.container("runc", "near-large", memory=512 * MIB, netns=small.netns)
+    alone = lab.container("runc", "near-alone", start, memory=512 * MIB)
+    with kept_sysctls():
+        pod, other = (lab.netem(near, host, number, netem=DELAY, mtu=9000)
+                      for number, near in enumerate((small, alone), 1))
+        supervisor = lab.supervisor()
+        supervisor.ready(small.name, alone.name)
+        pod.flow(5)
+        for _ in range(2):
+            Flow(large, host, "10.199.1.2", 5201, 5).finish()
+            other.flow(5)
+        assert 131072 <= maximum(small.sysctl(WMEM)) <= 4 * MIB < maximum(alone.sysctl(WMEM))
