@@ -15,7 +15,8 @@
 #define FOLLOW_ROUND_TRIPS 20 /* after it was last limited or the limit changed: a verdict needs 12, or a second, */
 #define FOLLOW_MIN_NS (10 * NSEC_PER_SEC) /* not counting the flow's pauses */
 #define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come, */
-#define SILENT_NS (2 * NSEC_PER_SEC)	  /* or after it was not looked at for so long */
+#define SILENT_ROUND_TRIPS 4		  /* or after it was not looked at for so long */
+#define SILENT_MIN_NS (500 * NSEC_PER_MSEC)
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
@@ -63,7 +64,7 @@ struct followed {
 	__u64 since_ns; /* at this limit */
 	__u64 limited_ns; /* last */
 	__u64 until_ns, told_ns;
-	__u64 looked_ns;
+	__u64 silent_ns; /* if it is not looked at before */
 	__u32 turn; /* tells it from when the same flow was followed before */
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
@@ -174,6 +175,13 @@ static __always_inline _Bool is_followed(const struct rate_key *key, __u64 flow)
 	return f && f->flow == flow;
 }
 
+static __always_inline __u64 round_trips_ns(const struct tcp_buffer_seen *seen, __u32 n, __u64 min_ns)
+{
+	__u64 ns = n * NSEC_PER_USEC * seen->srtt_us;
+
+	return ns > min_ns ? ns : min_ns;
+}
+
 /*
  * Whether this flow is the one of its namespace and direction that is followed: a limited one becomes it when
  * there is none. NULL: it is not.
@@ -181,13 +189,11 @@ static __always_inline _Bool is_followed(const struct rate_key *key, __u64 flow)
 static __always_inline struct followed *follow(const struct rate_key *key, const struct tcp_buffer_seen *seen)
 {
 	_Bool limited = seen->flags & TCP_BUFFER_LIMITED_NOW;
-	__u64 now = bpf_ktime_get_ns(), for_ns = FOLLOW_ROUND_TRIPS * NSEC_PER_USEC * seen->srtt_us;
 	struct followed *f = bpf_map_lookup_elem(&followed, key);
+	__u64 now = bpf_ktime_get_ns();
 
-	if (for_ns < FOLLOW_MIN_NS)
-		for_ns = FOLLOW_MIN_NS;
-	if (!f || now > f->until_ns || (f->flow != seen->flow && (now - f->since_ns > FOLLOW_MAX_NS ||
-								  now - f->looked_ns > SILENT_NS))) {
+	if (!f || now > f->until_ns ||
+	    (f->flow != seen->flow && (now > f->silent_ns || now - f->since_ns > FOLLOW_MAX_NS))) {
 		struct followed fresh = { .flow = seen->flow, .since_ns = now, .turn = now / NSEC_PER_MSEC,
 					  .limit_bytes = seen->limit_bytes };
 
@@ -200,14 +206,15 @@ static __always_inline struct followed *follow(const struct rate_key *key, const
 	}
 	if (f->flow != seen->flow)
 		return NULL;
-	f->looked_ns = now;
+	f->silent_ns = now + round_trips_ns(seen, SILENT_ROUND_TRIPS, SILENT_MIN_NS);
 	if (f->limit_bytes != seen->limit_bytes) {
 		f->limit_bytes = seen->limit_bytes;
 		f->since_ns = now;
 	}
 	if (limited)
 		f->limited_ns = now;
-	f->until_ns = (f->since_ns > f->limited_ns ? f->since_ns : f->limited_ns) + for_ns;
+	f->until_ns = (f->since_ns > f->limited_ns ? f->since_ns : f->limited_ns) +
+		      round_trips_ns(seen, FOLLOW_ROUND_TRIPS, FOLLOW_MIN_NS);
 	f->looks++;
 	f->limited += limited;
 	return f;
