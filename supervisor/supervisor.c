@@ -132,6 +132,14 @@ static int on_ring_event(void *arg, void *data, size_t size)
 	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
 }
 
+void supervisor_take_events(struct supervisor *s)
+{
+	s->taken_at_once = 0;
+	s->hurry = false;
+	if (s->ring)
+		ring_buffer__consume(s->ring);
+}
+
 static void on_rested(uv_timer_t *timer);
 
 /*
@@ -143,9 +151,7 @@ static void on_ring(uv_poll_t *poll, int status, int events)
 	struct supervisor *s = poll->data;
 
 	(void)status, (void)events;
-	s->taken_at_once = 0;
-	s->hurry = false;
-	ring_buffer__consume(s->ring); /* the poll is level-triggered: what is left comes next */
+	supervisor_take_events(s); /* the poll is level-triggered: what is left comes next */
 	if (s->hurry || s->taken_at_once >= EVENTS_AT_ONCE)
 		return;
 	uv_poll_stop(&s->ring_poll);
@@ -213,8 +219,7 @@ void supervisor_open_control(struct supervisor *s)
 
 	if (s->stopping)
 		return;
-	s->taken_at_once = 0;
-	ring_buffer__consume(s->ring);
+	supervisor_take_events(s);
 	err = control_start(s);
 	if (!err) {
 		tell_manager(&s->notify_due);

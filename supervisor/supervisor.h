@@ -46,7 +46,7 @@ struct supervisor {
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;
 	struct ring_buffer *ring;
-	unsigned int taken_at_once; /* from the ring in this turn of the loop */
+	unsigned int taken_at_once; /* from the ring */
 	bool hurry;		    /* one of them is not about who comes and goes */
 	struct bpftune_host host;
 	struct plugins plugins;
@@ -82,6 +82,9 @@ void supervisor_set_gate(struct supervisor *s, const struct instance *instance);
 /* An order to the instance's worker; it waits for READY if need be. */
 void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
 		      size_t size);
+
+/* Takes what the BPF programs have said so far: before what follows from it, on another way, is judged. */
+void supervisor_take_events(struct supervisor *s);
 
 /*
  * Takes what has been sighted so far, then listens on the control socket: what is asked about from then on is

@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SMALL_WMEM, TTL, WMEM, Host, kept_sysctls, pokes,
-                 run, sysctl_path, wait_for)
+from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SMALL_WMEM, TTL, WMEM, Host, change, kept_sysctls,
+                 pokes, run, sysctl_path, wait_for)
 
 FAILED, USAGE = 1, 2
 
@@ -21,6 +22,14 @@ def world(shared):
     supervisor = shared.supervisor(tuners=pokes())
     supervisor.ready("host", bystander.name, *(container.name for container in containers.values()))
     return SimpleNamespace(supervisor=supervisor, containers=containers, bystander=bystander)
+
+
+@pytest.fixture(autouse=True)
+def all_active(world):
+    """One test that fails is one: what has stepped aside in it goes on."""
+    yield
+    for container, tuner in states(world):
+        world.supervisor.resume(container, tuner)
 
 
 def settle(world):
@@ -50,8 +59,7 @@ def by_nsenter(container, name, value):
 @pytest.mark.parametrize("kind", KINDS)
 def test_write(world, kind, way):
     supervisor, container = world.supervisor, world.containers[kind]
-    container.poke("step")
-    wait_for(lambda: supervisor.tunable(container.name, TTL)["changes"], 2, "a change")
+    change(supervisor, container, "step")
     value = str(int(container.sysctl(TTL)) + 30)
     pid = way(container, TTL, value)
 
@@ -74,6 +82,27 @@ def test_write(world, kind, way):
     wait_for(lambda: supervisor.tunable(container.name, TTL)["changes"] > changes, 2, "a change after resume")
     assert container.sysctl(TTL) == str(int(value) + 1)
     assert supervisor.tunable(container.name, TTL)["initial"] == value
+
+
+def test_writer_is_named_when_the_worker_is_first(world):
+    """A worker that reads again just then tells of the value before the supervisor looks at what the kernel told of it.
+
+    It looks every few milliseconds while there is always something: the bystander's writer sees to that.
+    """
+    supervisor, container, bystander = world.supervisor, world.containers["netns"], world.bystander
+    noise = "while read -t 0.001 end || [ $? -gt 128 ]; do echo $((64 + (n = !n))); done"
+    with subprocess.Popen(bystander.command("bash", "-c", f"{noise} >{sysctl_path(TTL)}"), stdin=subprocess.PIPE,
+                          text=True) as writer:
+        try:
+            wait_for(lambda: supervisor.is_manual(bystander.name, "poke"), 2, "the bystander's tuner to step aside")
+            for i in range(20):
+                supervisor.resume(container.name)
+                time.sleep(0.085 + 0.001 * i)       # it reads again 0.1 s after it was told to
+                pid = container.write(TTL, 101 + i)
+                why = wait_for(lambda: supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
+                assert why == f"{TTL} was set to {101 + i} by sh (pid {pid})"
+        finally:
+            writer.communicate()
 
 
 def test_write_on_the_host(world):
