@@ -80,19 +80,16 @@ def test_pauses_are_no_loss(lab, world):
     assert maximum(near.sysctl(WMEM)) <= 4 << 20
 
 
-def test_step_in_front_of_a_shaper_is_judged(lab, world):
-    """Just above the rate that the limit allows there is a shaper, so that after a step the flow meets no limit."""
-    near = lab.container("netns", "bt-shaped", SMALL_WMEM)
+def test_step_that_ends_the_limit_is_judged(lab, world):
+    """The application sends little more than the limit lets through, so that after a step the flow meets none."""
+    near = lab.container("netns", f"bt-enough-{os.urandom(2).hex()}", SMALL_WMEM)
     path = lab.path(near, world.far, 6)
+    server = lab.keep(transfer.Server(world.far, 5302))
     world.supervisor.ready(near.name)
-    world.supervisor.cli("rollback", near.name)     # pauses it
-    most = path.flow(3, *PLAIN)
-    run("tc", "-n", near.name, "qdisc", "replace", "dev", "path6", "root", "tbf", "rate", f"{most:.2f}mbit",
-        "burst", "32k", "limit", "10m")
-    world.supervisor.cli("resume", near.name)
-    path.flow(6, *PLAIN)
+    # The limit lets three through in 40 ms.
+    transfer.paced(near, "10.199.6.2", server.port, 16 << 10, 300, pause_s=0.0124)
     changes, learnt = world.supervisor.changes(near.name), world.supervisor.instance(near.name)["learnt"]
-    assert changes and changes[0]["scenario"] == "send_buffer_limited"
+    assert [change["scenario"] for change in changes] == ["send_buffer_limited", "no_gain"], changes
     assert ["held for 20 s" in verdict["text"] for verdict in learnt] == [True], learnt
 
 

@@ -80,6 +80,19 @@ print(json.dumps(ms))
 """
 
 
+# To a server's "u": so much at once, and a pause after each, however long it had to wait: what was late is not made up for.
+PACED = """
+import socket, sys, time
+address, port, size, count, pause = sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5])
+with socket.create_connection((address, port), timeout=20) as connection:
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.sendall(f'u {size * count}\\n'.encode())
+    for _ in range(count):
+        connection.sendall(bytes(size))
+        time.sleep(pause)
+"""
+
+
 class Server:
     """In a container; one more client is one more thread."""
 
@@ -108,3 +121,9 @@ def bursts(client, address, port, size, count, pause_s):
     """Of each message, with pauses before them, on one connection: its milliseconds until all of it has arrived."""
     words = "python3", "-c", BURSTS, address, str(port), str(size), str(count), str(pause_s)
     return json.loads(run(*client.command(*words), timeout=60).stdout)
+
+
+def paced(client, address, port, size, count, pause_s):
+    """So many writes, with pauses after them, on one connection."""
+    words = "python3", "-c", PACED, address, str(port), str(size), str(count), str(pause_s)
+    run(*client.command(*words), timeout=60)
