@@ -160,10 +160,14 @@ static int read_reports(struct instance *instance)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-	struct instance *instance = poll->data;
-	int n = status < 0 ? status : read_reports(instance);
+	int n;
 
 	(void)events;
+	/* The kernel tells of a write before there is a value that a worker can report: and tells who wrote it. */
+	supervisor_take_events(poll->loop->data);
+	if (uv_is_closing((uv_handle_t *)poll))
+		return; /* by one of them it was seen that the worker has ended */
+	n = status < 0 ? status : read_reports(poll->data);
 	/* The end of file is no news: the process's exit is, and SIGCHLD tells of that. */
 	if (n < 0 && n != -EAGAIN)
 		uv_poll_stop(poll);

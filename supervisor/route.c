@@ -88,7 +88,6 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 
 	if (!tunable || instance->pub.shares_netns)
 		return;
-	supervisor_take_events(s); /* of a write there is an event before there is a value: that names who it was */
 	if (report->error) {
 		ledger_outcome(&s->ledger, instance->pub.netns_cookie, tunable->name, report->error, NULL);
 		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
@@ -190,7 +189,6 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 
 	if (!entry || !entry->intended)
 		return;
-	supervisor_take_events(s); /* as for a value */
 	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
 	ledger_outcome(&s->ledger, cookie, tunable->name, report->error, report->to);
 	if (!report->error)

@@ -136,8 +136,7 @@ void supervisor_take_events(struct supervisor *s)
 {
 	s->taken_at_once = 0;
 	s->hurry = false;
-	if (s->ring)
-		ring_buffer__consume(s->ring);
+	ring_buffer__consume(s->ring);
 }
 
 static void on_rested(uv_timer_t *timer);

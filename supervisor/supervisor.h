@@ -83,7 +83,7 @@ void supervisor_set_gate(struct supervisor *s, const struct instance *instance);
 void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
 		      size_t size);
 
-/* Takes what the BPF programs have said so far: before what follows from it, on another way, is judged. */
+/* Takes what the BPF programs have said so far. Instances may end by it. */
 void supervisor_take_events(struct supervisor *s);
 
 /*
