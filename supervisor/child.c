@@ -165,8 +165,6 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	(void)events;
 	/* The kernel tells of a write before there is a value that a worker can report: and tells who wrote it. */
 	supervisor_take_events(poll->loop->data);
-	if (uv_is_closing((uv_handle_t *)poll))
-		return; /* by one of them it was seen that the worker has ended */
 	n = status < 0 ? status : read_reports(poll->data);
 	/* The end of file is no news: the process's exit is, and SIGCHLD tells of that. */
 	if (n < 0 && n != -EAGAIN)
@@ -425,6 +423,15 @@ static void ended(struct supervisor *s, struct instance *instance, pid_t pid, in
 	if (child_step(s, instance, CHILD_EXITED) == CHILD_GONE && !s->stopping)
 		room_serve(s, owner, was_full);
 } /* NOLINT(clang-analyzer-unix.Malloc): clang-tidy 14 knows no cleanup attribute */
+
+bool child_is_alive(const struct child *child)
+{
+	siginfo_t info = { .si_pid = 0 };
+
+	if (child->state != CHILD_READY && child->state != CHILD_RETIRING)
+		return false;
+	return waitid(P_PID, child->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && !info.si_pid;
+}
 
 void child_reap(struct supervisor *s)
 {

@@ -83,6 +83,9 @@ enum child_state child_step(struct supervisor *s, struct instance *instance, enu
 /* Sends the event to the worker, or queues it until it can be. Never blocks. */
 void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event);
 
+/* It is ready, or retiring, and has not ended, reaped or not. */
+bool child_is_alive(const struct child *child);
+
 /* Reaps every child that has ended, and steps its instance. */
 void child_reap(struct supervisor *s);
 

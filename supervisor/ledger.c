@@ -99,9 +99,14 @@ static void push_row(struct ledger_entry *entry, const struct ledger_row *row)
 
 static void settle(struct ledger *ledger, struct ledger_entry *entry, const char *value)
 {
-	entry->intended = entry->foreign = false;
+	/* Written over before it was read back: the change was made all the same, but the value is not ours. */
+	bool theirs = entry->foreign && !strcmp(entry->current, value);
+
+	entry->intended = false;
+	entry->foreign = theirs;
 	PUT(entry->current, value);
-	PUT(entry->intent.to, value);
+	if (!theirs)
+		PUT(entry->intent.to, value);
 	count_scenario(entry, entry->intent.scenario, 1);
 	push_row(entry, &entry->intent);
 	ledger_file_entry(ledger, entry);
@@ -180,7 +185,7 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 		entry->known = true;
 		PUT(entry->initial, value);
 		news = LEDGER_FIRST;
-	} else if (entry->intended && strcmp(value, entry->intent.from)) {
+	} else if (entry->intended && !entry->foreign && strcmp(value, entry->intent.from)) {
 		settle(ledger, entry, value);
 		return LEDGER_SAME;
 	} else if (strcmp(value, entry->current)) {

@@ -14,6 +14,7 @@
 #include "worker/sysctl.h"
 
 #define SAY_AGAIN_MS 100
+#define SOMEBODY "somebody else"
 
 /* As the kernel will show it: single blanks, no newline. It may be any bytes, as nobody has checked it yet. */
 static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
@@ -30,18 +31,33 @@ static void normalise(const struct bpftune_tunable *tunable, const char *written
 		sysctl_format_ints(ints, tunable->n_ints, ret_value);
 }
 
+static void say_why(const char *tunable, const char *value, const char *by, char ret_why[LEDGER_WHY_BYTES])
+{
+	snprintf(ret_why, LEDGER_WHY_BYTES, "%s was set to %s by %s", tunable, value, by);
+}
+
+/* A worker had read the value before the event came that tells who wrote it. */
+static bool is_unnamed(const struct ledger_state *state, const char *tunable, const char *value)
+{
+	char why[LEDGER_WHY_BYTES];
+
+	say_why(tunable, value, SOMEBODY, why);
+	return state && state->state == TUNER_MANUAL && !strcmp(state->why, why);
+}
+
 static void take_over(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner,
 		      const char *value, const char *by)
 {
 	const struct bpftune_tuner *tuner = s->plugins.tuners[owner->tuner];
 	const char *tunable = tuner->tunables[owner->tunable].name;
 	const struct ledger_state *was = ledger_get_state(&s->ledger, instance->pub.netns_cookie, tuner->name);
+	bool manual = was && was->state == TUNER_MANUAL;
 	/* Who writes one value after the other gets a line every now and then. */
-	bool said = was && was->state == TUNER_MANUAL && !strncmp(was->why, tunable, strlen(tunable)) &&
+	bool said = manual && !strncmp(was->why, tunable, strlen(tunable)) && !is_unnamed(was, tunable, value) &&
 		    uv_now(&s->loop) - instance->manual_said_ms < SAY_AGAIN_MS;
 	char why[LEDGER_WHY_BYTES];
 
-	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by);
+	say_why(tunable, value, by, why);
 	ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value);
 	supervisor_set_tuner_state(s, instance, owner->tuner, TUNER_MANUAL, why);
 	if (said)
@@ -55,8 +71,20 @@ static void take_over(struct supervisor *s, struct instance *instance, const str
 		.scenario = "manual",
 		.text = why,
 	});
+	if (manual)
+		return;
 	supervisor_log(s, instance, LOG_NOTICE, "tuner %s steps aside here until 'bpftune resume %s %s'", tuner->name,
 		       instance->pub.name, tuner->name);
+}
+
+/* The same value in other blanks: the program that noticed could not tell. Unless ours was under way, which it undoes. */
+static bool is_no_news(const struct supervisor *s, const struct bpftune_event *event, const char *tuner,
+		       const char *tunable, const char *value)
+{
+	const struct ledger_entry *entry = ledger_find(&s->ledger, event->netns_cookie, tunable);
+
+	return entry && !strcmp(entry->current, value) && !entry->intended &&
+	       !is_unnamed(ledger_get_state(&s->ledger, event->netns_cookie, tuner), tunable, value);
 }
 
 static bool is_known(const struct supervisor *s, const struct bpftune_owner *owner)
@@ -76,38 +104,40 @@ static void name_it(struct supervisor *s, struct instance *instance)
 void manual_written(struct supervisor *s, const struct bpftune_event *event)
 {
 	const struct bpftune_written *written = (const struct bpftune_written *)event->payload;
+	const struct bpftune_owner *owner = &written->owner;
 	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
 	char text[sizeof(written->value) + 1] = "", value[BPFTUNE_VALUE_BYTES], by[64];
 	const struct bpftune_tunable *tunable;
-	const struct ledger_entry *entry;
+	const struct bpftune_tuner *tuner;
+	bool manual;
 
-	if (!instance || !is_known(s, &written->owner)) {
-		bpf_untake(&s->host, event->netns_cookie, written->owner.tuner);
+	if (!instance || !is_known(s, owner)) {
+		bpf_untake(&s->host, event->netns_cookie, owner->tuner);
 		s->counters.unroutable++;
 		return;
 	}
-	tunable = &s->plugins.tuners[written->owner.tuner]->tunables[written->owner.tunable];
+	tuner = s->plugins.tuners[owner->tuner];
+	tunable = &tuner->tunables[owner->tunable];
 	memcpy(text, written->value, sizeof(written->value));
 	normalise(tunable, text, value);
-	entry = ledger_find(&s->ledger, event->netns_cookie, tunable->name);
-	if (entry && !strcmp(entry->current, value)) {
-		/* The same value in other blanks: the program that noticed could not tell. */
-		if (supervisor_tuner_state(s, instance, written->owner.tuner) != TUNER_MANUAL)
-			bpf_untake(&s->host, event->netns_cookie, written->owner.tuner);
-		return;
+	manual = supervisor_tuner_state(s, instance, owner->tuner) == TUNER_MANUAL;
+	if (is_no_news(s, event, tuner->name, tunable->name, value)) {
+		if (!manual)
+			bpf_untake(&s->host, event->netns_cookie, owner->tuner);
+	} else {
+		if (instance->child.state == CHILD_NONE && !manual)
+			name_it(s, instance);
+		snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
+		take_over(s, instance, owner, value, by);
 	}
-	if (instance->child.state == CHILD_NONE && supervisor_tuner_state(s, instance, written->owner.tuner) != TUNER_MANUAL)
-		name_it(s, instance);
-	snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
-	take_over(s, instance, &written->owner, value, by);
 	if (instance->child.state != CHILD_NONE) /* else its start will read it */
-		supervisor_order(s, instance, BPFTUNE_READ, &written->owner, sizeof(written->owner));
+		supervisor_order(s, instance, BPFTUNE_READ, owner, sizeof(*owner));
 }
 
 void manual_found(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner, const char *value)
 {
 	if (supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
-		take_over(s, instance, owner, value, "somebody else");
+		take_over(s, instance, owner, value, SOMEBODY);
 	else
 		ledger_foreign(&s->ledger, instance->pub.netns_cookie,
 			       s->plugins.tuners[owner->tuner]->tunables[owner->tunable].name, value);

@@ -208,6 +208,9 @@ void method_call(struct connection *connection, json_t *message)
 		connection_close(connection);
 		return;
 	}
+	supervisor_take_events(connection->s); /* whoever wrote a sysctl and then asks finds it known */
+	if (connection->closing)
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		if (!strcmp(methods[i].name, call.method)) {
 			methods[i].handle(&call);

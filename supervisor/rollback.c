@@ -296,14 +296,15 @@ void rollback_outcome(struct supervisor *s, struct instance *instance, const str
 
 	DL_FOREACH_SAFE(s->rollbacks, rollback, next) {
 		struct step *step = find_step(rollback, instance, report);
+		const char *theirs;
 
 		if (!step)
 			continue;
+		theirs = why_left(s, instance, step);
 		if (!step->sent || may_try_again(rollback, step, instance, report))
 			send_step(rollback, step);
-		else if (report->error)
-			leave(rollback, step,
-			      report->error == -ESTALE ? "somebody else set it since" : strerror(-report->error));
+		else if (theirs || report->error)
+			leave(rollback, step, theirs ? theirs : strerror(-report->error));
 		else
 			end_step(rollback, step, rollback->restored,
 				 row(instance, tunable_of(s, step)->name, report->from, report->to, NULL));

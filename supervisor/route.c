@@ -94,7 +94,7 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 	}
 	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
 		manual_found(s, instance, &owner, report->to);
-	else if (supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
+	else if (bpf_lost(&s->host) && supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&s->host, instance->pub.netns_cookie, report->tuner);
 }
 
@@ -191,8 +191,9 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 		return;
 	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
 	ledger_outcome(&s->ledger, cookie, tunable->name, report->error, report->to);
+	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* what we made it, should it be another's by now */
 	if (!report->error)
-		log_change(s, instance, &change, tunable->name, ledger_last(entry)->scenario, "");
+		log_change(s, instance, &change, tunable->name, entry->intent.scenario, "");
 	else if (report->error == -ESTALE)
 		manual_found(s, instance, &owner, report->to);
 	else if (!taken)

@@ -83,7 +83,10 @@ void supervisor_set_gate(struct supervisor *s, const struct instance *instance);
 void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
 		      size_t size);
 
-/* Takes what the BPF programs have said so far. Instances may end by it. */
+/*
+ * Takes what the BPF programs have said so far, at most so much that all else gets its turn. Instances that have no
+ * worker process may end by it, and connections be closed.
+ */
 void supervisor_take_events(struct supervisor *s);
 
 /*

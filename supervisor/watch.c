@@ -365,16 +365,14 @@ static void on_slow(uv_timer_t *timer)
 
 static void unused(struct supervisor *s, const struct bpftune_event *event)
 {
-	struct instance *instance;
+	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
 
-	child_reap(s);
-	instance = instance_by_cookie(&s->registry, event->netns_cookie);
 	if (!instance) {
 		bpf_forget(&s->host, event->netns_cookie);
 		return;
 	}
 	/* Our worker was discounted, but has died: the reference that was left is somebody else's. */
-	if (event->pid && instance->child.state != CHILD_READY && instance->child.state != CHILD_RETIRING)
+	if (event->pid && !child_is_alive(&instance->child))
 		return;
 	if (instance->pub.id != INSTANCE_HOST)
 		child_step(s, instance, CHILD_UNUSED);

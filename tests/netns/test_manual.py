@@ -24,14 +24,6 @@ def world(shared):
     return SimpleNamespace(supervisor=supervisor, containers=containers, bystander=bystander)
 
 
-@pytest.fixture(autouse=True)
-def all_active(world):
-    """One test that fails is one: what has stepped aside in it goes on."""
-    yield
-    for container, tuner in states(world):
-        world.supervisor.resume(container, tuner)
-
-
 def settle(world):
     """Whatever was raised before has been handled when this has been."""
     changes = world.supervisor.tunable("bt-bystander", TTL)["changes"]
@@ -84,25 +76,42 @@ def test_write(world, kind, way):
     assert supervisor.tunable(container.name, TTL)["initial"] == value
 
 
-def test_writer_is_named_when_the_worker_is_first(world):
-    """A worker that reads again just then tells of the value before the supervisor looks at what the kernel told of it.
-
-    It looks every few milliseconds while there is always something: the bystander's writer sees to that.
-    """
-    supervisor, container, bystander = world.supervisor, world.containers["netns"], world.bystander
-    noise = "while read -t 0.001 end || [ $? -gt 128 ]; do echo $((64 + (n = !n))); done"
-    with subprocess.Popen(bystander.command("bash", "-c", f"{noise} >{sysctl_path(TTL)}"), stdin=subprocess.PIPE,
-                          text=True) as writer:
+@pytest.fixture
+def busy_ring(world):
+    """The supervisor looks at what the kernel tells it every few milliseconds where there is always something."""
+    noise = f"while read -t 0.001 end || [ $? -gt 128 ]; do echo $((64 + (n = !n))); done >{sysctl_path(TTL)}"
+    with subprocess.Popen(world.bystander.command("bash", "-c", noise), stdin=subprocess.PIPE, text=True) as writer:
         try:
-            wait_for(lambda: supervisor.is_manual(bystander.name, "poke"), 2, "the bystander's tuner to step aside")
-            for i in range(20):
-                supervisor.resume(container.name)
-                time.sleep(0.085 + 0.001 * i)       # it reads again 0.1 s after it was told to
-                pid = container.write(TTL, 101 + i)
-                why = wait_for(lambda: supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
-                assert why == f"{TTL} was set to {101 + i} by sh (pid {pid})"
+            wait_for(lambda: world.supervisor.is_manual("bt-bystander", "poke"), 2, "the bystander's tuner to step aside")
+            yield
         finally:
             writer.communicate()
+    for name in {name for name, _ in states(world)}:
+        world.supervisor.resume(name)
+    assert not states(world)
+
+
+def other_value(container):
+    return str(255 - int(container.sysctl(TTL)))
+
+
+def test_writer_is_named_when_the_worker_is_first(world, busy_ring):
+    """A worker that reads again just then may tell of the value first."""
+    supervisor, container = world.supervisor, world.containers["netns"]
+    container.write(TTL, other_value(container))
+    for i in range(20):
+        supervisor.resume(container.name)
+        time.sleep(0.085 + 0.001 * i)       # it reads again 0.1 s after it was told to
+        value = other_value(container)
+        why = f"{TTL} was set to {value} by sh (pid {container.write(TTL, value)})"
+        wait_for(lambda: supervisor.is_manual(container.name, "poke") == why, 2, "the writer's name")
+
+
+def test_who_asks_next_is_told(world, busy_ring):
+    container = world.containers["netns"]
+    for _ in range(20):
+        container.write(TTL, other_value(container))
+        assert "no tuner" not in world.supervisor.resume(container.name)
 
 
 def test_write_on_the_host(world):

@@ -307,6 +307,39 @@ static void test_foreign_value(void **state)
 	assert_entry(ledger, "1", "1", 0, false);
 }
 
+/* Somebody else wrote while a change of ours was under way. */
+static void test_foreign_meanwhile(void **state)
+{
+	static const struct {
+		const char *what, *theirs, *read_back;
+		bool outcome, foreign;
+		unsigned int changes;
+	} cases[] = {
+		{ "after our write", "5", "5", true, true, 1 },
+		{ "after our read", "5", "2", true, false, 1 }, /* what is there now is yet to be read */
+		{ "it undid ours", "1", "1", true, true, 1 },
+		{ "and the worker died", "5", "5", false, true, 0 },
+		{ "it undid ours, and the worker died", "1", "1", false, true, 0 },
+	};
+	struct ledger *ledger = ledger_of(state);
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		value(ledger, "1");
+		assert_int_equal(intent(ledger, "1", "2"), 0);
+		ledger_foreign(ledger, NETNS, NAME, cases[i].theirs);
+		if (cases[i].outcome)
+			outcome(ledger, cases[i].read_back, 0);
+		else if (value(ledger, cases[i].read_back) != LEDGER_SAME)
+			fail_msg("%s: known already", cases[i].what);
+		assert_entry(ledger, "1", cases[i].read_back, cases[i].changes, false);
+		if (entry_of(ledger)->foreign != cases[i].foreign)
+			fail_msg("%s: %s", cases[i].what, cases[i].foreign ? "taken for ours" : "taken for theirs");
+		if (cases[i].changes)
+			assert_row(ledger_last(entry_of(ledger)), "1", "2", "near");
+		ledger_gone(ledger, NETNS);
+	}
+}
+
 static void test_renew(void **state)
 {
 	struct fixture *fixture = *state;
@@ -814,6 +847,7 @@ int main(void)
 		on_a_ledger(test_unknown),
 		on_a_ledger(test_worker_died),
 		on_a_ledger(test_foreign_value),
+		on_a_ledger(test_foreign_meanwhile),
 		on_a_ledger(test_renew),
 		on_a_ledger(test_scenarios_are_counted),
 		on_a_ledger(test_rows_are_bounded),

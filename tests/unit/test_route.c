@@ -14,7 +14,7 @@
 #include "supervisor/route.h"
 #include "supervisor/supervisor.h"
 
-static const struct bpftune_tunable tunables[] = { { .name = "a.x" } };
+static const struct bpftune_tunable tunables[] = { { .name = "a.x", .n_ints = 1 } };
 static const struct bpftune_scenario scenarios[] = { { .name = "near" } };
 static const struct bpftune_tuner tuner = {
 	.name = "only",
@@ -251,6 +251,65 @@ static void test_stale_outcome(void **state)
 	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_MANUAL);
 }
 
+/* The kernel tells who writes; the order of that and of what the worker reports is not known. */
+static void test_written(void **state)
+{
+	enum { WRITTEN = 99, VALUE = BPFTUNE_VALUE, INTENT = BPFTUNE_INTENT, CHANGE = BPFTUNE_CHANGE };
+	static const struct {
+		const char *what;
+		struct {
+			int kind; /* 0: no more */
+			const char *value;
+		} steps[5];
+		const char *current, *why; /* NULL: active */
+		unsigned int changes;
+	} cases[] = {
+		{ "told of first", { { WRITTEN, "7" }, { VALUE, "7" } }, "7", "a.x was set to 7 by sh (pid 42)", 0 },
+		{ "read first", { { VALUE, "7" }, { WRITTEN, "7" } }, "7", "a.x was set to 7 by sh (pid 42)", 0 },
+		{ "read only", { { VALUE, "7" } }, "7", "a.x was set to 7 by somebody else", 0 },
+		{ "in other blanks", { { WRITTEN, " 1" }, { VALUE, "1" } }, "1", NULL, 0 },
+		{ "over ours", { { INTENT, "2" }, { WRITTEN, "7" }, { CHANGE, "7" }, { VALUE, "7" } },
+		  "7", "a.x was set to 7 by sh (pid 42)", 1 },
+		{ "over ours, told of late", { { INTENT, "2" }, { WRITTEN, "7" }, { CHANGE, "2" }, { VALUE, "7" } },
+		  "7", "a.x was set to 7 by sh (pid 42)", 1 },
+		{ "ours undone", { { INTENT, "2" }, { WRITTEN, "1" }, { CHANGE, "2" }, { VALUE, "1" } },
+		  "1", "a.x was set to 1 by sh (pid 42)", 1 },
+		{ "ours undone before it was read back", { { INTENT, "2" }, { WRITTEN, "1" }, { CHANGE, "1" }, { VALUE, "1" } },
+		  "1", "a.x was set to 1 by sh (pid 42)", 1 },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct ledger_entry *entry;
+		const struct ledger_state *now;
+
+		route_report(&fixture->s, fixture->instance, &(struct bpftune_report){ .kind = BPFTUNE_VALUE, .to = "1" });
+		for (size_t j = 0; cases[i].steps[j].kind; j++) {
+			struct bpftune_report report = { .kind = cases[i].steps[j].kind, .from = "1" };
+			struct bpftune_written written = { .comm = "sh" };
+			struct bpftune_event event = { .netns_cookie = 101, .pid = 42, .tuner = BPFTUNE_FROM_WATCH,
+						       .scenario = BPFTUNE_SYSCTL_WRITTEN };
+
+			strcpy(report.to, cases[i].steps[j].value);
+			strcpy(written.value, cases[i].steps[j].value);
+			memcpy(event.payload, &written, sizeof(written));
+			if (report.kind == WRITTEN)
+				route_event(&fixture->s, &event);
+			else
+				route_report(&fixture->s, fixture->instance, &report);
+		}
+		entry = ledger_find(&fixture->s.ledger, 101, "a.x");
+		now = ledger_get_state(&fixture->s.ledger, 101, "only");
+		if (strcmp(entry->current, cases[i].current) || ledger_changes(entry) != cases[i].changes)
+			fail_msg("%s: %s, %u changes", cases[i].what, entry->current, ledger_changes(entry));
+		if (entry->foreign != !!cases[i].why)
+			fail_msg("%s: a rollback would %s it", cases[i].what, entry->foreign ? "leave" : "undo");
+		if (cases[i].why ? !now || now->state != TUNER_MANUAL || strcmp(now->why, cases[i].why) : now != NULL)
+			fail_msg("%s: %s", cases[i].what, now ? now->why : "active");
+		ledger_gone(&fixture->s.ledger, 101);
+	}
+}
+
 /* A container's worker asks; the host's is the one that hears it, with who asked. */
 static void test_requests(void **state)
 {
@@ -348,6 +407,7 @@ int main(void)
 		on_a_supervisor(test_no_grant_without_ledger),
 		on_a_supervisor(test_outcomes),
 		on_a_supervisor(test_stale_outcome),
+		on_a_supervisor(test_written),
 		on_a_supervisor(test_requests),
 		on_a_supervisor(test_learnt),
 		on_a_supervisor(test_request_without_host),
