@@ -7,6 +7,7 @@ import pytest
 
 import lab as lab_module
 
+FAILED = pytest.StashKey()
 TOOLS = "bpftool", "ip", "iperf3", "nft", "nsenter", "ps", "runc", "setpriv", "sysctl", "unshare"
 
 
@@ -44,11 +45,21 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport():
+def pytest_runtest_makereport(item):
     report = (yield).get_result()
     if report.failed:
+        item.stash[FAILED] = True
         for supervisor in lab_module.Supervisor.running:
             report.sections.append((f"bpftune {supervisor.pid} said", supervisor.stderr()[-8000:]))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    """What a module shares is made anew after a failed test: for its second try, and for those that follow."""
+    yield
+    if item.stash.get(FAILED, False):
+        item.session._setupstate.teardown_exact(None)   # as after the last test of all
+        item.stash[FAILED] = False
 
 
 @pytest.fixture(autouse=True)

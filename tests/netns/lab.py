@@ -483,6 +483,12 @@ class Supervisor:
             return name and self.cli("resume", name, check=False).returncode == 0
         wait_for(resumed, 5, f"the tuners to step aside in {container}")
 
+    def let_go(self, name):
+        """Waits until it knows nobody of this name any longer: one that has just been removed, by a test that failed say."""
+        def gone():
+            return self.process.poll() is not None or not self.instance(name)
+        wait_for(gone, 5, f"the supervisor to let go of {name}")
+
     def rollback(self, *words):
         return json.loads(self.cli("rollback", "--json", *words).stdout)
 
@@ -540,9 +546,9 @@ def values(container):
 def change(supervisor, container, *scenarios):
     """Pokes, and waits for each change, so that their order is known."""
     for scenario in scenarios:
-        before = len(supervisor.changes(container.name))
+        last = supervisor.changes(container.name)[-1:]
         container.poke(scenario)
-        wait_for(lambda: len(supervisor.changes(container.name)) > before, 2, f"the change of {scenario}")
+        wait_for(lambda: supervisor.changes(container.name)[-1:] != last, 2, f"the change of {scenario}")
 
 
 def names(rows):
@@ -572,6 +578,8 @@ class Lab(contextlib.ExitStack):
         return thing
 
     def container(self, kind, name, sysctls=None, **options):
+        for supervisor in Supervisor.running:
+            supervisor.let_go(name)
         container = self.keep(KINDS[kind](name, sysctls, **options))
         for supervisor in Supervisor.running if sysctls else ():
             supervisor.give_back(name, sysctls, netns_id(container.netns)[1])

@@ -14,6 +14,18 @@ MODERATE = "net.ipv4.tcp_moderate_rcvbuf"
 SHORT_OF_WINDOW = {RMEM: "4096 32768 6291456", MODERATE: "0"}
 
 
+def test_dry_run_says_it_once(lab):
+    """As nothing is written, the limit stays in the way; nobody needs to be told again for 20 s.
+
+    The first here, as another supervisor would write.
+    """
+    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
+    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_buffer"))
+    supervisor.ready(near.name, far.name)
+    lab.path(near, far, 1).flow(6, "-b", "100M")
+    assert len(supervisor.changes(near.name, WMEM)) == 1
+
+
 @pytest.fixture(scope="module")
 def world(shared):
     far = shared.container("netns", "bt-far", AMPLE)
@@ -143,12 +155,3 @@ def test_moderation_stays_off(lab, world):
     assert near.sysctl(MODERATE) == "0"
     assert not world.supervisor.changes(near.name)
     assert world.supervisor.tuner(near.name, "tcp_buffer")["state"] == "active"
-
-
-def test_dry_run_says_it_once(lab):
-    """As nothing is written, the limit stays in the way; nobody needs to be told again for 20 s."""
-    far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
-    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_buffer"))
-    supervisor.ready(near.name, far.name)
-    lab.path(near, far, 1).flow(6, "-b", "100M")
-    assert len(supervisor.changes(near.name, WMEM)) == 1
