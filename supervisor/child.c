@@ -149,8 +149,11 @@ static void close_pipes(struct child *child)
 static void on_report(void *arg, const void *record)
 {
 	struct instance *instance = arg;
+	struct supervisor *s = instance->child.timer->loop->data;
 
-	route_report(instance->child.timer->loop->data, instance, record);
+	/* The kernel tells of a write before there is a value that a worker could report; and it tells who wrote it. */
+	supervisor_take_events(s);
+	route_report(s, instance, record);
 }
 
 static int read_reports(struct instance *instance)
@@ -160,12 +163,9 @@ static int read_reports(struct instance *instance)
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-	int n;
+	int n = status < 0 ? status : read_reports(poll->data);
 
 	(void)events;
-	/* The kernel tells of a write before there is a value that a worker can report: and tells who wrote it. */
-	supervisor_take_events(poll->loop->data);
-	n = status < 0 ? status : read_reports(poll->data);
 	/* The end of file is no news: the process's exit is, and SIGCHLD tells of that. */
 	if (n < 0 && n != -EAGAIN)
 		uv_poll_stop(poll);

@@ -241,11 +241,14 @@ void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tu
 	ledger_file_entry(ledger, entry);
 }
 
-void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value)
+void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value, const char *by)
 {
 	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
 
-	if (!entry || (entry->foreign && !strcmp(entry->current, value)))
+	if (!entry)
+		return;
+	entry->unnamed = !by;
+	if (entry->foreign && !strcmp(entry->current, value))
 		return;
 	entry->foreign = true;
 	PUT(entry->current, value);

@@ -54,6 +54,7 @@ struct ledger_entry {
 	bool known;    /* the initial value was read; it may be "" */
 	bool on_disk;  /* the file has a line of it */
 	bool foreign;  /* somebody else wrote `current` */
+	bool unnamed;  /* of a foreign value: nobody knows who; not on disk */
 	bool renew;    /* the next value read is the new initial one */
 	bool intended; /* `intent` is granted, its outcome not known yet */
 	struct ledger_row intent;
@@ -112,19 +113,19 @@ enum ledger_news {
 };
 
 /*
- * A value as a worker reads it at its start. Settles an intent whose worker died between grant and outcome:
- * any value but the old one is taken for what was written.
+ * A value as a worker reads it. At its start, that settles an intent whose worker died between grant and outcome:
+ * any value but the old one is taken for what was written, unless somebody else is known to have written since.
  */
 enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
 
 /* Records what is about to be written, on disk too. 0: grant it. -EBUSY, -EINVAL, or -errno of write(2). */
 int ledger_intent(struct ledger *ledger, const struct ledger_change *change);
 
-/* The outcome: `value` as read back, or `error` (-errno). */
+/* The outcome: `value` as read back, foreign if somebody else is known to have written it; or `error` (-errno). */
 void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, int error, const char *value);
 
-/* Somebody else's value, or a new initial one (`renew`). */
-void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
+/* Somebody else's value (`by` NULL: nobody knows whose); the next one read is a new initial one. */
+void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value, const char *by);
 void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 
 /* A tuner's state in a namespace. */

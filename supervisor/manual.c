@@ -14,7 +14,6 @@
 #include "worker/sysctl.h"
 
 #define SAY_AGAIN_MS 100
-#define SOMEBODY "somebody else"
 
 /* As the kernel will show it: single blanks, no newline. It may be any bytes, as nobody has checked it yet. */
 static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
@@ -31,34 +30,29 @@ static void normalise(const struct bpftune_tunable *tunable, const char *written
 		sysctl_format_ints(ints, tunable->n_ints, ret_value);
 }
 
-static void say_why(const char *tunable, const char *value, const char *by, char ret_why[LEDGER_WHY_BYTES])
+/* A worker had read that value before the event came that tells who wrote it. */
+static bool is_unnamed(const struct ledger_entry *entry, const char *value)
 {
-	snprintf(ret_why, LEDGER_WHY_BYTES, "%s was set to %s by %s", tunable, value, by);
+	return entry && entry->foreign && entry->unnamed && !strcmp(entry->current, value);
 }
 
-/* A worker had read the value before the event came that tells who wrote it. */
-static bool is_unnamed(const struct ledger_state *state, const char *tunable, const char *value)
-{
-	char why[LEDGER_WHY_BYTES];
-
-	say_why(tunable, value, SOMEBODY, why);
-	return state && state->state == TUNER_MANUAL && !strcmp(state->why, why);
-}
-
+/* `by` NULL: nobody knows. */
 static void take_over(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner,
 		      const char *value, const char *by)
 {
 	const struct bpftune_tuner *tuner = s->plugins.tuners[owner->tuner];
 	const char *tunable = tuner->tunables[owner->tunable].name;
-	const struct ledger_state *was = ledger_get_state(&s->ledger, instance->pub.netns_cookie, tuner->name);
+	uint64_t cookie = instance->pub.netns_cookie;
+	const struct ledger_state *was = ledger_get_state(&s->ledger, cookie, tuner->name);
 	bool manual = was && was->state == TUNER_MANUAL;
 	/* Who writes one value after the other gets a line every now and then. */
-	bool said = manual && !strncmp(was->why, tunable, strlen(tunable)) && !is_unnamed(was, tunable, value) &&
+	bool said = manual && !strncmp(was->why, tunable, strlen(tunable)) &&
+		    !is_unnamed(ledger_find(&s->ledger, cookie, tunable), value) &&
 		    uv_now(&s->loop) - instance->manual_said_ms < SAY_AGAIN_MS;
 	char why[LEDGER_WHY_BYTES];
 
-	say_why(tunable, value, by, why);
-	ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value);
+	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by ? by : "somebody else");
+	ledger_foreign(&s->ledger, cookie, tunable, value, by);
 	supervisor_set_tuner_state(s, instance, owner->tuner, TUNER_MANUAL, why);
 	if (said)
 		return;
@@ -77,14 +71,11 @@ static void take_over(struct supervisor *s, struct instance *instance, const str
 		       instance->pub.name, tuner->name);
 }
 
-/* The same value in other blanks: the program that noticed could not tell. Unless ours was under way, which it undoes. */
-static bool is_no_news(const struct supervisor *s, const struct bpftune_event *event, const char *tuner,
-		       const char *tunable, const char *value)
+/* The same value in other blanks: the program that noticed could not tell. */
+static bool is_no_news(const struct ledger_entry *entry, const char *value)
 {
-	const struct ledger_entry *entry = ledger_find(&s->ledger, event->netns_cookie, tunable);
-
-	return entry && !strcmp(entry->current, value) && !entry->intended &&
-	       !is_unnamed(ledger_get_state(&s->ledger, event->netns_cookie, tuner), tunable, value);
+	/* While a change of ours is under way, it may be what undoes it. */
+	return entry && !strcmp(entry->current, value) && !entry->intended && !is_unnamed(entry, value);
 }
 
 static bool is_known(const struct supervisor *s, const struct bpftune_owner *owner)
@@ -108,39 +99,35 @@ void manual_written(struct supervisor *s, const struct bpftune_event *event)
 	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
 	char text[sizeof(written->value) + 1] = "", value[BPFTUNE_VALUE_BYTES], by[64];
 	const struct bpftune_tunable *tunable;
-	const struct bpftune_tuner *tuner;
-	bool manual;
 
 	if (!instance || !is_known(s, owner)) {
 		bpf_untake(&s->host, event->netns_cookie, owner->tuner);
 		s->counters.unroutable++;
 		return;
 	}
-	tuner = s->plugins.tuners[owner->tuner];
-	tunable = &tuner->tunables[owner->tunable];
+	tunable = &s->plugins.tuners[owner->tuner]->tunables[owner->tunable];
 	memcpy(text, written->value, sizeof(written->value));
 	normalise(tunable, text, value);
-	manual = supervisor_tuner_state(s, instance, owner->tuner) == TUNER_MANUAL;
-	if (is_no_news(s, event, tuner->name, tunable->name, value)) {
-		if (!manual)
-			bpf_untake(&s->host, event->netns_cookie, owner->tuner);
-	} else {
-		if (instance->child.state == CHILD_NONE && !manual)
+	if (!is_no_news(ledger_find(&s->ledger, event->netns_cookie, tunable->name), value)) {
+		if (instance->child.state == CHILD_NONE &&
+		    supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
 			name_it(s, instance);
 		snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
 		take_over(s, instance, owner, value, by);
 	}
+	/* What became of it, and of what was written right after it. */
 	if (instance->child.state != CHILD_NONE) /* else its start will read it */
 		supervisor_order(s, instance, BPFTUNE_READ, owner, sizeof(*owner));
 }
 
 void manual_found(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner, const char *value)
 {
+	const char *tunable = s->plugins.tuners[owner->tuner]->tunables[owner->tunable].name;
+
 	if (supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
-		take_over(s, instance, owner, value, SOMEBODY);
+		take_over(s, instance, owner, value, NULL);
 	else
-		ledger_foreign(&s->ledger, instance->pub.netns_cookie,
-			       s->plugins.tuners[owner->tuner]->tunables[owner->tunable].name, value);
+		ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value, NULL);
 }
 
 static void resume_one(struct supervisor *s, struct instance *instance, uint16_t number)

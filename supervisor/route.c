@@ -85,16 +85,20 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 {
 	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 	const struct bpftune_tunable *tunable = tunable_of(s, report);
+	const struct ledger_entry *entry;
 
 	if (!tunable || instance->pub.shares_netns)
 		return;
+	entry = ledger_find(&s->ledger, instance->pub.netns_cookie, tunable->name);
+	if (entry && entry->intended && instance->child.state != CHILD_STARTING)
+		return; /* its outcome is what comes next */
 	if (report->error) {
 		ledger_outcome(&s->ledger, instance->pub.netns_cookie, tunable->name, report->error, NULL);
 		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
 	}
 	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
 		manual_found(s, instance, &owner, report->to);
-	else if (bpf_lost(&s->host) && supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
+	else if (supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&s->host, instance->pub.netns_cookie, report->tuner);
 }
 
@@ -110,11 +114,14 @@ static void on_intent(struct supervisor *s, struct instance *instance, const str
 	const struct bpftune_tunable *tunable = tunable_of(s, report);
 	bool its_own = tunable && !instance->pub.shares_netns &&
 		       (tunable->scope == BPFTUNE_SCOPE_NETNS || instance->pub.id == INSTANCE_HOST);
-	bool allowed = its_own && !s->stopping && *scenario_of(s, report) &&
+	uint64_t cookie = instance->pub.netns_cookie;
+	const struct ledger_entry *entry = its_own ? ledger_find(&s->ledger, cookie, tunable->name) : NULL;
+	/* What is resumed begins with what is there: that is read first. */
+	bool allowed = its_own && !s->stopping && *scenario_of(s, report) && !(entry && entry->renew) &&
 		       supervisor_tuner_state(s, instance, report->tuner) == TUNER_ACTIVE;
 
 	send_answer(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){
-		.netns_cookie = instance->pub.netns_cookie,
+		.netns_cookie = cookie,
 		.container = instance->pub.name,
 		.tuner = s->plugins.tuners[report->tuner]->name,
 		.tunable = tunable->name,
@@ -191,7 +198,7 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 		return;
 	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
 	ledger_outcome(&s->ledger, cookie, tunable->name, report->error, report->to);
-	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* what we made it, should it be another's by now */
+	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* also if somebody has written over it */
 	if (!report->error)
 		log_change(s, instance, &change, tunable->name, entry->intent.scenario, "");
 	else if (report->error == -ESTALE)

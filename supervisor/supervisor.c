@@ -151,7 +151,7 @@ static void on_ring(uv_poll_t *poll, int status, int events)
 
 	(void)status, (void)events;
 	supervisor_take_events(s); /* the poll is level-triggered: what is left comes next */
-	if (s->hurry || !s->taken_at_once || s->taken_at_once >= EVENTS_AT_ONCE)
+	if (s->hurry || s->taken_at_once >= EVENTS_AT_ONCE)
 		return;
 	uv_poll_stop(&s->ring_poll);
 	uv_timer_start(&s->ring_rest, on_rested, RING_REST_MS, 0);

@@ -46,7 +46,7 @@ struct supervisor {
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;
 	struct ring_buffer *ring;
-	unsigned int taken_at_once; /* from the ring */
+	unsigned int taken_at_once; /* from the ring, by supervisor_take_events() */
 	bool hurry;		    /* one of them is not about who comes and goes */
 	struct bpftune_host host;
 	struct plugins plugins;

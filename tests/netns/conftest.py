@@ -48,18 +48,18 @@ def pytest_terminal_summary(terminalreporter, config):
 def pytest_runtest_makereport(item):
     report = (yield).get_result()
     if report.failed:
-        item.stash[FAILED] = True
+        item.stash[FAILED] = report.when != "teardown"
         for supervisor in lab_module.Supervisor.running:
             report.sections.append((f"bpftune {supervisor.pid} said", supervisor.stderr()[-8000:]))
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True, trylast=True)
 def pytest_runtest_teardown(item):
     """What a module shares is made anew after a failed test: for its second try, and for those that follow."""
-    yield
     if item.stash.get(FAILED, False):
-        item.session._setupstate.teardown_exact(None)   # as after the last test of all
         item.stash[FAILED] = False
+        item.session._setupstate.teardown_exact(None)   # as after the last test of all
+    yield
 
 
 @pytest.fixture(autouse=True)

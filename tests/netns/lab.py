@@ -253,7 +253,6 @@ class NetnsContainer(Host):
     def __init__(self, name, sysctls=None):
         self.name = self.link_target = name
         self.netns = f"/run/netns/{name}"
-        self.remove()       # a run that was killed may have left it
         run("ip", "netns", "add", name)
         for key, value in (sysctls or {}).items():
             run("nsenter", f"--net={self.netns}", "sysctl", "-qw", f"{key}={value}")
@@ -262,8 +261,12 @@ class NetnsContainer(Host):
     def command(self, *words):
         return "nsenter", f"--net={self.netns}", *words
 
+    @staticmethod
+    def clear(name):
+        run("ip", "netns", "del", name, check=False)
+
     def remove(self):
-        run("ip", "netns", "del", self.link_target, check=False)
+        self.clear(self.name)
 
 
 class RuncContainer(Host):
@@ -274,7 +277,6 @@ class RuncContainer(Host):
     def __init__(self, name, sysctls=None, memory=None, netns=None):
         self.name = name
         self.bundle = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-bundle-"))
-        self.remove_container()
         root = self.bundle / "rootfs"
         (root / "usr").mkdir(parents=True)
         for directory in ("bin", "sbin", "lib", "lib64"):
@@ -312,11 +314,12 @@ class RuncContainer(Host):
     def cgroup_procs(self):
         return f"{cgroup2_mounts()[-1]}{self.cgroup()[0]}/cgroup.procs"
 
-    def remove_container(self):
-        run("runc", "delete", "--force", self.name, check=False)
+    @staticmethod
+    def clear(name):
+        run("runc", "delete", "--force", name, check=False)
 
     def remove(self):
-        self.remove_container()
+        self.clear(self.name)
         shutil.rmtree(self.bundle)
 
 
@@ -484,10 +487,8 @@ class Supervisor:
         wait_for(resumed, 5, f"the tuners to step aside in {container}")
 
     def let_go(self, name):
-        """Waits until it knows nobody of this name any longer: one that has just been removed, by a test that failed say."""
-        def gone():
-            return self.process.poll() is not None or not self.instance(name)
-        wait_for(gone, 5, f"the supervisor to let go of {name}")
+        """Waits until it knows nobody of this name any longer, who may have been removed just now."""
+        wait_for(lambda: self.cli("status", name, check=False).returncode, 5, f"the supervisor to let go of {name}")
 
     def rollback(self, *words):
         return json.loads(self.cli("rollback", "--json", *words).stdout)
@@ -548,7 +549,7 @@ def change(supervisor, container, *scenarios):
     for scenario in scenarios:
         last = supervisor.changes(container.name)[-1:]
         container.poke(scenario)
-        wait_for(lambda: supervisor.changes(container.name)[-1:] != last, 2, f"the change of {scenario}")
+        wait_for(lambda: supervisor.changes(container.name)[-1:] not in ([], last), 2, f"the change of {scenario}")
 
 
 def names(rows):
@@ -578,6 +579,7 @@ class Lab(contextlib.ExitStack):
         return thing
 
     def container(self, kind, name, sysctls=None, **options):
+        KINDS[kind].clear(name)     # a run that was killed may have left it
         for supervisor in Supervisor.running:
             supervisor.let_go(name)
         container = self.keep(KINDS[kind](name, sysctls, **options))

@@ -98,8 +98,8 @@ def test_step_that_ends_the_limit_is_judged(lab, world):
     path = lab.path(near, world.far, 6)
     server = lab.keep(transfer.Server(world.far, 5302))
     world.supervisor.ready(near.name)
-    # The limit lets three through in 40 ms.
-    transfer.paced(near, "10.199.6.2", server.port, 16 << 10, 300, pause_s=0.0124)
+    # The limit lets one through in 12.6 ms.
+    transfer.paced(near, "10.199.6.2", server.port, 16 << 10, 300, pause_s=0.0122)
     changes, learnt = world.supervisor.changes(near.name), world.supervisor.instance(near.name)["learnt"]
     assert [change["scenario"] for change in changes] == ["send_buffer_limited", "no_gain"], changes
     assert ["held for 20 s" in verdict["text"] for verdict in learnt] == [True], learnt

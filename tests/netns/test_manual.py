@@ -79,7 +79,7 @@ def test_write(world, kind, way):
 @pytest.fixture
 def busy_ring(world):
     """The supervisor looks at what the kernel tells it every few milliseconds where there is always something."""
-    noise = f"while read -t 0.001 end || [ $? -gt 128 ]; do echo $((64 + (n = !n))); done >{sysctl_path(TTL)}"
+    noise = f"while read -t 0.003 end || [ $? -gt 128 ]; do echo $((64 + (n = !n))) >{sysctl_path(TTL)}; done"
     with subprocess.Popen(world.bystander.command("bash", "-c", noise), stdin=subprocess.PIPE, text=True) as writer:
         try:
             wait_for(lambda: world.supervisor.is_manual("bt-bystander", "poke"), 2, "the bystander's tuner to step aside")

@@ -245,7 +245,7 @@ static void test_unknown(void **state)
 	memset(too_long, 'a', sizeof(too_long) - 1);
 	too_long[sizeof(too_long) - 1] = '\0';
 	assert_int_equal(intent(ledger, "1", "2"), -EINVAL); /* nothing to go back to */
-	ledger_foreign(ledger, NETNS, NAME, "2");
+	ledger_foreign(ledger, NETNS, NAME, "2", NULL);
 	ledger_renew(ledger, NETNS, NAME);
 	assert_null(entry_of(ledger));
 	assert_int_equal(ledger_value(ledger, NETNS, too_long, "1"), LEDGER_SAME);
@@ -301,7 +301,7 @@ static void test_foreign_value(void **state)
 	assert_int_equal(value(ledger, "5"), LEDGER_FOREIGN);
 	assert_entry(ledger, "1", "5", 0, false);
 	assert_int_equal(value(ledger, "5"), LEDGER_SAME); /* said once */
-	ledger_foreign(ledger, NETNS, NAME, "6");
+	ledger_foreign(ledger, NETNS, NAME, "6", "sh");
 	assert_entry(ledger, "1", "6", 0, false);
 	assert_int_equal(value(ledger, "1"), LEDGER_FOREIGN);
 	assert_entry(ledger, "1", "1", 0, false);
@@ -326,7 +326,7 @@ static void test_foreign_meanwhile(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		value(ledger, "1");
 		assert_int_equal(intent(ledger, "1", "2"), 0);
-		ledger_foreign(ledger, NETNS, NAME, cases[i].theirs);
+		ledger_foreign(ledger, NETNS, NAME, cases[i].theirs, "sh");
 		if (cases[i].outcome)
 			outcome(ledger, cases[i].read_back, 0);
 		else if (value(ledger, cases[i].read_back) != LEDGER_SAME)
@@ -347,7 +347,7 @@ static void test_renew(void **state)
 
 	value(ledger, "1");
 	change(ledger, "1", "2");
-	ledger_foreign(ledger, NETNS, NAME, "5");
+	ledger_foreign(ledger, NETNS, NAME, "5", NULL);
 	ledger_renew(ledger, NETNS, NAME);
 	assert_entry(ledger, "1", "5", 1, false); /* not before it is read */
 	assert_int_equal(reopen(fixture), 0);

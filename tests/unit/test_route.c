@@ -251,7 +251,7 @@ static void test_stale_outcome(void **state)
 	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_MANUAL);
 }
 
-/* The kernel tells who writes; the order of that and of what the worker reports is not known. */
+/* The kernel tells who writes, most often before the worker reports what has become of it. */
 static void test_written(void **state)
 {
 	enum { WRITTEN = 99, VALUE = BPFTUNE_VALUE, INTENT = BPFTUNE_INTENT, CHANGE = BPFTUNE_CHANGE };
@@ -268,6 +268,7 @@ static void test_written(void **state)
 		{ "read first", { { VALUE, "7" }, { WRITTEN, "7" } }, "7", "a.x was set to 7 by sh (pid 42)", 0 },
 		{ "read only", { { VALUE, "7" } }, "7", "a.x was set to 7 by somebody else", 0 },
 		{ "in other blanks", { { WRITTEN, " 1" }, { VALUE, "1" } }, "1", NULL, 0 },
+		{ "read between", { { INTENT, "2" }, { VALUE, "1" }, { CHANGE, "2" } }, "2", NULL, 1 },
 		{ "over ours", { { INTENT, "2" }, { WRITTEN, "7" }, { CHANGE, "7" }, { VALUE, "7" } },
 		  "7", "a.x was set to 7 by sh (pid 42)", 1 },
 		{ "over ours, told of late", { { INTENT, "2" }, { WRITTEN, "7" }, { CHANGE, "2" }, { VALUE, "7" } },
