@@ -77,7 +77,7 @@ enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune
 	if (queue->n >= EVENT_QUEUE_ORDERS_MAX)
 		return EVENT_FLOODED;
 	if (queue->n == queue->capacity && !grow(queue))
-		return EVENT_LOST;
+		return event->tuner == BPFTUNE_FROM_SUPERVISOR ? EVENT_FLOODED : EVENT_LOST;
 	queue->events[queue->n++] = *event;
 	return EVENT_QUEUED;
 }

@@ -44,7 +44,7 @@ struct event_queue {
 
 enum event_fate { EVENT_QUEUED, EVENT_COALESCED, EVENT_LOST, EVENT_FLOODED };
 
-/* Never blocks; -ENOMEM counts as EVENT_LOST. EVENT_FLOODED: an order, of far too many. */
+/* Never blocks; without memory an event is lost. EVENT_FLOODED: an order that there is no room for. */
 enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event);
 
 /* Writes what the pipe takes, oldest first. 0: empty now; -EAGAIN: some are left; or -errno of write(2). */

@@ -30,6 +30,7 @@ struct instance {
 	pid_t stray;         /* was last executed outside of that cgroup, and is yet to be looked at; 0: none */
 	uint64_t told_ms;    /* when a move or a stray was last told of */
 	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
+	uint64_t unnamed;        /* tuners that stepped aside for nobody knows whom, by number */
 	int unserved;        /* wants a worker, and there is no room for one: room_is_lacking(); 0: no */
 	pid_t pid;           /* a task that was seen in it; may have ended */
 	uint64_t sighted_ms; /* uv_now() */

@@ -99,14 +99,13 @@ static void push_row(struct ledger_entry *entry, const struct ledger_row *row)
 
 static void settle(struct ledger *ledger, struct ledger_entry *entry, const char *value)
 {
-	/* Written over before it was read back: the change was made all the same, but the value is not ours. */
-	bool theirs = entry->foreign && !strcmp(entry->current, value);
-
 	entry->intended = false;
-	entry->foreign = theirs;
-	PUT(entry->current, value);
-	if (!theirs)
+	if (entry->foreign) { /* after ours, which would have been refused else */
+		PUT(entry->ours, entry->intent.to);
+	} else {
+		PUT(entry->current, value);
 		PUT(entry->intent.to, value);
+	}
 	count_scenario(entry, entry->intent.scenario, 1);
 	push_row(entry, &entry->intent);
 	ledger_file_entry(ledger, entry);
@@ -188,11 +187,14 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 	} else if (entry->intended && !entry->foreign && strcmp(value, entry->intent.from)) {
 		settle(ledger, entry, value);
 		return LEDGER_SAME;
+	} else if (entry->foreign && strcmp(value, entry->current) && !strcmp(value, entry->ours)) {
+		entry->foreign = false; /* the kernel did not take theirs */
 	} else if (strcmp(value, entry->current)) {
 		news = LEDGER_FOREIGN;
-	} else if (!entry->intended) {
-		return LEDGER_SAME; /* nothing new to write down */
 	}
+	entry->ours[0] = '\0';
+	if (news == LEDGER_SAME && !entry->intended && !strcmp(value, entry->current))
+		return LEDGER_SAME; /* nothing new to write down */
 	entry->renew = entry->intended = false;
 	entry->foreign = news == LEDGER_FOREIGN || (entry->foreign && news != LEDGER_FIRST);
 	PUT(entry->current, value);
@@ -223,8 +225,11 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 	PUT(intent->scenario, change->scenario);
 	log_escape(change->reason ? change->reason : "", intent->reason, sizeof(intent->reason));
 	err = ledger_file_intent(ledger, entry);
-	entry->intended = !err;
-	return err;
+	if (err)
+		return err;
+	entry->intended = true;
+	entry->foreign = false; /* from now on it is */
+	return 0;
 }
 
 void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, int error, const char *value)
@@ -241,15 +246,14 @@ void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tu
 	ledger_file_entry(ledger, entry);
 }
 
-void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value, const char *by)
+void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value)
 {
 	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
 
-	if (!entry)
+	if (!entry || (entry->foreign && !strcmp(entry->current, value)))
 		return;
-	entry->unnamed = !by;
-	if (entry->foreign && !strcmp(entry->current, value))
-		return;
+	if (!entry->foreign)
+		PUT(entry->ours, entry->current);
 	entry->foreign = true;
 	PUT(entry->current, value);
 	ledger_file_entry(ledger, entry);

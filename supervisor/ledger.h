@@ -48,13 +48,13 @@ struct ledger_row {
 struct ledger_entry {
 	struct ledger_key key;
 	char initial[BPFTUNE_VALUE_BYTES], current[BPFTUNE_VALUE_BYTES];
+	char ours[BPFTUNE_VALUE_BYTES]; /* what a foreign value takes the place of, till it has been read; not on disk */
 	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
 	struct ledger_row *rows; /* the last LEDGER_ROWS_MAX changes, oldest first; the entry's own */
 	size_t n_rows;
 	bool known;    /* the initial value was read; it may be "" */
 	bool on_disk;  /* the file has a line of it */
 	bool foreign;  /* somebody else wrote `current` */
-	bool unnamed;  /* of a foreign value: nobody knows who; not on disk */
 	bool renew;    /* the next value read is the new initial one */
 	bool intended; /* `intent` is granted, its outcome not known yet */
 	struct ledger_row intent;
@@ -121,11 +121,11 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 /* Records what is about to be written, on disk too. 0: grant it. -EBUSY, -EINVAL, or -errno of write(2). */
 int ledger_intent(struct ledger *ledger, const struct ledger_change *change);
 
-/* The outcome: `value` as read back, foreign if somebody else is known to have written it; or `error` (-errno). */
+/* The outcome: `value` as read back, written over by now if somebody else is known to have written; or `error` (-errno). */
 void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, int error, const char *value);
 
-/* Somebody else's value (`by` NULL: nobody knows whose); the next one read is a new initial one. */
-void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value, const char *by);
+/* Somebody else's value, of which the kernel may yet say that it does not take it; the next one read is a new initial one. */
+void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
 void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 
 /* A tuner's state in a namespace. */

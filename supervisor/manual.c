@@ -30,10 +30,16 @@ static void normalise(const struct bpftune_tunable *tunable, const char *written
 		sysctl_format_ints(ints, tunable->n_ints, ret_value);
 }
 
-/* A worker had read that value before the event came that tells who wrote it. */
-static bool is_unnamed(const struct ledger_entry *entry, const char *value)
+/* A worker had read the value before the event came that tells who wrote it. */
+static bool is_unnamed(const struct instance *instance, uint16_t tuner)
 {
-	return entry && entry->foreign && entry->unnamed && !strcmp(entry->current, value);
+	return instance->unnamed & 1ULL << tuner;
+}
+
+static void set_unnamed(struct instance *instance, uint16_t tuner, bool unnamed)
+{
+	instance->unnamed &= ~(1ULL << tuner);
+	instance->unnamed |= (uint64_t)unnamed << tuner;
 }
 
 /* `by` NULL: nobody knows. */
@@ -46,13 +52,13 @@ static void take_over(struct supervisor *s, struct instance *instance, const str
 	const struct ledger_state *was = ledger_get_state(&s->ledger, cookie, tuner->name);
 	bool manual = was && was->state == TUNER_MANUAL;
 	/* Who writes one value after the other gets a line every now and then. */
-	bool said = manual && !strncmp(was->why, tunable, strlen(tunable)) &&
-		    !is_unnamed(ledger_find(&s->ledger, cookie, tunable), value) &&
+	bool said = manual && !strncmp(was->why, tunable, strlen(tunable)) && !is_unnamed(instance, owner->tuner) &&
 		    uv_now(&s->loop) - instance->manual_said_ms < SAY_AGAIN_MS;
 	char why[LEDGER_WHY_BYTES];
 
 	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by ? by : "somebody else");
-	ledger_foreign(&s->ledger, cookie, tunable, value, by);
+	ledger_foreign(&s->ledger, cookie, tunable, value);
+	set_unnamed(instance, owner->tuner, !by);
 	supervisor_set_tuner_state(s, instance, owner->tuner, TUNER_MANUAL, why);
 	if (said)
 		return;
@@ -72,10 +78,14 @@ static void take_over(struct supervisor *s, struct instance *instance, const str
 }
 
 /* The same value in other blanks: the program that noticed could not tell. */
-static bool is_no_news(const struct ledger_entry *entry, const char *value)
+static bool is_no_news(const struct supervisor *s, const struct instance *instance, uint16_t tuner, const char *tunable,
+		       const char *value)
 {
+	const struct ledger_entry *entry = ledger_find(&s->ledger, instance->pub.netns_cookie, tunable);
+
 	/* While a change of ours is under way, it may be what undoes it. */
-	return entry && !strcmp(entry->current, value) && !entry->intended && !is_unnamed(entry, value);
+	return entry && !strcmp(entry->current, value) && !entry->intended &&
+	       !(entry->foreign && is_unnamed(instance, tuner));
 }
 
 static bool is_known(const struct supervisor *s, const struct bpftune_owner *owner)
@@ -108,7 +118,7 @@ void manual_written(struct supervisor *s, const struct bpftune_event *event)
 	tunable = &s->plugins.tuners[owner->tuner]->tunables[owner->tunable];
 	memcpy(text, written->value, sizeof(written->value));
 	normalise(tunable, text, value);
-	if (!is_no_news(ledger_find(&s->ledger, event->netns_cookie, tunable->name), value)) {
+	if (!is_no_news(s, instance, owner->tuner, tunable->name, value)) {
 		if (instance->child.state == CHILD_NONE &&
 		    supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
 			name_it(s, instance);
@@ -127,7 +137,7 @@ void manual_found(struct supervisor *s, struct instance *instance, const struct 
 	if (supervisor_tuner_state(s, instance, owner->tuner) != TUNER_MANUAL)
 		take_over(s, instance, owner, value, NULL);
 	else
-		ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value, NULL);
+		ledger_foreign(&s->ledger, instance->pub.netns_cookie, tunable, value);
 }
 
 static void resume_one(struct supervisor *s, struct instance *instance, uint16_t number)
@@ -142,6 +152,7 @@ static void resume_one(struct supervisor *s, struct instance *instance, uint16_t
 			if (instance->child.state != CHILD_NONE) /* else its start will read them */
 				supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
 		}
+	set_unnamed(instance, number, false);
 	supervisor_set_tuner_state(s, instance, number, TUNER_ACTIVE, NULL);
 	supervisor_log(s, instance, LOG_NOTICE, "tuner %s is back in service", tuner->name);
 }

@@ -111,6 +111,7 @@ static void send_answer(struct supervisor *s, struct instance *instance, const s
 
 static void on_intent(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 	const struct bpftune_tunable *tunable = tunable_of(s, report);
 	bool its_own = tunable && !instance->pub.shares_netns &&
 		       (tunable->scope == BPFTUNE_SCOPE_NETNS || instance->pub.id == INSTANCE_HOST);
@@ -120,6 +121,8 @@ static void on_intent(struct supervisor *s, struct instance *instance, const str
 	bool allowed = its_own && !s->stopping && *scenario_of(s, report) && !(entry && entry->renew) &&
 		       supervisor_tuner_state(s, instance, report->tuner) == TUNER_ACTIVE;
 
+	if (entry && entry->renew)
+		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner)); /* it may have failed */
 	send_answer(s, instance, report, allowed && !ledger_intent(&s->ledger, &(struct ledger_change){
 		.netns_cookie = cookie,
 		.container = instance->pub.name,

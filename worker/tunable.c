@@ -92,8 +92,12 @@ static void report_value(const struct worker *worker, struct engine *engine, uns
 
 void tunable_read_all(struct worker *worker, struct engine *engine)
 {
-	for (size_t i = 0; i < engine->tuner->n_tunables; i++)
+	for (size_t i = 0; i < engine->tuner->n_tunables; i++) {
+		struct tunable *tunable = &engine->tunables[i];
+
 		report_value(worker, engine, i);
+		memcpy(tunable->ours, tunable->value, sizeof(tunable->ours));
+	}
 }
 
 const char *bpftune_value(const struct bpftune *b, unsigned int tunable)
@@ -228,6 +232,8 @@ static void carry_out(const struct worker *worker, const struct bpftune_tunable 
 		err = kinds[what->kind].write(worker, what->name, change->to);
 	if (!err)
 		err = kinds[what->kind].read(worker, what->name, tunable->value);
+	if (!err)
+		memcpy(tunable->ours, tunable->value, sizeof(tunable->ours));
 	if (!err || err == -ESTALE)
 		memcpy(change->to, tunable->value, sizeof(change->to));
 	change->kind = BPFTUNE_CHANGE;
@@ -258,7 +264,7 @@ void tunable_restore(struct worker *worker, const struct bpftune_restore *restor
 	if (!tunable)
 		return;
 	change = report_on(engine, BPFTUNE_CHANGE, restore->owner.tunable);
-	memcpy(change.from, tunable->value, sizeof(change.from));
+	memcpy(change.from, tunable->ours, sizeof(change.from));
 	memcpy(change.to, restore->value, sizeof(change.to));
 	carry_out(worker, what, tunable, &change);
 }

@@ -12,6 +12,7 @@
 
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
+	char ours[BPFTUNE_VALUE_BYTES];  /* as we last wrote it, or found it at the start */
 	struct bpftune_report intent;    /* while `pending` */
 	bool pending;                    /* an intent waits for its answer */
 	bool doubtful;                   /* read when the write that it was read for may not have been made yet */
@@ -54,7 +55,7 @@ bool tunable_read(struct worker *worker, const struct bpftune_owner *owner);
 /* That look. */
 void tunable_read_doubtful(struct worker *worker);
 
-/* Puts a value back, unless somebody else changed it since this worker last read or wrote it. */
+/* Puts a value back, unless somebody else changed it since this worker began or last wrote it. */
 void tunable_restore(struct worker *worker, const struct bpftune_restore *restore);
 
 #endif

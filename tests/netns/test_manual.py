@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SMALL_WMEM, TTL, WMEM, Host, change, kept_sysctls,
-                 pokes, run, sysctl_path, wait_for)
+                 names, pokes, run, sysctl_path, wait_for)
 
 FAILED, USAGE = 1, 2
 
@@ -158,8 +158,9 @@ def test_reading_and_the_same_value_change_nothing(world):
 
 
 def test_write_that_fails(world):
-    """Whatever it makes of the tuner, the ledger stays true."""
+    """Whatever it makes of the tuner, the ledger stays true, and what was ours stays ours to undo."""
     container = world.containers["netns"]
+    change(world.supervisor, container, "step")
     for name, value in (TTL, "999"), (CONGESTION, "no-such-word"):
         with pytest.raises(AssertionError, match="exit"):
             container.write(name, value)
@@ -167,6 +168,10 @@ def test_write_that_fails(world):
     for name in TTL, CONGESTION:
         wait_for(lambda: world.supervisor.tunable(container.name, name)["current"] == container.sysctl(name), 2,
                  f"the true value of {name}")
+    initial = world.supervisor.tunable(container.name, TTL)["initial"]
+    assert container.sysctl(TTL) != initial
+    assert TTL in names(world.supervisor.rollback(container.name)["restored"])
+    assert container.sysctl(TTL) == initial
     world.supervisor.resume(container.name)
 
 

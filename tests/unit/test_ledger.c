@@ -245,7 +245,7 @@ static void test_unknown(void **state)
 	memset(too_long, 'a', sizeof(too_long) - 1);
 	too_long[sizeof(too_long) - 1] = '\0';
 	assert_int_equal(intent(ledger, "1", "2"), -EINVAL); /* nothing to go back to */
-	ledger_foreign(ledger, NETNS, NAME, "2", NULL);
+	ledger_foreign(ledger, NETNS, NAME, "2");
 	ledger_renew(ledger, NETNS, NAME);
 	assert_null(entry_of(ledger));
 	assert_int_equal(ledger_value(ledger, NETNS, too_long, "1"), LEDGER_SAME);
@@ -301,43 +301,62 @@ static void test_foreign_value(void **state)
 	assert_int_equal(value(ledger, "5"), LEDGER_FOREIGN);
 	assert_entry(ledger, "1", "5", 0, false);
 	assert_int_equal(value(ledger, "5"), LEDGER_SAME); /* said once */
-	ledger_foreign(ledger, NETNS, NAME, "6", "sh");
+	ledger_foreign(ledger, NETNS, NAME, "6");
 	assert_entry(ledger, "1", "6", 0, false);
 	assert_int_equal(value(ledger, "1"), LEDGER_FOREIGN);
 	assert_entry(ledger, "1", "1", 0, false);
 }
 
-/* Somebody else wrote while a change of ours was under way. */
+/* Somebody else writes while a change of ours is under way; the kernel takes it or not. */
 static void test_foreign_meanwhile(void **state)
 {
 	static const struct {
-		const char *what, *theirs, *read_back;
-		bool outcome, foreign;
+		const char *what, *theirs, *read_back; /* NULL: the worker died */
+		const char *then_read;
+		bool foreign;
 		unsigned int changes;
 	} cases[] = {
-		{ "after our write", "5", "5", true, true, 1 },
-		{ "after our read", "5", "2", true, false, 1 }, /* what is there now is yet to be read */
-		{ "it undid ours", "1", "1", true, true, 1 },
-		{ "and the worker died", "5", "5", false, true, 0 },
-		{ "it undid ours, and the worker died", "1", "1", false, true, 0 },
+		{ "before ours was read back", "5", "5", "5", true, 1 },
+		{ "after it", "5", "2", "5", true, 1 },
+		{ "and it undid ours", "1", "2", "1", true, 1 },
+		{ "at once", "1", "1", "1", true, 1 },
+		{ "in words that the kernel understands", "0x5", "5", "5", true, 1 },
+		{ "what the kernel does not take", "999", "2", "2", false, 1 },
+		{ "and the worker died", "5", NULL, "5", true, 0 },
+		{ "and it undid ours, and the worker died", "1", NULL, "1", true, 0 },
+		{ "what the kernel does not take, and the worker died", "999", NULL, "1", false, 0 },
 	};
 	struct ledger *ledger = ledger_of(state);
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		value(ledger, "1");
 		assert_int_equal(intent(ledger, "1", "2"), 0);
-		ledger_foreign(ledger, NETNS, NAME, cases[i].theirs, "sh");
-		if (cases[i].outcome)
+		ledger_foreign(ledger, NETNS, NAME, cases[i].theirs);
+		if (cases[i].read_back)
 			outcome(ledger, cases[i].read_back, 0);
-		else if (value(ledger, cases[i].read_back) != LEDGER_SAME)
-			fail_msg("%s: known already", cases[i].what);
-		assert_entry(ledger, "1", cases[i].read_back, cases[i].changes, false);
+		value(ledger, cases[i].then_read);
+		assert_entry(ledger, "1", cases[i].then_read, cases[i].changes, false);
 		if (entry_of(ledger)->foreign != cases[i].foreign)
 			fail_msg("%s: %s", cases[i].what, cases[i].foreign ? "taken for ours" : "taken for theirs");
 		if (cases[i].changes)
 			assert_row(ledger_last(entry_of(ledger)), "1", "2", "near");
 		ledger_gone(ledger, NETNS);
 	}
+}
+
+/* What somebody else writes is told of before it is there. */
+static void test_foreign_is_read_early(void **state)
+{
+	struct ledger *ledger = ledger_of(state);
+
+	value(ledger, "1");
+	change(ledger, "1", "2");
+	ledger_foreign(ledger, NETNS, NAME, "5");
+	assert_int_equal(value(ledger, "2"), LEDGER_SAME);
+	assert_false(entry_of(ledger)->foreign);
+	assert_int_equal(value(ledger, "5"), LEDGER_FOREIGN);
+	assert_int_equal(value(ledger, "2"), LEDGER_FOREIGN); /* somebody's, too: theirs had been there */
+	assert_true(entry_of(ledger)->foreign);
 }
 
 static void test_renew(void **state)
@@ -347,7 +366,7 @@ static void test_renew(void **state)
 
 	value(ledger, "1");
 	change(ledger, "1", "2");
-	ledger_foreign(ledger, NETNS, NAME, "5", NULL);
+	ledger_foreign(ledger, NETNS, NAME, "5");
 	ledger_renew(ledger, NETNS, NAME);
 	assert_entry(ledger, "1", "5", 1, false); /* not before it is read */
 	assert_int_equal(reopen(fixture), 0);
@@ -848,6 +867,7 @@ int main(void)
 		on_a_ledger(test_worker_died),
 		on_a_ledger(test_foreign_value),
 		on_a_ledger(test_foreign_meanwhile),
+		on_a_ledger(test_foreign_is_read_early),
 		on_a_ledger(test_renew),
 		on_a_ledger(test_scenarios_are_counted),
 		on_a_ledger(test_rows_are_bounded),
