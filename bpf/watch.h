@@ -24,4 +24,7 @@ struct watch_taken {
 	__u64 tuner; /* its number */
 };
 
+/* The value: of all writes there was an event; not of one, at least. */
+enum { WATCH_TOLD = 1, WATCH_UNTOLD };
+
 #endif

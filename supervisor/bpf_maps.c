@@ -79,12 +79,20 @@ bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16
 	return bpf_map_lookup_elem(host->taken_fd, &key, &one) == 0;
 }
 
+bool bpf_is_untold(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
+{
+	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
+	uint8_t told = WATCH_TOLD;
+
+	return bpf_map_lookup_elem(host->taken_fd, &key, &told) == 0 && told == WATCH_UNTOLD;
+}
+
 void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
 {
 	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
-	uint8_t one = 1;
+	uint8_t told = WATCH_TOLD;
 
-	bpf_map_update_elem(host->taken_fd, &key, &one, BPF_ANY);
+	bpf_map_update_elem(host->taken_fd, &key, &told, BPF_NOEXIST);
 }
 
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)

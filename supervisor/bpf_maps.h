@@ -29,8 +29,11 @@ int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpf
 /* Our workers, so that their writes are told from an administrator's. */
 void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours);
 
-/* Whether somebody else's write has taken the tuner over in that namespace; and taking that back. */
+/* Whether somebody else's write has taken the tuner over in that namespace, and one that followed was not told of. */
 bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+bool bpf_is_untold(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+
+/* Takes that back; and takes a tuner over. */
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 

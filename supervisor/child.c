@@ -191,7 +191,7 @@ static void end_mad(struct supervisor *s, struct instance *instance)
 	if (instance->child.mad || !instance->child.pid)
 		return;
 	instance->child.mad = true;
-	supervisor_log(s, instance, LOG_ERR, "worker %d does not read its orders; it is killed", instance->child.pid);
+	supervisor_log(s, instance, LOG_ERR, "worker %d cannot be given its orders; it is killed", instance->child.pid);
 	kill(instance->child.pid, SIGKILL);
 }
 

@@ -100,7 +100,7 @@ static void push_row(struct ledger_entry *entry, const struct ledger_row *row)
 static void settle(struct ledger *ledger, struct ledger_entry *entry, const char *value)
 {
 	entry->intended = false;
-	if (entry->foreign) { /* after ours, which would have been refused else */
+	if (entry->foreign) { /* after ours: that was not refused */
 		PUT(entry->ours, entry->intent.to);
 	} else {
 		PUT(entry->current, value);
@@ -184,7 +184,9 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 		entry->known = true;
 		PUT(entry->initial, value);
 		news = LEDGER_FIRST;
-	} else if (entry->intended && !entry->foreign && strcmp(value, entry->intent.from)) {
+	} else if (entry->intended && strcmp(value, entry->intent.from) &&
+		   (!entry->foreign || (strcmp(value, entry->current) && !strcmp(value, entry->intent.to)))) {
+		entry->foreign = false; /* the kernel did not take theirs */
 		settle(ledger, entry, value);
 		return LEDGER_SAME;
 	} else if (entry->foreign && strcmp(value, entry->current) && !strcmp(value, entry->ours)) {
@@ -257,6 +259,14 @@ void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tu
 	entry->foreign = true;
 	PUT(entry->current, value);
 	ledger_file_entry(ledger, entry);
+}
+
+void ledger_doubt(struct ledger *ledger, uint64_t netns_cookie, const char *tunable)
+{
+	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
+
+	if (entry)
+		entry->ours[0] = '\0';
 }
 
 void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tunable)

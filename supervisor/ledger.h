@@ -124,8 +124,12 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change);
 /* The outcome: `value` as read back, written over by now if somebody else is known to have written; or `error` (-errno). */
 void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, int error, const char *value);
 
-/* Somebody else's value, of which the kernel may yet say that it does not take it; the next one read is a new initial one. */
+/*
+ * Somebody else's value, which the kernel may not take: then ours is read next. Ours that is read may be theirs (`doubt`);
+ * the next one read is a new initial one (`renew`).
+ */
 void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
+void ledger_doubt(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 
 /* A tuner's state in a namespace. */

@@ -11,6 +11,8 @@
 #include "supervisor/bpf_maps.h"
 #include "supervisor/supervisor.h"
 
+#define SET_SINCE "somebody else set it since"
+
 struct step {
 	uint64_t instance;
 	struct bpftune_owner owner;
@@ -95,7 +97,7 @@ static json_t *row(const struct instance *instance, const char *tunable, const c
 
 static const char *why_left(const struct supervisor *s, const struct instance *instance, const struct step *step)
 {
-	return entry_of(s, instance, step)->foreign ? "somebody else set it since" : NULL;
+	return entry_of(s, instance, step)->foreign ? SET_SINCE : NULL;
 }
 
 json_t *rollback_plan(struct supervisor *s, const struct instance *only)
@@ -182,7 +184,8 @@ static void send_step(struct rollback *rollback, struct step *step)
 	struct bpftune_restore restore = { .owner = step->owner };
 	int err;
 
-	if (why_left(s, instance, step)) {
+	/* What the kernel may not have taken of somebody else's is read first, by the worker that is to come. */
+	if (why_left(s, instance, step) && (instance->child.state == CHILD_READY || !*entry->ours)) {
 		leave(rollback, step, why_left(s, instance, step));
 		return;
 	}
@@ -304,7 +307,7 @@ void rollback_outcome(struct supervisor *s, struct instance *instance, const str
 		if (!step->sent || may_try_again(rollback, step, instance, report))
 			send_step(rollback, step);
 		else if (theirs || report->error)
-			leave(rollback, step, theirs ? theirs : strerror(-report->error));
+			leave(rollback, step, theirs || report->error == -ESTALE ? SET_SINCE : strerror(-report->error));
 		else
 			end_step(rollback, step, rollback->restored,
 				 row(instance, tunable_of(s, step)->name, report->from, report->to, NULL));

@@ -81,6 +81,16 @@ static void on_ready(struct supervisor *s, struct instance *instance, const stru
 	rollback_ready(s, instance);
 }
 
+static bool is_foreign(struct supervisor *s, struct instance *instance, const struct bpftune_report *report,
+		       const char *tunable)
+{
+	uint64_t cookie = instance->pub.netns_cookie;
+
+	if (bpf_is_untold(&s->host, cookie, report->tuner))
+		ledger_doubt(&s->ledger, cookie, tunable);
+	return ledger_value(&s->ledger, cookie, tunable, report->to) == LEDGER_FOREIGN;
+}
+
 static void on_value(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
 {
 	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
@@ -96,7 +106,7 @@ static void on_value(struct supervisor *s, struct instance *instance, const stru
 		ledger_outcome(&s->ledger, instance->pub.netns_cookie, tunable->name, report->error, NULL);
 		supervisor_log(s, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
 	}
-	else if (ledger_value(&s->ledger, instance->pub.netns_cookie, tunable->name, report->to) == LEDGER_FOREIGN)
+	else if (is_foreign(s, instance, report, tunable->name))
 		manual_found(s, instance, &owner, report->to);
 	else if (supervisor_tuner_state(s, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&s->host, instance->pub.netns_cookie, report->tuner);
@@ -204,9 +214,9 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* also if somebody has written over it */
 	if (!report->error)
 		log_change(s, instance, &change, tunable->name, entry->intent.scenario, "");
-	else if (report->error == -ESTALE)
+	else if (report->error == -ESTALE && is_foreign(s, instance, report, tunable->name))
 		manual_found(s, instance, &owner, report->to);
-	else if (!taken)
+	else if (report->error != -ESTALE && !taken)
 		say_failed(s, instance, report, tunable->name);
 	rollback_outcome(s, instance, report);
 	/*

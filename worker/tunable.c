@@ -81,23 +81,21 @@ static void report_value(const struct worker *worker, struct engine *engine, uns
 {
 	struct bpftune_report report = report_on(engine, BPFTUNE_VALUE, i);
 	const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
-	char *value = engine->tunables[i].value;
+	char *value = engine->tunables[i].value, *ours = engine->tunables[i].ours;
 
 	if (!is_ours(worker, tunable))
 		return;
 	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
+	if (!report.error && !*ours)
+		memcpy(ours, value, BPFTUNE_VALUE_BYTES);
 	memcpy(report.to, value, sizeof(report.to));
 	send_report(worker, &report);
 }
 
 void tunable_read_all(struct worker *worker, struct engine *engine)
 {
-	for (size_t i = 0; i < engine->tuner->n_tunables; i++) {
-		struct tunable *tunable = &engine->tunables[i];
-
+	for (size_t i = 0; i < engine->tuner->n_tunables; i++)
 		report_value(worker, engine, i);
-		memcpy(tunable->ours, tunable->value, sizeof(tunable->ours));
-	}
 }
 
 const char *bpftune_value(const struct bpftune *b, unsigned int tunable)
@@ -272,16 +270,14 @@ void tunable_restore(struct worker *worker, const struct bpftune_restore *restor
 bool tunable_read(struct worker *worker, const struct bpftune_owner *owner)
 {
 	const struct bpftune_tunable *what;
-	char before[BPFTUNE_VALUE_BYTES];
 	struct engine *engine;
 	struct tunable *tunable = find(worker, owner, &engine, &what);
 
 	if (!tunable)
 		return false;
-	memcpy(before, tunable->value, sizeof(before));
 	report_value(worker, engine, owner->tunable);
-	tunable->doubtful = *before && !strcmp(before, tunable->value);
-	return tunable->doubtful;
+	tunable->doubtful = true;
+	return true;
 }
 
 void tunable_read_doubtful(struct worker *worker)

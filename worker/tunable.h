@@ -12,10 +12,10 @@
 
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
-	char ours[BPFTUNE_VALUE_BYTES];  /* as we last wrote it, or found it at the start */
+	char ours[BPFTUNE_VALUE_BYTES];  /* as we last wrote it, or first read it */
 	struct bpftune_report intent;    /* while `pending` */
 	bool pending;                    /* an intent waits for its answer */
-	bool doubtful;                   /* read when the write that it was read for may not have been made yet */
+	bool doubtful;                   /* read when a write that it was read for may not have been made yet */
 };
 
 /* A tuner at work in this worker. */
@@ -47,8 +47,8 @@ void tunable_read_all(struct worker *worker, struct engine *engine);
 void tunable_answer(struct worker *worker, const struct bpftune_owner *owner, bool granted);
 
 /*
- * Reads one tunable again and reports its value. True: it is what it was. The hook that tells of a write runs before
- * it (kernel/bpf/cgroup.c: __cgroup_bpf_run_filter_sysctl()), so that a look a little later is due.
+ * Reads one tunable again and reports its value. True: a look a little later is due, as the hook that tells of a write runs
+ * before it (kernel/bpf/cgroup.c: __cgroup_bpf_run_filter_sysctl()), and does not tell of another right after it.
  */
 bool tunable_read(struct worker *worker, const struct bpftune_owner *owner);
 

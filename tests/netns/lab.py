@@ -266,7 +266,7 @@ class NetnsContainer(Host):
         run("ip", "netns", "del", name, check=False)
 
     def remove(self):
-        self.clear(self.name)
+        self.clear(self.link_target)    # the name may have become what the supervisor calls it
 
 
 class RuncContainer(Host):

@@ -33,7 +33,7 @@ def test_worker_that_reads_nothing(lab):
     instance = wait_for(lambda: (i := supervisor.instance(container.name))["worker"]["restarts"] == 1 and
                         i["worker"]["state"] == "ready" and i, 5, "another worker")
     assert instance["worker"]["pid"] != worker
-    assert supervisor.stderr().count(f"worker {worker} does not read its orders; it is killed") == 1
+    assert supervisor.stderr().count(f"worker {worker} cannot be given its orders; it is killed") == 1
 
 
 class HangingMount:

@@ -175,6 +175,19 @@ def test_write_that_fails(world):
     world.supervisor.resume(container.name)
 
 
+def test_what_was_ours_is_theirs(world):
+    """Who writes it, too, right after another value, has it: a rollback leaves it."""
+    supervisor, container = world.supervisor, world.containers["netns"]
+    change(supervisor, container, "step")
+    ours, path = container.sysctl(TTL), sysctl_path(TTL)
+    run("nsenter", f"--net={container.netns}", "sh", "-c", f"echo 5 >{path}; echo {ours} >{path}")
+    wait_for(lambda: supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
+    wait_for(lambda: supervisor.tunable(container.name, TTL)["current"] == ours, 2, "the value to be read")
+    assert TTL in names(supervisor.rollback(container.name)["left"])
+    assert container.sysctl(TTL) == ours
+    supervisor.resume(container.name)
+
+
 def test_netlink_counts_the_same(world):
     supervisor, container = world.supervisor, world.containers["netns"]
     changes = supervisor.tunable(container.name, QUEUE)["changes"]

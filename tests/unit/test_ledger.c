@@ -325,6 +325,7 @@ static void test_foreign_meanwhile(void **state)
 		{ "and the worker died", "5", NULL, "5", true, 0 },
 		{ "and it undid ours, and the worker died", "1", NULL, "1", true, 0 },
 		{ "what the kernel does not take, and the worker died", "999", NULL, "1", false, 0 },
+		{ "what the kernel does not take, and the worker died after its write", "999", NULL, "2", false, 1 },
 	};
 	struct ledger *ledger = ledger_of(state);
 

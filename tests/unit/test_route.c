@@ -308,6 +308,7 @@ static void test_written(void **state)
 		if (cases[i].why ? !now || now->state != TUNER_MANUAL || strcmp(now->why, cases[i].why) : now != NULL)
 			fail_msg("%s: %s", cases[i].what, now ? now->why : "active");
 		ledger_gone(&fixture->s.ledger, 101);
+		fixture->instance->unnamed = 0;
 	}
 }
 
