@@ -5,7 +5,8 @@ import subprocess
 
 from lab import run
 
-# A client sends a line "d BYTES" or "u BYTES": the data then comes down to it, or goes up.
+# A client sends a line "d BYTES" or "u BYTES": the data then comes down to it, or goes up; with "r BYTES" it goes up when
+# it has been told how much room there is for it at first.
 SERVER = """
 import socket, struct, sys, threading
 MOST = b'x' * (1 << 20)
@@ -14,7 +15,7 @@ def info(connection, offset):   # struct tcp_info; 0 in a kernel that does not t
     return struct.unpack_from('I', known.ljust(256, b'\\0'), offset)[0]
 def serve(connection):
     with connection, connection.makefile('rb') as lines:
-        window, room = info(connection, 80), info(connection, 232)     # tcpi_snd_cwnd, tcpi_rcv_wnd
+        window = info(connection, 80)       # tcpi_snd_cwnd
         direction, left = lines.readline().split()
         left = int(left)
         if direction == b'd':
@@ -23,9 +24,11 @@ def serve(connection):
                 left -= connection.send(MOST[:left])
             connection.shutdown(socket.SHUT_WR)
         else:
+            if direction == b'r':
+                connection.sendall(struct.pack('!I', info(connection, 232)))    # tcpi_rcv_wnd
             while left:
                 left -= len(lines.read1(min(left, 1 << 20)))
-            connection.sendall(struct.pack('!I', room))
+            connection.sendall(b'done')
         lines.read()
 family = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
 server = socket.create_server((sys.argv[1], int(sys.argv[2])), family=family, backlog=64,
@@ -43,10 +46,14 @@ for _ in range(int(count)):
     begin = time.monotonic()
     with socket.create_connection((address, int(port)), timeout=20) as connection:
         window = struct.unpack_from('I', connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 80)[0]
-        line = f'{direction} {size}\\n'.encode()
-        if direction == 'u':
+        line, room = f'{direction} {size}\\n'.encode(), 0
+        if direction != 'd':
+            if direction == 'r':
+                connection.sendall(line)
+                room, = struct.unpack('!I', connection.recv(4, socket.MSG_WAITALL))
+                line = b''
             connection.sendall(line + b'x' * size)
-            room, = struct.unpack('!I', connection.recv(4, socket.MSG_WAITALL))
+            connection.recv(4, socket.MSG_WAITALL)
         else:
             connection.sendall(line)
             got = bytearray()
@@ -54,7 +61,7 @@ for _ in range(int(count)):
                 more = connection.recv(1 << 20)
                 assert more, 'ended early'
                 got += more
-            window, room = struct.unpack_from('!I', got)[0], 0
+            window = struct.unpack_from('!I', got)[0]
         done.append({'ms': 1000 * (time.monotonic() - begin), 'cwnd': window, 'room': room})
         time.sleep(0.1)     # till it is told what of it was sent again for nothing, by a machine that stalled
 print(json.dumps(done))
@@ -111,7 +118,7 @@ class Server:
 
 def transfers(client, address, port, direction, size, count=1):
     """Of each in turn: its milliseconds from connect to the last byte; the initial windows of the sender, in segments,
-    and of an accepted receiver, in bytes.
+    and, with "r", of an accepted receiver, in bytes.
     """
     words = "python3", "-c", CLIENT, address, str(port), direction, str(size), str(count)
     return json.loads(run(*client.command(*words), timeout=60).stdout)
