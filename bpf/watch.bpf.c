@@ -322,7 +322,7 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	char current_value[sizeof(((struct bpftune_written *)0)->value)] = {};
 	struct bpftune_written written = { .owner = *owner };
 	struct bpftune_event *event;
-	__u8 told = WATCH_TOLD, *is_taken;
+	__u8 told = WATCH_TOLD, untold = WATCH_UNTOLD;
 
 	bpf_sysctl_get_current_value(ctx, current_value, sizeof(current_value));
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
@@ -330,16 +330,12 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 		return;
 	struct rate_key key = { .netns_cookie = who->netns_cookie, .instance = owner->tuner, .scenario = owner->tunable };
 
-	is_taken = bpf_map_lookup_elem(&taken, who);
-	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && is_taken) {
-		*is_taken = WATCH_UNTOLD;
+	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &untold, BPF_EXIST))
 		return;
-	}
 	bpf_map_update_elem(&taken, who, &told, BPF_NOEXIST);
 	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
 	if (!event) {
-		told = WATCH_UNTOLD;
-		bpf_map_update_elem(&taken, who, &told, BPF_EXIST);
+		bpf_map_update_elem(&taken, who, &untold, BPF_EXIST);
 		return;
 	}
 	BPF_CORE_READ_STR_INTO(&written.comm, task, comm);

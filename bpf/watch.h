@@ -24,7 +24,7 @@ struct watch_taken {
 	__u64 tuner; /* its number */
 };
 
-/* The value: of all writes there was an event; not of one, at least. */
+/* In `taken`: of all its writes there was an event, or one at least was not told of. */
 enum { WATCH_TOLD = 1, WATCH_UNTOLD };
 
 #endif

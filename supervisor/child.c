@@ -184,7 +184,7 @@ static void on_writable(uv_poll_t *poll, int status, int events)
 		uv_poll_stop(poll); /* all sent, or nobody reads: then its exit follows */
 }
 
-/* It reports without end, and reads nothing of what it is told. */
+/* It reports without end, and reads nothing of what it is told; or there is no memory for that. */
 static void end_mad(struct supervisor *s, struct instance *instance)
 {
 	s->counters.lost++;

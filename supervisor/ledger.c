@@ -185,7 +185,7 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 		PUT(entry->initial, value);
 		news = LEDGER_FIRST;
 	} else if (entry->intended && strcmp(value, entry->intent.from) &&
-		   (!entry->foreign || (strcmp(value, entry->current) && !strcmp(value, entry->intent.to)))) {
+		   (!entry->foreign || (*entry->ours && strcmp(value, entry->current) && !strcmp(value, entry->intent.to)))) {
 		entry->foreign = false; /* the kernel did not take theirs */
 		settle(ledger, entry, value);
 		return LEDGER_SAME;

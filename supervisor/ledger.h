@@ -114,7 +114,8 @@ enum ledger_news {
 
 /*
  * A value as a worker reads it. At its start, that settles an intent whose worker died between grant and outcome:
- * any value but the old one is taken for what was written, unless somebody else is known to have written since.
+ * any value but the old one is taken for what was written, unless somebody else is known to have written since, and the
+ * kernel took that.
  */
 enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
 

@@ -226,9 +226,14 @@ static void on_deadline(uv_timer_t *timer)
 {
 	struct rollback *rollback = timer->data;
 
-	for (size_t i = 0; i < rollback->n_steps; i++)
-		if (!rollback->steps[i].done)
-			leave(rollback, &rollback->steps[i], "its worker did not answer");
+	for (size_t i = 0; i < rollback->n_steps; i++) {
+		struct step *step = &rollback->steps[i];
+		const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
+		const char *theirs = instance ? why_left(rollback->s, instance, step) : NULL;
+
+		if (!step->done)
+			leave(rollback, step, theirs ? theirs : "its worker did not answer");
+	}
 	finish(rollback);
 }
 

@@ -206,6 +206,7 @@ static void stop(struct supervisor *s, int signal)
 	notify_send(&s->notify, "STOPPING=1");
 	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
 	s->stopping = true; /* from now on no intent is granted */
+	supervisor_take_events(s); /* what somebody else wrote just now is not rolled back */
 	if (s->options.rollback && !s->options.dry_run)
 		rollback_start(s, NULL, false, stop_workers, s);
 	else

@@ -86,7 +86,9 @@ static void report_value(const struct worker *worker, struct engine *engine, uns
 	if (!is_ours(worker, tunable))
 		return;
 	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
-	if (!report.error && !*ours)
+	if (report.error)
+		*value = '\0';
+	else if (!*ours)
 		memcpy(ours, value, BPFTUNE_VALUE_BYTES);
 	memcpy(report.to, value, sizeof(report.to));
 	send_report(worker, &report);
@@ -276,8 +278,8 @@ bool tunable_read(struct worker *worker, const struct bpftune_owner *owner)
 	if (!tunable)
 		return false;
 	report_value(worker, engine, owner->tunable);
-	tunable->doubtful = true;
-	return true;
+	tunable->doubtful = *tunable->value;
+	return tunable->doubtful;
 }
 
 void tunable_read_doubtful(struct worker *worker)
