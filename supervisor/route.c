@@ -220,8 +220,8 @@ static void on_change(struct supervisor *s, struct instance *instance, const str
 		say_failed(s, instance, report, tunable->name);
 	rollback_outcome(s, instance, report);
 	/*
-	 * The event that tells who took it is on its way, or was lost: then the value tells. Asked for after what a
-	 * rollback may have ordered again: a value that comes before its outcome would say that nothing is under way.
+	 * The event that tells who took it was lost, or is on its way: then the value tells. Asked for after what a
+	 * rollback may have ordered again, as a value that comes before its outcome is not heeded.
 	 */
 	if (taken)
 		supervisor_order(s, instance, BPFTUNE_READ, &owner, sizeof(owner));
