@@ -5,7 +5,7 @@ import statistics
 import subprocess
 from types import SimpleNamespace
 
-from lab import CONGESTION, Lab, kept_sysctls, only, run, sysctl_path
+from lab import CONGESTION, SLOWNESS, Lab, kept_sysctls, only, run, sysctl_path
 
 ALGORITHMS = "reno", "cubic", "bbr"
 ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
@@ -104,7 +104,7 @@ def start(container, address, port, seconds, own="", wrap=(), usual=""):
 
 def finish(sender):
     """Its algorithms, first and last, Mbit/s, and how many segments it sent, and sent again."""
-    said, _ = sender.communicate(timeout=60)
+    said, _ = sender.communicate(timeout=60 * SLOWNESS)
     assert sender.returncode == 0
     return json.loads(said)
 

@@ -52,7 +52,10 @@ def run(*command, check=True, timeout=30, **options):
 
 
 def wait_for(predicate, deadline=5.0, what="it to become true"):
-    """Waits until the predicate gives something true, which it returns; fails after the deadline (seconds)."""
+    """Waits until the predicate gives something true, which it returns; fails after the deadline (seconds).
+
+    While the machine stands still, so does the deadline.
+    """
     deadline *= SLOWNESS
     end = time.monotonic() + deadline
     while True:
@@ -61,7 +64,9 @@ def wait_for(predicate, deadline=5.0, what="it to become true"):
         if value:
             return value
         assert not last_try, f"waited {deadline} s for {what}"
+        asleep = time.monotonic()
         time.sleep(0.02)
+        end += time.monotonic() - asleep - 0.02
 
 
 class Findings:
@@ -386,6 +391,13 @@ class LongPath:
         """Mbit/s from near to far, or with -R from far to near."""
         return self.start(seconds, *options).finish()
 
+    def raise_limit(self, seconds=4):
+        """By a flow that meets the send limit. It is seen while that runs, as the last step may be undone at its end."""
+        before = maximum(self.near.sysctl(WMEM))
+        flow = self.start(seconds, *PLAIN, "-b", "60M")
+        wait_for(lambda: maximum(self.near.sysctl(WMEM)) > before, seconds, "a flow that meets the limit to raise it")
+        return flow.finish()
+
     def remove(self):
         self.process.communicate()      # ends its standard input, and so the relay
 
@@ -506,6 +518,13 @@ class Supervisor:
         """The changes in a container's own log, oldest first."""
         return [record for record in self.log(container)
                 if record.get("tunable") and tunable in (None, record["tunable"])]
+
+    def all_changes(self, container, tunable, place):
+        """The same, once the last of them is what is in place there."""
+        def told():
+            changes = self.changes(container, tunable)
+            return changes if changes and changes[-1]["to"].split() == place.sysctl(tunable).split() else None
+        return wait_for(told, 3, f"{container}'s log to tell the last change")
 
     def traces(self):
         """What there is of it: processes (zombies are nobody's fault here) and BPF objects."""

@@ -71,9 +71,9 @@ def supervisor(shared, container):
     """One whose container has had a change or two."""
     path = shared.path(container, shared.container("netns", "bt-far", AMPLE), 1)
     supervisor = shared.supervisor()
-    path.flow(1, "-b", "100M")
     supervisor.ready("host", "bt-far", "bt-cli")
-    assert supervisor.changes("bt-cli")
+    path.raise_limit()
+    supervisor.all_changes("bt-cli", WMEM, container)
     return supervisor
 
 

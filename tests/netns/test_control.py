@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from lab import BPFTUNE, pokes, run
+from lab import pokes, run
 
 NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An event that cannot be right is counted, and nothing comes of it."""
-import pathlib
 
 import pytest
 

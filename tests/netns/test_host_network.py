@@ -9,7 +9,7 @@ import sys
 import time
 
 from crowd import Cgroup, Sleeper, flood, is_ready, place, sharers, wait_for_instance
-from lab import AMPLE, PLAIN, SMALL_WMEM, WMEM, Host, kept_sysctls, maximum, sysctl_path, wait_for
+from lab import AMPLE, SMALL_WMEM, WMEM, Host, kept_sysctls, sysctl_path, wait_for
 
 DOCKER = f"docker-{'5a' * 32}.scope"
 
@@ -50,9 +50,9 @@ def flow_of(lab, supervisor, cgroup, far, number):
     path = lab.path(Host(), far, number)
     path.near = client
     before = len(supervisor.changes("host"))
-    path.flow(4, *PLAIN, "-b", "60M")
-    changes = supervisor.changes("host")[before:]
-    assert changes and maximum(Host().sysctl(WMEM)) > 65536
+    path.raise_limit()
+    changes = supervisor.all_changes("host", WMEM, client)[before:]
+    assert changes
     return {match and match[1] for match in (re.search("; asked for by (.*)", c["text"]) for c in changes)}
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every namespace is found, paired with its cgroup, named, and let go."""
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import random
@@ -16,7 +17,7 @@ import pytest
 
 from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_in, is_ready, paired_with, place,
                    wait_for_instance)
-from lab import AMPLE, PLAIN, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, maximum, run, sysctl_path, wait_for
+from lab import AMPLE, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, run, sysctl_path, wait_for
 
 CROWD = int(os.environ.get("CROWD", "50"))      # containers that come and go
 
@@ -121,6 +122,7 @@ def test_some_tasks_move(lab, supervisor):
 def test_moved_into_a_container(lab, supervisor):
     """A plain namespace costs no process until its task is put into a container's cgroup."""
     cgroup, sleeper = lab.keep(Cgroup("/bt-late")), lab.keep(Sleeper())
+    wait_for_instance(supervisor, sleeper)
     time.sleep(0.5)     # nothing is to happen
     assert instance_in(supervisor, sleeper)["worker"]["state"] == "none"
     cgroup.add(sleeper.pid)
@@ -193,33 +195,28 @@ def test_host_network(lab, rootfs):
     path.near = container       # the path is the host's, the client the container's
     events = supervisor.status()["events"]
 
-    path.flow(3, *PLAIN, "-b", "60M")
 
-    limit = maximum(Host().sysctl(WMEM))
-    assert limit > 65536
-    changes = supervisor.changes("host")
-    assert maximum(changes[-1]["to"]) == limit
+    path.raise_limit()
+
+    changes, own = (supervisor.all_changes(name, WMEM, container) for name in ("host", container.name))
     assert all(change["text"].endswith(f"; asked for by {container.name}") for change in changes)
-    own = supervisor.changes(container.name)
     assert [(c["from"], c["to"]) for c in own] == [(c["from"], c["to"]) for c in changes]
     assert {c["instance"] for c in own} == {instance["id"]}
+    assert supervisor.status()["events"]["lost"] == events["lost"]
 
     def said():
         """Of what tcp_buffer says: what other tuners learn from the container's flow may come after its end."""
         return [record for record in supervisor.log(container.name) if record["tuner"] == "tcp_buffer"]
 
-    before = said()
-    assert any("asking the host's worker" in record["text"] for record in before)
-    assert supervisor.status()["events"]["lost"] == events["lost"]
-
     # A flow of the host's own is nobody's but the host's.
     sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
     wait_for(lambda: supervisor.is_manual("host", "tcp_buffer"), 3, "the tuner to step aside")
+    before = said()
+    assert any("asking the host's worker" in record["text"] for record in before)
     supervisor.cli("resume", "host")
     path.near = Host()
-    path.flow(2, "-b", "60M")
-    assert maximum(Host().sysctl(WMEM)) > 65536
-    assert "asked for by" not in supervisor.changes("host")[-1]["text"]
+    path.raise_limit()
+    assert "asked for by" not in supervisor.all_changes("host", WMEM, path.near)[-1]["text"]
     assert said() == before
 
     worker = instance["worker"]["pid"]
@@ -238,15 +235,13 @@ def test_two_namespaces_in_one_cgroup(lab):
     supervisor = lab.supervisor()
     ids = [wait_for_instance(supervisor, sleeper, is_ready)["id"] for sleeper in (first, second)]
     for number, (busy, idle) in enumerate([(first, second), (second, first)], 1):
-        client = SimpleNamespace(netns=busy.netns, name=busy.name, command=lambda *words, busy=busy: (
+        client = SimpleNamespace(netns=busy.netns, sysctl=busy.sysctl, command=lambda *words, busy=busy: (
             "sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"), *busy.command(*words)))
         before = idle.sysctl(WMEM)
-        lab.path(client, far, number).flow(1, "-b", "60M")
-        assert maximum(busy.sysctl(WMEM)) > 65536
+        name = instance_in(supervisor, busy)["name"]
+        lab.path(client, far, number).raise_limit()
+        assert {change["instance"] for change in supervisor.all_changes(name, WMEM, busy)} == {ids[number - 1]}
         assert idle.sysctl(WMEM) == before
-    instances = {instance["id"]: instance["name"] for instance in supervisor.status()["instances"]}
-    for number in ids:
-        assert {change["instance"] for change in supervisor.changes(instances[number])} == {number}
 
 
 # --- nothing is pinned ----------------------------------------------------------------------------
@@ -333,11 +328,19 @@ def test_worker_holds_only_its_pipes(lab, supervisor):
     """At rest: no socket, no descriptor of a namespace; and the supervisor holds none either."""
     container = lab.container("netns", "bt-rest")
     worker = supervisor.ready(container.name)["worker"]["pid"]
-    held = {pid: [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-            for pid in (worker, supervisor.pid)}
-    assert not [target for target in held[worker] if target.startswith("socket:")]
-    for targets in held.values():
-        assert not [target for target in targets if target.startswith("net:") or "/ns/net" in target or "/netns/" in target]
+
+    def held(pid):
+        for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):    # one of those that are soon closed
+                yield os.readlink(path)
+
+    def namespaces(pid):
+        return [target for target in held(pid)
+                if target.startswith("net:") or "/ns/net" in target or "/netns/" in target]
+
+    assert not [target for target in held(worker) if target.startswith("socket:")]
+    for pid in worker, supervisor.pid:
+        wait_for(lambda pid=pid: not namespaces(pid), 1, "it to hold none")
 
 
 # --- many -----------------------------------------------------------------------------------------

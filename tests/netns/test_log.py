@@ -38,8 +38,7 @@ def test_slow_reader(lab, supervisor, container):
                                     stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     lab.callback(follower.wait)
     lab.callback(follower.kill)
-    change(supervisor, container, "step")
-    wait_for(lambda: "poked" in output.read_text(), 2, "the follower to follow")
+    wait_for(lambda: change(supervisor, container, "step") or "poked" in output.read_text(), 2, "the follower to follow")
     os.kill(follower.pid, signal.SIGSTOP)
     container.poke("chatter")
     wait_for(lambda: supervisor.log(container.name, "-n", "1")[0]["text"].startswith("chatter 1999 "), 5,

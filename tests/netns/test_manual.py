@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SMALL_WMEM, TTL, WMEM, Host, change, kept_sysctls,
-                 names, pokes, run, sysctl_path, wait_for)
+from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SLOWNESS, SMALL_WMEM, TTL, WMEM, Host, change,
+                 kept_sysctls, names, pokes, run, sysctl_path, wait_for)
 
 FAILED, USAGE = 1, 2
 
@@ -216,9 +216,9 @@ def test_flow_goes_on(lab, world):
     assert supervisor.is_manual(near.name, "tcp_buffer")
 
     supervisor.resume(near.name, "tcp_buffer")
-    path.flow(1, "-b", "400M")
-    tunable = supervisor.tunable(near.name, WMEM)
-    assert tunable["initial"] == "4096 16384 98304" != tunable["current"]
+    path.raise_limit()
+    supervisor.all_changes(near.name, WMEM, near)
+    assert supervisor.tunable(near.name, WMEM)["initial"] == "4096 16384 98304"
 
 
 def test_written_before_anything_was_sighted(world):
@@ -254,7 +254,7 @@ def test_writer_with_an_odd_name(world, tmp_path):
     os.symlink(run("sh", "-c", "command -v dd").stdout.strip(), odd)
     for name, value in (CONGESTION, b"\xfe\xff"), (TTL, b"88"):
         subprocess.run([b"nsenter", f"--net={container.netns}".encode(), odd, f"of={sysctl_path(name)}".encode()],
-                       input=value, stderr=subprocess.DEVNULL, timeout=5)
+                       input=value, stderr=subprocess.DEVNULL, timeout=5 * SLOWNESS)
         why = wait_for(lambda: world.supervisor.is_manual(container.name, "poke"), 2, "the tuner to step aside")
         wait_for(lambda: world.supervisor.tunable(container.name, name)["current"] == container.sysctl(name), 2,
                  "the true value")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A supervisor that cannot write, or was told not to, changes nothing, and says so."""
-from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, pokes, said,
+from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, pokes, said,
                  sysctl_path, values, wait_for)
 
 
@@ -28,9 +28,10 @@ def test_dry_run(lab):
     before = {path: path.read_text() for path in (sysctl_path(WMEM), sysctl_path(BACKLOG))}
     inside = near.limits(), values(near)
     near.poke("step", "second", "text", "queue", "host")
-    lab.path(near, far, 1).flow(1, "-b", "100M")
+    flow = lab.path(near, far, 1).start(4, *PLAIN, "-b", "100M")
     wait_for(lambda: {TTL, FIN_TIMEOUT, CONGESTION, QUEUE, WMEM, BACKLOG} <=
-             {record["tunable"] for record in supervisor.changes(near.name)}, 2, "a record of each")
+             {record["tunable"] for record in supervisor.changes(near.name)}, 4, "a record of each")
+    flow.finish()
     assert (near.limits(), values(near)) == inside
     assert before == {path: path.read_text() for path in before}
     assert all(record["text"].startswith("would change: ") for record in supervisor.changes(near.name))

@@ -147,9 +147,10 @@ def test_paths_that_do_not_fit(lab, supervisor):
     sleeper = lab.keep(Sleeper(cgroup))
     for directory in join:
         (directory / "cgroup.procs").write_text(str(sleeper.pid))
-    time.sleep(0.8)     # nothing more is to happen
     fits = len(pathlib.Path(f"/proc/{sleeper.pid}/cgroup").read_bytes()) < 8191
     assert fits == (not join)
+    wait_for_instance(supervisor, sleeper, paired_with(cgroup) if fits else lambda instance: True)
+    time.sleep(0.8)     # nothing more is to happen
     assert place(instance_in(supervisor, sleeper)) == ((cgroup.path, cgroup.id) if fits else ("/", 0))
 
 
@@ -199,6 +200,7 @@ def test_container_that_joins_another_s_namespace(lab, supervisor, other):
 @pytest.mark.parametrize("looker", ["/system.slice/bt-cron.service", "/bt-tools"])
 def test_who_looks_into_a_container(lab, supervisor, looker):
     """A service's command in a container's namespace does not make it the service's, nor anybody else's."""
+    supervisor.let_go("5a" * 32)
     cgroup = lab.keep(Cgroup(f"/system.slice/{DOCKER}"))
     sleeper = lab.keep(Sleeper(cgroup))
     wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the container")
@@ -226,6 +228,7 @@ def test_moves_inside_a_container(lab, supervisor):
     ("/bt-lxc/lxc.payload/c1", "lxc", "c1"),
 ], ids=["template", "below", "lxc.payload"])
 def test_more_runtimes(lab, supervisor, path, runtime, name):
+    supervisor.let_go(name)
     instance = wait_for_instance(supervisor, lab.keep(Sleeper(lab.keep(Cgroup(path)))), is_ready)
     assert (instance["runtime"], instance["name"]) == (runtime, name)
 
@@ -246,7 +249,8 @@ def test_namespace_before_its_container(lab, supervisor, rootfs):
     container = lab.keep(Container(rootfs, "bt-old", network=namespace.netns))
     instance = wait_for_instance(supervisor, container, lambda i: place(i) == container.cgroup(), what="the cgroup")
     assert (instance["container_id"], instance["runtime"]) == (container.name, "runc")
-    assert not [sharer for sharer in sharers(supervisor) if sharer["cgroup"]["path"] == container.cgroup_path]
+    wait_for(lambda: not [sharer for sharer in sharers(supervisor) if sharer["cgroup"]["path"] == container.cgroup_path],
+             3, "no other instance of it to be there")
 
 
 def test_namespace_before_its_service(lab, supervisor):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, TTL, change, names, pokes, values, wait_for
+from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, SLOWNESS, TTL, change, names, pokes, values
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -75,7 +75,7 @@ def test_worker_that_hangs(lab):
     try:
         assert supervisor.status()      # answers in the meantime
         os.kill(worker, signal.SIGKILL)
-        output = rollback.communicate(timeout=10)[0]
+        output = rollback.communicate(timeout=10 * SLOWNESS)[0]
     finally:
         rollback.kill()
     assert sorted(names(json.loads(output)["restored"])) == sorted([TTL, FIN_TIMEOUT])

@@ -154,7 +154,7 @@ def test_clean_path_and_trial(world):
     text = wait_for(lambda: learnt(world.supervisor, world.near.name).get(FAR), 2, "something learnt")
     assert (flow["first"], flow["last"]) == ("reno", "reno") and text.startswith("reno, ")
     firsts = cong.firsts(world.near, FAR, CLEAN_PORT, 200)
-    assert 0 < firsts.count("bbr") <= 30
+    assert 0 < 200 - firsts.count("reno") <= 30
 
 
 def test_trial_that_fails_ends(world):
@@ -162,8 +162,9 @@ def test_trial_that_fails_ends(world):
     world.drain.loses(1)
     def knows_bbr():
         cong.send(world.near, FAR, PORT, 4)
-        return learnt(world.supervisor, world.near.name).get(FAR, "").startswith("bbr, ")
-    wait_for(knows_bbr, 20, "bbr to be chosen")
+        text = learnt(world.supervisor, world.near.name).get(FAR, "")
+        return text.startswith("bbr, ") and "→" in text     # for what it gave, not only for a loss that was seen
+    wait_for(knows_bbr, 30, "bbr to be chosen")
     flow = cong.send(world.near, FAR, PORT, 4, usual="bbr")
     assert flow["first"] != "bbr" and flow["last"] == "bbr"
 
@@ -183,4 +184,4 @@ def test_container_in_the_hosts_namespace(lab):
     assert flow["last"] == "bbr" and text.startswith("bbr, ")
     assert "bbr" in cong.firsts(container, FAR, PORT, 10)
     assert cong.firsts(host, FAR, PORT, 10) == ["reno"] * 10
-    assert not learnt(supervisor, "host")
+    assert FAR not in learnt(supervisor, "host")

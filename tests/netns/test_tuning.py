@@ -41,8 +41,9 @@ def test_limit_rises_in_this_container_only(lab, world, kind, direction):
 
     # More than one flow, as the kernel's own receive buffer tuning often holds a running flow at the
     # window that it has measured (net/ipv4/tcp_input.c: tcp_rcv_space_adjust()); the next one starts anew.
+    # And where the machine stands still right after a step, that is undone, and none is tried for 20 s.
     rates = []
-    while len(rates) < 3 or (len(rates) < 10 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or
+    while len(rates) < 3 or (len(rates) < 30 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or
                                                   rates[-1] <= 1.5 * want.mbit)):
         rates.append(path.flow(1, "-b", "400M", *want.options))
     instance = supervisor.ready(container.name)
@@ -73,14 +74,17 @@ def test_two_containers_at_once(lab, world):
     """Each has its own log and, as its load differs, its own value."""
     supervisor = world.supervisor
     slow, fast = (lab.container("netns", name, SMALL_WMEM) for name in ("bt-slow", "bt-fast"))
-    flows = [lab.path(slow, world.far, 1).start(6, *PLAIN, "-b", "20M"),
-             lab.path(fast, world.far, 2).start(6, *PLAIN, "-b", "400M")]
-    for flow in flows:
-        flow.finish()
+    paths = [lab.path(container, world.far, number) for number, container in enumerate((slow, fast), 1)]
 
-    assert maximum(fast.sysctl(WMEM)) > 2 * maximum(slow.sysctl(WMEM))
+    def differ():
+        flows = [path.start(6, *PLAIN, "-b", rate) for path, rate in zip(paths, ("20M", "400M"))]
+        for flow in flows:
+            flow.finish()
+        return maximum(fast.sysctl(WMEM)) > 2 * maximum(slow.sysctl(WMEM))
+
+    assert any(differ() for _ in range(5))      # as above
     for container in slow, fast:
-        changes = supervisor.changes(container.name)
+        changes = supervisor.all_changes(container.name, WMEM, container)
         assert {change["container"] for change in changes} == {container.name}
         assert {change["tunable"] for change in changes} == {WMEM}
         tunable = supervisor.tunable(container.name, WMEM)
@@ -110,12 +114,12 @@ def test_log_follows(lab, world):
         follower = subprocess.Popen([BPFTUNE, "log", "--run-dir", world.supervisor.run_dir, "-f", container.name],
                                     stdin=subprocess.DEVNULL, stdout=file)
     try:
-        flow = path.start(2, "-b", "100M")
-        wait_for(lambda: "65536 -> " in output.read_text(), 3, "the first change to be shown")
+        flow = path.start(4, *PLAIN, "-b", "100M")
+        wait_for(lambda: "65536 -> " in output.read_text(), 4, "the first change to be shown")
         assert follower.poll() is None
         flow.finish()
-        current = " ".join(container.sysctl(WMEM).split())
-        wait_for(lambda: f"-> {current}" in output.read_text(), 1, "the last change to be shown")
+        wait_for(lambda: "-> " + " ".join(container.sysctl(WMEM).split()) in output.read_text(), 1,
+                 "the last change to be shown")
     finally:
         follower.kill()
         follower.wait()

@@ -13,12 +13,14 @@ DEVICE_QUEUE = "arp_cache.poke0.1.queue_lenbytes"
 
 @pytest.fixture(scope="module")
 def world(shared):
-    """A container that has a device with a dot in its name, and one that has not."""
-    container, plain = shared.container("netns", "bt-errors"), shared.container("runc", "bt-plain")
-    run("ip", "-n", container.name, "link", "add", "poke0.1", "type", "veth", "peer", "poke1")
+    """Two containers that have a device with a dot in its name, and one that has not."""
+    container, going, plain = (shared.container("netns", "bt-errors"), shared.container("netns", "bt-going"),
+                               shared.container("runc", "bt-plain"))
+    for one in container, going:
+        run("ip", "-n", one.name, "link", "add", "poke0.1", "type", "veth", "peer", "poke1")
     supervisor = shared.supervisor(tuners=pokes())
-    supervisor.ready("host", container.name, plain.name)
-    return SimpleNamespace(supervisor=supervisor, container=container, plain=plain)
+    supervisor.ready("host", container.name, going.name, plain.name)
+    return SimpleNamespace(supervisor=supervisor, container=container, going=going, plain=plain)
 
 
 def test_string(world):
@@ -47,11 +49,9 @@ def test_no_such_sysctl(world):
     assert values(world.plain)[TTL] == before[TTL]
 
 
-def test_sysctl_that_goes(lab, world):
+def test_sysctl_that_goes(world):
     """It was there when the worker began."""
-    container = lab.container("netns", "bt-going")
-    run("ip", "-n", container.name, "link", "add", "poke0.1", "type", "veth", "peer", "poke1")
-    world.supervisor.ready(container.name)
+    container = world.going
     change(world.supervisor, container, "device")
     run("ip", "-n", container.name, "link", "del", "poke0.1")
     container.poke("device")
