@@ -32,9 +32,9 @@ struct listen_counts listen_grown(const struct listen_counts *before, const stru
 bool listen_is_flood(const struct listen_counts *lately, const struct listen_queue *queue);
 
 /*
- * What a full queue calls for. `grown` is since the counters were last read, which may be long ago; `lately` since the
- * queue was seen full. Only completed handshakes overflow an accept queue, so those may be old; SYNs must be told from
- * a flood by what completes at the same time.
+ * What a full queue calls for. `grown` is since the last decision, which may be long ago; `lately` since the queue was
+ * seen full, or of the last second. Only completed handshakes overflow an accept queue, so those may be old; SYNs must
+ * be told from a flood by what completes at the same time.
  */
 enum listen_decision listen_decide(const struct listen_counts *grown, const struct listen_counts *lately,
 				   const struct listen_queue *queue);

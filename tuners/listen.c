@@ -39,10 +39,10 @@ static const struct bpftune_scenario scenarios[] = {
 };
 
 struct listen {
-	struct listen_queue queue; /* a full one since the last tick, rather one that somaxconn bounds */
-	bool full;
+	struct listen_queue queue; /* a full one, rather one that somaxconn bounds */
+	bool full, suspected;	   /* there is one; the last tick suspected a flood */
 	struct bpftune_event cause;
-	struct listen_counts last, since; /* at the last tick; when `queue` was seen */
+	struct listen_counts last, since; /* at the last decision; when `queue` was seen, or a flood suspected */
 	uint64_t flood_ns;		  /* of the last event in a flood; 0: none */
 	long long initial[2], ours[2];	  /* of SOMAXCONN and MAX_SYN_BACKLOG: raised from, and to; 0: not raised */
 };
@@ -183,14 +183,22 @@ static void tick(struct bpftune *b, void *state)
 {
 	struct listen *listen = state;
 	struct listen_counts now, grown, lately;
+	enum listen_decision decision;
 
 	if (!listen->full || read_counts(b, &now) < 0)
 		return;
-	listen->full = false;
 	grown = listen_grown(&listen->last, &now);
 	lately = listen_grown(&listen->since, &now);
+	decision = listen_decide(&grown, &lately, &listen->queue);
+	/* Real clients' handshakes may be under way, and complete in the next second. */
+	listen->suspected = decision == LISTEN_RESIST && !listen->suspected;
+	if (listen->suspected) {
+		listen->since = now;
+		return;
+	}
+	listen->full = false;
 	listen->last = now;
-	switch (listen_decide(&grown, &lately, &listen->queue)) {
+	switch (decision) {
 	case LISTEN_RAISE_SOMAXCONN:
 		raise_limit(b, listen, SOMAXCONN, &grown);
 		break;

@@ -80,7 +80,7 @@ struct bpftune_tuner {
 	int (*init)(struct bpftune *b, void **state);
 	/* Worker: one of this tuner's events. */
 	void (*event)(struct bpftune *b, void *state, const struct bpftune_event *event);
-	/* Worker: about once a second, only while events come in. Optional. */
+	/* Worker: about once a second while events come in, of whatever tuner, and once more after that. Optional. */
 	void (*tick)(struct bpftune *b, void *state);
 	/* Worker, at its end. Optional. */
 	void (*fini)(struct bpftune *b, void *state);

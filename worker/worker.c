@@ -30,7 +30,7 @@ struct serving {
 	struct record_reader events;
 	uv_poll_t poll;
 	uv_timer_t tick;
-	bool active; /* an event since the last tick */
+	unsigned int ticks; /* to come, if no event does */
 	uv_timer_t again;
 };
 
@@ -113,11 +113,8 @@ static void on_tick(uv_timer_t *timer)
 	struct serving *serving = timer->data;
 	struct worker *worker = &serving->worker;
 
-	if (!serving->active) {
+	if (!--serving->ticks)
 		uv_timer_stop(timer); /* idle: never wake up */
-		return;
-	}
-	serving->active = false;
 	for (size_t i = 0; i < worker->n_engines; i++) {
 		struct engine *engine = worker->running = &worker->engines[i];
 
@@ -143,7 +140,7 @@ static void on_event(void *arg, const void *record)
 	worker->running = engine;
 	engine->tuner->event(worker->instance, engine->state, event);
 	worker->running = NULL;
-	serving->active = true;
+	serving->ticks = 2;
 	if (!uv_is_active((uv_handle_t *)&serving->tick))
 		uv_timer_start(&serving->tick, on_tick, TICK_MS, TICK_MS);
 }
