@@ -103,8 +103,8 @@ def test_step_that_ends_the_limit_is_judged(lab, world):
     # The limit lets one through in 12.6 ms.
     transfer.paced(near, "10.199.6.2", server.port, 16 << 10, 300, pause_s=0.0124)
     changes, learnt = world.supervisor.changes(near.name), world.supervisor.instance(near.name)["learnt"]
-    first, *later = (change["scenario"] for change in changes)
-    assert first == "send_buffer_limited" and later in ([], ["no_gain"]), changes     # no gain, or a little
+    scenarios = [change["scenario"] for change in changes]
+    assert scenarios in (["send_buffer_limited", "no_gain"], ["send_buffer_limited"]), changes     # no gain, or a little
     assert ["held for 20 s" in verdict["text"] for verdict in learnt] == [True], learnt
 
 

@@ -195,7 +195,6 @@ def test_host_network(lab, rootfs):
     path.near = container       # the path is the host's, the client the container's
     events = supervisor.status()["events"]
 
-
     path.raise_limit()
 
     changes, own = (supervisor.all_changes(name, WMEM, container) for name in ("host", container.name))

@@ -43,7 +43,7 @@ def test_limit_rises_in_this_container_only(lab, world, kind, direction):
     # window that it has measured (net/ipv4/tcp_input.c: tcp_rcv_space_adjust()); the next one starts anew.
     # And where the machine stands still right after a step, that is undone, and none is tried for 20 s.
     rates = []
-    while len(rates) < 3 or (len(rates) < 30 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or
+    while len(rates) < 3 or (len(rates) < 25 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or
                                                   rates[-1] <= 1.5 * want.mbit)):
         rates.append(path.flow(1, "-b", "400M", *want.options))
     instance = supervisor.ready(container.name)
