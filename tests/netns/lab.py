@@ -302,7 +302,7 @@ class RuncContainer(Host):
         ]
         (self.bundle / "config.json").write_text(json.dumps(spec))
         # The container inherits its standard streams: nothing of ours that it would hold open.
-        subprocess.run(["runc", "run", "-d", "--bundle", self.bundle, name], check=True, timeout=30,
+        subprocess.run(["runc", "run", "-d", "--bundle", self.bundle, name], check=True, timeout=30 * SLOWNESS,
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid = self.link_target = json.loads(run("runc", "state", name).stdout)["pid"]
         self.netns = f"/proc/{self.pid}/ns/net"

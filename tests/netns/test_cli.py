@@ -10,7 +10,7 @@ from types import NoneType
 
 import pytest
 
-from lab import AMPLE, BPFTUNE, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run, tuner_names
+from lab import AMPLE, BPFTUNE, SLOWNESS, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run, tuner_names
 
 FAILED, USAGE, UNSUPPORTED, NO_SUPERVISOR = 1, 2, 3, 4
 
@@ -223,7 +223,7 @@ def test_log_n(supervisor):
 def test_log_to_a_closed_pipe(supervisor):
     """`bpftune log | head -1` ends quietly."""
     result = subprocess.run(f"'{BPFTUNE}' log --run-dir '{supervisor.run_dir}' | head -1", shell=True, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10)
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=10 * SLOWNESS)
     assert result.stdout and not result.stderr
 
 
@@ -232,7 +232,7 @@ def test_log_to_a_closed_pipe(supervisor):
 def call(supervisor, method, **parameters):
     """One Varlink call: a JSON object and a NUL each way."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(5)
+        client.settimeout(5 * SLOWNESS)
         client.connect(str(supervisor.run_dir / "control.sock"))
         client.sendall(json.dumps({"method": method, "parameters": parameters}).encode() + b"\0")
         reply = b""

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from lab import pokes, run
+from lab import SLOWNESS, pokes, run
 
 NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
 
@@ -28,7 +28,7 @@ class Client:
     def __init__(self, supervisor):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.connect(str(supervisor.run_dir / "control.sock"))
-        self.socket.settimeout(5)
+        self.socket.settimeout(5 * SLOWNESS)
         self.data = b""
 
     def send(self, method, **fields):
@@ -174,7 +174,7 @@ def test_asks_and_does_not_read(supervisor):
         assert len(call) * 1000 < sent < 4 << 20
         assert rss_kib(supervisor.pid) < before + 8192
         assert supervisor.ready("host")     # the others are served
-        client.socket.settimeout(5)
+        client.socket.settimeout(5 * SLOWNESS)
         for _ in range(sent // len(call)):
             assert client.receive()["parameters"]["instances"]
     assert supervisor.ready("host")
