@@ -20,7 +20,8 @@ struct listen_counts listen_grown(const struct listen_counts *before, const stru
 	};
 }
 
-bool listen_is_flood(const struct listen_counts *lately, const struct listen_queue *queue)
+/* SYNs that nobody meant: in so many seconds they were answered or dropped, and hardly a handshake was completed. */
+static bool is_flood(const struct listen_counts *lately, const struct listen_queue *queue, unsigned int seconds)
 {
 	uint64_t unanswered = less(lately->cookies_sent, lately->cookies_recv);
 	uint64_t refused = less(lately->drops, lately->overflows);
@@ -28,7 +29,7 @@ bool listen_is_flood(const struct listen_counts *lately, const struct listen_que
 	if (unanswered >= FLOOD_MIN && unanswered / FLOOD_RATIO > lately->handshakes)
 		return true;
 	/* Of those that were let in, most would complete at once; how many are refused says nothing by itself. */
-	return refused >= FLOOD_MIN && queue->syn_len / FLOOD_RATIO > lately->handshakes;
+	return refused >= FLOOD_MIN && seconds * (uint64_t)queue->syn_len / FLOOD_RATIO > lately->handshakes;
 }
 
 /* At least a quarter of what the queue holds, or of what it lost, are handshakes that completed. */
@@ -38,14 +39,14 @@ static bool is_in_demand(uint64_t lost, uint64_t handshakes, uint32_t queue_len)
 }
 
 enum listen_decision listen_decide(const struct listen_counts *grown, const struct listen_counts *lately,
-				   const struct listen_queue *queue)
+				   const struct listen_queue *queue, bool suspected)
 {
 	bool cut = queue->max_len >= queue->somaxconn; /* by listen(2), or wanted to be just that */
 	bool syn_queue_full = queue->syn_len && queue->syn_len >= queue->max_len - queue->max_len / 4;
 	uint64_t refused = less(lately->drops, lately->overflows);
 
-	if (listen_is_flood(lately, queue))
-		return LISTEN_RESIST;
+	if (is_flood(lately, queue, suspected ? 2 : 1))
+		return suspected ? LISTEN_RESIST : LISTEN_SUSPECT;
 	if (cut && queue->accept_len > queue->max_len && /* net/sock.h: sk_acceptq_is_full() */
 	    is_in_demand(grown->overflows, grown->handshakes, queue->max_len))
 		return LISTEN_RAISE_SOMAXCONN;

@@ -22,22 +22,21 @@ enum listen_decision {
 	LISTEN_HOLD,
 	LISTEN_RAISE_SOMAXCONN,
 	LISTEN_RAISE_SYN_BACKLOG,
-	LISTEN_RESIST, /* a flood: back to the initial values, cookies on */
+	LISTEN_SUSPECT, /* it looks like a flood: another look, a second later */
+	LISTEN_RESIST,	/* a flood: back to the initial values, cookies on */
 };
 
 /* What came since; a counter that went back (it never should) has not grown. */
 struct listen_counts listen_grown(const struct listen_counts *before, const struct listen_counts *now);
 
-/* SYNs that nobody meant: they were answered or dropped, and hardly a handshake was completed. */
-bool listen_is_flood(const struct listen_counts *lately, const struct listen_queue *queue);
-
 /*
  * What a full queue calls for. `grown` is since the last decision, which may be long ago; `lately` since the queue was
- * seen full, or of the last second. Only completed handshakes overflow an accept queue, so those may be old; SYNs must
- * be told from a flood by what completes at the same time.
+ * seen full, a second ago, or two if a flood is suspected. Only completed handshakes overflow an accept queue, so those
+ * may be old; SYNs must be told from a flood by what completes at the same time. Over a long path that takes its time,
+ * hence the second look.
  */
 enum listen_decision listen_decide(const struct listen_counts *grown, const struct listen_counts *lately,
-				   const struct listen_queue *queue);
+				   const struct listen_queue *queue, bool suspected);
 
 /* Twice the current value, at most LISTEN_MAX; 0: it is there already, or is none to grow from. */
 int64_t listen_next(int64_t current);

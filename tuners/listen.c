@@ -42,7 +42,7 @@ struct listen {
 	struct listen_queue queue; /* a full one, rather one that somaxconn bounds */
 	bool full, suspected;	   /* there is one; the last tick suspected a flood */
 	struct bpftune_event cause;
-	struct listen_counts last, since; /* at the last decision; when `queue` was seen, or a flood suspected */
+	struct listen_counts last, since; /* at the last decision; when `queue` was seen */
 	uint64_t flood_ns;		  /* of the last event in a flood; 0: none */
 	long long initial[2], ours[2];	  /* of SOMAXCONN and MAX_SYN_BACKLOG: raised from, and to; 0: not raised */
 };
@@ -156,9 +156,8 @@ static void resist(struct bpftune *b, struct listen *listen, const struct listen
 		if (!listen->ours[i] || bpftune_value_ints(b, i, value) < 0 || value[0] != listen->ours[i])
 			continue;
 		value[0] = listen->initial[i];
-		if (!bpftune_propose(b, i, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port, syns,
-				     lately->handshakes))
-			listen->ours[i] = 0;
+		bpftune_propose(b, i, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port, syns,
+				lately->handshakes);
 	}
 	if (!bpftune_value_ints(b, SYNCOOKIES, value) && !value[0]) {
 		value[0] = 1;
@@ -183,22 +182,19 @@ static void tick(struct bpftune *b, void *state)
 {
 	struct listen *listen = state;
 	struct listen_counts now, grown, lately;
-	enum listen_decision decision;
 
-	if (!listen->full || read_counts(b, &now) < 0)
+	if (!listen->full)
 		return;
-	grown = listen_grown(&listen->last, &now);
-	lately = listen_grown(&listen->since, &now);
-	decision = listen_decide(&grown, &lately, &listen->queue);
-	/* Real clients' handshakes may be under way, and complete in the next second. */
-	listen->suspected = decision == LISTEN_RESIST && !listen->suspected;
-	if (listen->suspected) {
-		listen->since = now;
+	if (read_counts(b, &now) < 0) {
+		listen->full = listen->suspected = false;
 		return;
 	}
-	listen->full = false;
-	listen->last = now;
-	switch (decision) {
+	grown = listen_grown(&listen->last, &now);
+	lately = listen_grown(&listen->since, &now);
+	switch (listen_decide(&grown, &lately, &listen->queue, listen->suspected)) {
+	case LISTEN_SUSPECT:
+		listen->suspected = true;
+		return; /* the next tick comes, whatever happens */
 	case LISTEN_RAISE_SOMAXCONN:
 		raise_limit(b, listen, SOMAXCONN, &grown);
 		break;
@@ -213,6 +209,8 @@ static void tick(struct bpftune *b, void *state)
 			tell_own_length(b, &listen->queue, &grown);
 		break;
 	}
+	listen->full = listen->suspected = false;
+	listen->last = now;
 }
 
 static void fini(struct bpftune *b, void *state)

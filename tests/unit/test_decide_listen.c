@@ -28,6 +28,24 @@ static void test_grown(void **state)
 	assert_memory_equal(&grown, &none, sizeof(grown));
 }
 
+struct look {
+	const char *what;
+	const struct listen_queue *queue;
+	struct listen_counts grown, lately;
+	enum listen_decision decision;
+};
+
+static void check(const struct look *looks, size_t n, bool suspected)
+{
+	for (size_t i = 0; i < n; i++) {
+		enum listen_decision decision =
+			listen_decide(&looks[i].grown, &looks[i].lately, looks[i].queue, suspected);
+
+		if (decision != looks[i].decision)
+			fail_msg("%s: %d", looks[i].what, decision);
+	}
+}
+
 static void test_decide(void **state)
 {
 	/* { port, accept_len, max_len, syn_len, somaxconn, max_syn_backlog, syncookies } */
@@ -39,12 +57,7 @@ static void test_decide(void **state)
 	const struct listen_queue none = { 80, 0, 0, 0, 0, 2048, 1 }, one_waits = { 80, 1, 0, 0, 0, 2048, 1 };
 	const struct listen_queue three = { 80, 3, 3, 0, 3, 2048, 1 }, three_syns = { 80, 0, 3, 3, 3, 2048, 1 };
 	const struct listen_queue empty = { 0 }, huge = { 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
-	const struct {
-		const char *what;
-		const struct listen_queue *queue;
-		struct listen_counts grown, lately;
-		enum listen_decision decision;
-	} cases[] = {
+	const struct look looks[] = {
 		{ "a full queue that lost nothing", &cut, { .handshakes = 500 }, { .handshakes = 100 }, LISTEN_HOLD },
 		{ "a burst", &cut, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
 		{ "one overflow", &cut, { 200, 1, 1, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
@@ -53,21 +66,21 @@ static void test_decide(void **state)
 		{ "just enough", &cut, { 32, 800, 800, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
 		{ "the server's own small wish", &own, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
 		{ "listened before somaxconn was raised", &raised, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
-		{ "overflows, yet a flood", &cut, { 129, 800, 800, 0, 0 }, { 2, 0, 0, 90, 1 }, LISTEN_RESIST },
+		{ "overflows, yet a flood", &cut, { 129, 800, 800, 0, 0 }, { 2, 0, 0, 90, 1 }, LISTEN_SUSPECT },
 		{ "cookies for real clients", &syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_RAISE_SOMAXCONN },
 		{ "cookies, a smaller wish", &own_syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_HOLD },
-		{ "cookies in vain", &syns, { 9999, 0, 0, 9999, 0 }, { 3, 0, 0, 250, 3 }, LISTEN_RESIST },
+		{ "cookies in vain", &syns, { 9999, 0, 0, 9999, 0 }, { 3, 0, 0, 250, 3 }, LISTEN_SUSPECT },
 		{ "a few cookies in vain", &syns, { 0 }, { 0, 0, 0, 31, 0 }, LISTEN_HOLD },
-		{ "just a flood", &syns, { 0 }, { 0, 0, 0, 32, 0 }, LISTEN_RESIST },
-		{ "a flood among real clients", &syns, { 0 }, { 99, 0, 0, 400, 0 }, LISTEN_RESIST },
+		{ "just a flood", &syns, { 0 }, { 0, 0, 0, 32, 0 }, LISTEN_SUSPECT },
+		{ "a flood among real clients", &syns, { 0 }, { 99, 0, 0, 400, 0 }, LISTEN_SUSPECT },
 		{ "more clients than flood", &syns, { 0 }, { 100, 0, 0, 400, 0 }, LISTEN_HOLD },
 		{ "no cookies, real clients", &bare, { 0 }, { 96, 0, 900, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
-		{ "no cookies, a flood", &bare, { 0 }, { 3, 0, 900, 0, 0 }, LISTEN_RESIST },
+		{ "no cookies, a flood", &bare, { 0 }, { 3, 0, 900, 0, 0 }, LISTEN_SUSPECT },
 		{ "no cookies, clients of long ago",
 		  &bare,
 		  { 9999, 0, 900, 0, 0 },
 		  { 0, 0, 900, 0, 0 },
-		  LISTEN_RESIST },
+		  LISTEN_SUSPECT },
 		{ "no cookies, somaxconn is the bound",
 		  &bare_cut,
 		  { 0 },
@@ -88,17 +101,48 @@ static void test_decide(void **state)
 		  &huge,
 		  { MANY, MANY, MANY, MANY, 0 },
 		  { 0, 0, MANY, MANY, 0 },
-		  LISTEN_RESIST },
+		  LISTEN_SUSPECT },
 		{ "more overflows than drops", &syns, { 0, 9, 3, 0, 0 }, { 0, MANY, 3, 0, MANY }, LISTEN_HOLD },
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		enum listen_decision decision = listen_decide(&cases[i].grown, &cases[i].lately, cases[i].queue);
+	check(looks, ARRAY_SIZE(looks), false);
+}
 
-		if (decision != cases[i].decision)
-			fail_msg("%s: %d", cases[i].what, decision);
-	}
+/* When a flood is suspected: what has completed in both seconds tells. */
+static void test_second_look(void **state)
+{
+	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, bare = { 80, 0, 4096, 96, 4096, 128, 0 };
+	const struct listen_queue overflowing = { 80, 129, 128, 0, 128, 2048, 1 };
+	const struct look looks[] = {
+		{ "handshakes were under way", &syns, { 0 }, { 184, 0, 0, 190, 184 }, LISTEN_RAISE_SOMAXCONN },
+		{ "and overflow the queue",
+		  &overflowing,
+		  { 129, 60, 60, 0, 0 },
+		  { 129, 60, 60, 190, 184 },
+		  LISTEN_RAISE_SOMAXCONN },
+		{ "nobody came back", &syns, { 0 }, { 0, 0, 0, 600, 0 }, LISTEN_RESIST },
+		{ "it has ended, and one client came", &syns, { 0 }, { 1, 0, 0, 300, 1 }, LISTEN_RESIST },
+		{ "it ended, and one client's connection overflowed",
+		  &overflowing,
+		  { 129, 1, 1, 300, 1 },
+		  { 1, 1, 1, 300, 1 },
+		  LISTEN_RESIST },
+		{ "no cookies, handshakes were under way",
+		  &bare,
+		  { 0 },
+		  { 96, 0, 150, 0, 0 },
+		  LISTEN_RAISE_SYN_BACKLOG },
+		{ "no cookies, among as few clients a second as before",
+		  &bare,
+		  { 0 },
+		  { 47, 0, 600, 0, 0 },
+		  LISTEN_RESIST },
+		{ "no cookies, just more", &bare, { 0 }, { 48, 0, 600, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
+	};
+
+	(void)state;
+	check(looks, ARRAY_SIZE(looks), true);
 }
 
 static void test_next(void **state)
@@ -121,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_grown),
 		cmocka_unit_test(test_decide),
+		cmocka_unit_test(test_second_look),
 		cmocka_unit_test(test_next),
 	};
 
