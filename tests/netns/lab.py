@@ -519,12 +519,10 @@ class Supervisor:
         return [record for record in self.log(container)
                 if record.get("tunable") and tunable in (None, record["tunable"])]
 
-    def all_changes(self, container, tunable, place):
-        """The same, once the last of them is what is in place there."""
-        def told():
-            changes = self.changes(container, tunable)
-            return changes if changes and changes[-1]["to"].split() == place.sysctl(tunable).split() else None
-        return wait_for(told, 3, f"{container}'s log to tell the last change")
+    def wait_for_log(self, container, tunable, place):
+        """Waits until a container's log ends with what is in place there: it is written a little later."""
+        wait_for(lambda: [change["to"].split() for change in self.changes(container, tunable)][-1:] ==
+                 [place.sysctl(tunable).split()], 3, f"{container}'s log to tell the last change of {tunable}")
 
     def traces(self):
         """What there is of it: processes (zombies are nobody's fault here) and BPF objects."""

@@ -73,7 +73,7 @@ def supervisor(shared, container):
     supervisor = shared.supervisor()
     supervisor.ready("host", "bt-far", "bt-cli")
     path.raise_limit()
-    supervisor.all_changes("bt-cli", WMEM, container)
+    supervisor.wait_for_log("bt-cli", WMEM, container)
     return supervisor
 
 

@@ -51,7 +51,8 @@ def flow_of(lab, supervisor, cgroup, far, number):
     path.near = client
     before = len(supervisor.changes("host"))
     path.raise_limit()
-    changes = supervisor.all_changes("host", WMEM, client)[before:]
+    supervisor.wait_for_log("host", WMEM, client)
+    changes = supervisor.changes("host")[before:]
     assert changes
     return {match and match[1] for match in (re.search("; asked for by (.*)", c["text"]) for c in changes)}
 

@@ -197,8 +197,11 @@ def test_host_network(lab, rootfs):
 
     path.raise_limit()
 
-    changes, own = (supervisor.all_changes(name, WMEM, container) for name in ("host", container.name))
+    for name in "host", container.name:
+        supervisor.wait_for_log(name, WMEM, container)
+    changes = supervisor.changes("host")
     assert all(change["text"].endswith(f"; asked for by {container.name}") for change in changes)
+    own = supervisor.changes(container.name)
     assert [(c["from"], c["to"]) for c in own] == [(c["from"], c["to"]) for c in changes]
     assert {c["instance"] for c in own} == {instance["id"]}
     assert supervisor.status()["events"]["lost"] == events["lost"]
@@ -215,7 +218,8 @@ def test_host_network(lab, rootfs):
     supervisor.cli("resume", "host")
     path.near = Host()
     path.raise_limit()
-    assert "asked for by" not in supervisor.all_changes("host", WMEM, path.near)[-1]["text"]
+    supervisor.wait_for_log("host", WMEM, path.near)
+    assert "asked for by" not in supervisor.changes("host")[-1]["text"]
     assert said() == before
 
     worker = instance["worker"]["pid"]
@@ -237,10 +241,12 @@ def test_two_namespaces_in_one_cgroup(lab):
         client = SimpleNamespace(netns=busy.netns, sysctl=busy.sysctl, command=lambda *words, busy=busy: (
             "sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"), *busy.command(*words)))
         before = idle.sysctl(WMEM)
-        name = instance_in(supervisor, busy)["name"]
         lab.path(client, far, number).raise_limit()
-        assert {change["instance"] for change in supervisor.all_changes(name, WMEM, busy)} == {ids[number - 1]}
+        supervisor.wait_for_log(instance_in(supervisor, busy)["name"], WMEM, busy)
         assert idle.sysctl(WMEM) == before
+    instances = {instance["id"]: instance["name"] for instance in supervisor.status()["instances"]}
+    for number in ids:
+        assert {change["instance"] for change in supervisor.changes(instances[number])} == {number}
 
 
 # --- nothing is pinned ----------------------------------------------------------------------------

@@ -217,7 +217,6 @@ def test_flow_goes_on(lab, world):
 
     supervisor.resume(near.name, "tcp_buffer")
     path.raise_limit()
-    supervisor.all_changes(near.name, WMEM, near)
     assert supervisor.tunable(near.name, WMEM)["initial"] == "4096 16384 98304"
 
 

@@ -140,7 +140,8 @@ def test_raised_in_time_and_put_back(lab, small):
     began = time.monotonic()
     wait_for(lambda: Host().sysctl(TCP_MEM) == SMALL, 20, "the first limits to be back")
     assert time.monotonic() - began > 8
-    assert supervisor.all_changes("host", TCP_MEM, small)[-1]["scenario"] == "eased"
+    supervisor.wait_for_log("host", TCP_MEM, small)
+    assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
 
 
 @pytest.mark.parametrize("restarted", (False, True))
@@ -177,7 +178,8 @@ def test_who_holds_most_gives_back_without_room(lab, small, restarted):
     loads[0].tell("drop")
     wait_for(lambda: greedy.limits() == large, 20, "what was given back to be returned")
     for tunable in large:
-        assert supervisor.all_changes(greedy.name, tunable, greedy)[-1]["scenario"] == "memory_eased"
+        supervisor.wait_for_log(greedy.name, tunable, greedy)
+    assert supervisor.changes(greedy.name)[-1]["scenario"] == "memory_eased"
     wait_for(lambda: "memory: enough" in supervisor.cli("status", greedy.name).stdout, 2, "that to be told")
     assert modest.limits() == large and not supervisor.changes(modest.name)
     assert [refusals(container) for container in (greedy, modest)] == before

@@ -84,7 +84,8 @@ def test_two_containers_at_once(lab, world):
 
     assert any(differ() for _ in range(5))      # as above
     for container in slow, fast:
-        changes = supervisor.all_changes(container.name, WMEM, container)
+        supervisor.wait_for_log(container.name, WMEM, container)
+        changes = supervisor.changes(container.name)
         assert {change["container"] for change in changes} == {container.name}
         assert {change["tunable"] for change in changes} == {WMEM}
         tunable = supervisor.tunable(container.name, WMEM)
