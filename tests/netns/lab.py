@@ -243,6 +243,12 @@ class Host:
         for scenario in scenarios:
             run("nsenter", f"--net={self.netns}", pokes() / f"poke-{poke_numbers()[scenario]}")
 
+    def counters(self, group):
+        """What nstat(8) shows of "Tcp", "TcpExt" and so on."""
+        text = run(*self.command("cat", "/proc/net/snmp", "/proc/net/netstat")).stdout
+        names, values = (line.split()[1:] for line in text.splitlines() if line.startswith(f"{group}: "))
+        return dict(zip(names, map(int, values)))
+
     def limits(self):
         return {name: self.sysctl(name) for name in (WMEM, RMEM)}
 

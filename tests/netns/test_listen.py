@@ -98,12 +98,6 @@ class Clients:
         self.process.communicate()
 
 
-def netstat(container, name):
-    text = run(*container.command("cat", "/proc/net/netstat")).stdout
-    names, values = (line.split() for line in text.splitlines()[:2])
-    return int(values[names.index(name)])
-
-
 def learnt(supervisor, container):
     return {row["about"]: row["text"] for row in supervisor.instance(container.name)["learnt"] if row["tuner"] == "listen"}
 
@@ -140,10 +134,10 @@ def test_raised_for_a_cut_backlog(world):
     """Once for each queue that is too short, as a listening socket keeps its own; and not elsewhere."""
     for length, longer in (16, 32), (32, 64):
         world.server.tell("listen", 1000)
-        before = netstat(world.container, "ListenOverflows")
+        before = world.container.counters("TcpExt")["ListenOverflows"]
         clients = world.burst(100)
         change = changed(world, SOMAXCONN, longer)
-        assert netstat(world.container, "ListenOverflows") > before
+        assert world.container.counters("TcpExt")["ListenOverflows"] > before
         assert (change["tuner"], change["scenario"], change["from"]) == ("listen", "accept_queue_full", str(length))
         assert f"of {length};" in change["text"] and "calls listen(2) again" in change["text"]
         clients.remove()    # else those that were not let in try again, and fill the next queue
@@ -161,7 +155,7 @@ def test_small_wish(world):
     world.burst(100)
     text = wait_for(lambda: learnt(world.supervisor, world.container).get("port 8080"), 5, "it to be noted")
     assert "a queue of 5 was full" in text
-    assert netstat(world.container, "ListenOverflows") > 0
+    assert world.container.counters("TcpExt")["ListenOverflows"] > 0
     assert limits(world.container) == LIMITS
     assert not world.supervisor.changes(world.container.name)
 
@@ -246,7 +240,7 @@ def test_flood(world, flooder):
     world.server.tell("listen", 1000)
     flood(flooder, 1500, 300)
     assert changed(world, SOMAXCONN, 16)["scenario"] == "syn_flood"
-    assert netstat(world.container, "SyncookiesSent") > 100
+    assert world.container.counters("TcpExt")["SyncookiesSent"] > 100
     assert "handshakes" in learnt(world.supervisor, world.container)["SYN flood"]
     # Nothing is raised while the flood is fresh.
     world.server.tell("listen", 1000)

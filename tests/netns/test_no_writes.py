@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A supervisor that cannot write, or was told not to, changes nothing, and says so."""
-from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, pokes, said,
-                 sysctl_path, values, wait_for)
+from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, pokes,
+                 said, sysctl_path, values, wait_for)
 
 
 def test_read_only(lab):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lab import RMEM, SLOWNESS, WMEM, Host, kept_sysctls, maximum, only, run, sysctl_path, wait_for
+from lab import RMEM, SLOWNESS, WMEM, Host, kept_sysctls, maximum, only, sysctl_path, wait_for
 
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
@@ -102,8 +102,7 @@ def available_pages():
 
 def refusals(container):
     """How often the kernel came to press its sockets for memory, and cut connections for want of it."""
-    lines = run(*container.command("cat", "/proc/net/netstat")).stdout.splitlines()
-    counters = dict(zip(lines[0].split(), lines[1].split()))
+    counters = container.counters("TcpExt")
     return counters["TCPMemoryPressures"], counters["TCPAbortOnMemory"]
 
 

@@ -35,11 +35,6 @@ def wait_until_learnt(world, supervisor, what):
     wait_for(found, 5, f"near to have learnt: {what}")
 
 
-def retransmitted(container):
-    lines = run(*container.command("grep", "^Tcp:", "/proc/net/snmp")).stdout.splitlines()
-    return int(dict(zip(*(line.split() for line in lines)))["RetransSegs"])
-
-
 def taught(world):
     """With a supervisor, until new connections start with twice the kernel's window or more: what it is then.
 
@@ -48,12 +43,12 @@ def taught(world):
     for _ in range(4):
         supervisor = world.lab.supervisor()
         supervisor.ready("near")
-        before = retransmitted(world.near)
+        before = world.near.counters("Tcp")["RetransSegs"]
         for _ in range(8):
             cwnd = send(world, 1024 * KIB)[0]["cwnd"]
             if cwnd >= 20:
                 return supervisor, cwnd
-        assert retransmitted(world.near) > before, "nothing was lost, and near has not learnt"
+        assert world.near.counters("Tcp")["RetransSegs"] > before, "nothing was lost, and near has not learnt"
         supervisor.stop()
     raise AssertionError("the path loses segments")
 
