@@ -26,15 +26,20 @@ while True:
     threading.Thread(target=drain, args=(listener.accept()[0],), daemon=True).start()
 """
 
-# Sends for so many seconds; what the far end has acknowledged in them counts (bytes_acked of struct tcp_info). With
-# `usual`, connects until it has another algorithm than that.
+# Sends until it has the algorithm `until`, is told to stop (SIGTERM), or so many seconds are over; what the far end has
+# acknowledged in them counts (bytes_acked of struct tcp_info). With `usual`, connects until it has another algorithm than
+# that. With `pace`, sends that many bytes a second at most.
 SEND = """
-import json, socket, struct, sys, time
-host, port, seconds, own, usual = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]
+import json, signal, socket, struct, sys, time
+host, port, seconds, own, usual, until, pace = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]
+stopped = []
+signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
 def connect():
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     if own:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, own.encode())
+    if pace:
+        connection.setsockopt(socket.SOL_SOCKET, 47, int(pace))     # SO_MAX_PACING_RATE
     connection.settimeout(seconds + 20)
     connection.connect((host, port))
     return connection
@@ -46,7 +51,7 @@ while algorithm() == usual:
     connection = connect()
 first, start, block = algorithm(), time.monotonic(), bytes(1 << 16)
 connection.settimeout(0.2)
-while time.monotonic() < start + seconds:
+while time.monotonic() < start + seconds and algorithm() != until and not stopped:
     try:
         connection.send(block)
     except TimeoutError:
@@ -60,13 +65,21 @@ connection.close()
 """
 
 
-# Connects so many times; says which algorithm each connection began with.
+# Connects so many times, at most 32 at once; says which algorithm each connection began with.
 FIRSTS = """
-import json, socket, sys
-firsts = []
-for _ in range(int(sys.argv[3])):
-    with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as connection:
+import errno, json, select, socket, sys
+host, port, left, firsts = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), []
+while left:
+    connections = [socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) for _ in range(min(left, 32))]
+    left -= len(connections)
+    for connection in connections:
+        connection.setblocking(False)
+        assert connection.connect_ex((host, port)) == errno.EINPROGRESS
+    for connection in connections:
+        assert select.select([], [connection], [], 20)[1], "cannot connect"
+        assert not connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         firsts.append(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).split(b"\\0")[0].decode())
+        connection.close()
 print(json.dumps(firsts))
 """
 
@@ -81,12 +94,12 @@ class Drain:
         assert self.process.stdout.readline() == "listening\n"
 
     def loses(self, percent):
-        """From now on it gets less than was sent."""
+        """From now on it gets less than was sent; handshakes are spared."""
         rules = f"""
             table inet loss
             delete table inet loss
             table inet loss {{ chain input {{ type filter hook input priority 0;
-                tcp dport {self.port} numgen random mod 1000 < {round(10 * percent)} drop;
+                tcp dport {self.port} tcp flags & syn == 0 numgen random mod 1000 < {round(10 * percent)} drop;
             }}
             }}"""
         subprocess.run(self.container.command("nft", "-f", "-"), input=rules, text=True, check=True, timeout=30)
@@ -97,9 +110,9 @@ class Drain:
         self.process.stdout.close()
 
 
-def start(container, address, port, seconds, own="", wrap=(), usual=""):
-    command = container.command("python3", "-c", SEND, address, str(port), str(seconds), own, usual)
-    return subprocess.Popen([*wrap, *command], text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+def start(container, address, port, seconds, own="", usual="", until="", pace=""):
+    command = container.command("python3", "-c", SEND, address, str(port), str(seconds), own, usual, until, str(pace))
+    return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
 def finish(sender):

@@ -137,12 +137,10 @@ def maximum(limits):
 
 @functools.cache
 def pokes():
-    """A directory with tcp_buffer, the test tuner, and the commands poke-N: see poke.h. It goes when we end."""
+    """A directory with the commands poke-N: see poke.h. It goes when we end."""
     directory = tempfile.TemporaryDirectory(prefix="bpftune-poke-")
     path = pathlib.Path(directory.name)
     path.chmod(0o755)
-    for library in pathlib.Path(TUNERS, "tcp_buffer.so"), *pathlib.Path(POKE).glob("*.so"):
-        (path / library.name).symlink_to(library)
     for number in range(len(poke_numbers())):
         (path / f"poke-{number}").symlink_to("/bin/true")
     pokes.directory = directory
@@ -158,12 +156,12 @@ def tuner_names():
 def only_directory(*tuners):
     directory = tempfile.TemporaryDirectory(prefix="bpftune-only-")
     for tuner in tuners:
-        pathlib.Path(directory.name, f"{tuner}.so").symlink_to(pathlib.Path(TUNERS, f"{tuner}.so"))
+        pathlib.Path(directory.name, f"{tuner}.so").symlink_to(pathlib.Path(POKE if tuner == "poke" else TUNERS, f"{tuner}.so"))
     return directory
 
 
 def only(*tuners):
-    """A directory with these tuners alone. It goes when we end."""
+    """A directory with these tuners alone, of ours or "poke", the one for tests. It goes when we end."""
     return only_directory(*tuners).name
 
 
@@ -376,6 +374,7 @@ class Flow:
             process.kill()
             process.wait()
             process.stdout.close()
+        self.processes = []
 
 
 class LongPath:
@@ -397,12 +396,12 @@ class LongPath:
         """Mbit/s from near to far, or with -R from far to near."""
         return self.start(seconds, *options).finish()
 
-    def raise_limit(self, seconds=4):
-        """By a flow that meets the send limit. It is seen while that runs, as the last step may be undone at its end."""
+    def raise_limit(self):
+        """By a flow that meets the send limit, until it is raised: the last step may be undone at the flow's end."""
         before = maximum(self.near.sysctl(WMEM))
-        flow = self.start(seconds, *PLAIN, "-b", "60M")
-        wait_for(lambda: maximum(self.near.sysctl(WMEM)) > before, seconds, "a flow that meets the limit to raise it")
-        return flow.finish()
+        flow = self.start(60, *PLAIN, "-b", "60M")
+        wait_for(lambda: maximum(self.near.sysctl(WMEM)) > before, 5, "a flow that meets the limit to raise it")
+        flow.remove()
 
     def remove(self):
         self.process.communicate()      # ends its standard input, and so the relay
@@ -415,6 +414,7 @@ class Supervisor:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-run-"))
         self.run_dir, self.stderr_path = run_dir or self.directory / "run", self.directory / "stderr"
         self.wrap, self.options, self.tuners = wrap, options, tuners
+        assert not self.running, "each of two supervisors would tune what the other does"
         self.running.append(self)
         self.process, self.bpf = None, set()
         try:
@@ -484,6 +484,10 @@ class Supervisor:
 
     def resume(self, *words):
         return self.cli("resume", *words).stdout
+
+    def owned(self):
+        """The names of what its tuners own."""
+        return {tunable["name"] for tunable in self.ready("host")["tunables"]}
 
     def give_back(self, container, sysctls=None, inode=None):
         """An administrator set the container up while we looked on: the tuners that stepped aside go on.
@@ -606,8 +610,10 @@ class Lab(contextlib.ExitStack):
         for supervisor in Supervisor.running:
             supervisor.let_go(name)
         container = self.keep(KINDS[kind](name, sysctls, **options))
-        for supervisor in Supervisor.running if sysctls else ():
-            supervisor.give_back(name, sysctls, netns_id(container.netns)[1])
+        for supervisor in Supervisor.running:
+            owned = {key: value for key, value in (sysctls or {}).items() if key in supervisor.owned()}
+            if owned:
+                supervisor.give_back(name, owned, netns_id(container.netns)[1])
         return container
 
     def path(self, near, far, number, **options):

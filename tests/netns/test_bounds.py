@@ -11,7 +11,7 @@ import tempfile
 import time
 
 from crowd import Cgroup, Sleeper, forge, wait_for_instance
-from lab import SLOWNESS, TUNERS, bpf_objects_of, run, wait_for
+from lab import SLOWNESS, TUNERS, bpf_objects_of, only, run, wait_for
 
 MNT_DETACH = 2
 
@@ -19,7 +19,7 @@ MNT_DETACH = 2
 def test_worker_that_reads_nothing(lab):
     """It reports without end: the answers that wait for it are bounded, and it is replaced."""
     container = lab.container("netns", "bt-mad")
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     worker = supervisor.ready(container.name)["worker"]["pid"]
     os.kill(worker, signal.SIGSTOP)
     # An intent about no tunable, which is refused each time: ipc/report.h.
@@ -63,7 +63,7 @@ def test_mount_that_hangs(lab):
     container = lab.container("netns", "bt-beside")
     lab.keep(HangingMount())
     start = time.monotonic()
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     assert 4 < time.monotonic() - start < 5 + 4 * SLOWNESS
     assert "the path of a mount hangs" in supervisor.stderr()
     supervisor.ready(container.name)
@@ -86,7 +86,7 @@ def test_two_owners_of_one_sysctl(lab, tmp_path):
 
 def test_too_few_descriptors(lab):
     """Who has no worker for want of them is counted and said once, and served when others leave, or there are more."""
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready("host")
 
     def allow(more):
@@ -119,7 +119,7 @@ def test_too_few_descriptors(lab):
 
 def test_too_few_descriptors_for_the_host(lab):
     """It is served when there are more, also if there is no container whose end could make room."""
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     worker = supervisor.ready("host")["worker"]
     soft = run("prlimit", "--pid", supervisor.pid, "--nofile", "--noheadings", "--raw", "--output", "SOFT").stdout.strip()
     run("prlimit", "--pid", supervisor.pid, "--nofile=3:")
@@ -137,7 +137,7 @@ def map_id(supervisor, name):
 
 def test_more_namespaces_than_can_be_known(lab, tmp_path):
     """Those for which there is no room are counted and said once, and found when there is some."""
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready("host", lab.container("netns", "bt-known").name)   # the slow sweep runs
     number, batch = map_id(supervisor, "netns"), tmp_path / "batch"
     value = "00 " * json.loads(run("bpftool", "-j", "map", "show", "id", number).stdout)["bytes_value"]

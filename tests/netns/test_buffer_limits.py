@@ -22,7 +22,9 @@ def test_dry_run_says_it_once(lab):
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     supervisor = lab.supervisor("--dry-run", tuners=only("tcp_buffer"))
     supervisor.ready(near.name, far.name)
-    lab.path(near, far, 1).flow(6, "-b", "100M")
+    flow = lab.path(near, far, 1).start(4, "-b", "100M")
+    wait_for(lambda: supervisor.changes(near.name, WMEM), 4, "it to be said")
+    flow.finish()
     assert len(supervisor.changes(near.name, WMEM)) == 1
 
 

@@ -7,14 +7,14 @@ import socket
 
 import pytest
 
-from lab import SLOWNESS, pokes, run
+from lab import SLOWNESS, only, run
 
 NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
 
 
 @pytest.fixture(scope="module")
 def supervisor(shared):
-    supervisor = shared.supervisor(tuners=pokes())
+    supervisor = shared.supervisor(tuners=only("poke"))
     supervisor.ready("host")
     return supervisor
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lab import AMPLE, KINDS, SMALL_WMEM, WMEM, alive, wait_for
+from lab import AMPLE, KINDS, SMALL_WMEM, WMEM, alive, only, wait_for
 
 
 def test_killed_worker_is_replaced(lab):
@@ -13,7 +13,7 @@ def test_killed_worker_is_replaced(lab):
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     other = lab.container("runc", "bt-other")
     path = lab.path(near, far, 1)
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready(far.name, other.name, near.name)
     path.flow(2, "-b", "20M")
     before, instance = supervisor.workers(), supervisor.instance(near.name)
@@ -31,14 +31,15 @@ def test_killed_worker_is_replaced(lab):
     assert after == before
     assert (now["id"], now["tunables"]) == (instance["id"], instance["tunables"])
 
-    path.flow(5)      # as much as it can
-    assert supervisor.tunable(near.name, WMEM)["changes"] > changes
+    flow = path.start(60)      # as much as it can
+    wait_for(lambda: supervisor.tunable(near.name, WMEM)["changes"] > changes, 5, "another change")
+    flow.remove()
     assert len(supervisor.changes(near.name)) == supervisor.tunable(near.name, WMEM)["changes"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_supervisor_leaves_nothing(lab, kind):
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     lab.container(kind, "bt-orphan")
     supervisor.ready("host", "bt-orphan")
     workers = supervisor.workers()
@@ -57,7 +58,7 @@ def test_killed_supervisor_leaves_nothing(lab, kind):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_orderly_end(lab, number):
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     lab.container("netns", "bt-last")
     supervisor.ready("host", "bt-last")
     supervisor.stop(number)
@@ -68,7 +69,7 @@ def test_end_while_a_flow_runs(lab):
     """The limit stays as it was raised; the flow goes on."""
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     path = lab.path(near, far, 1)
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     flow = path.start(3, "-b", "400M")
     wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
     supervisor.stop()

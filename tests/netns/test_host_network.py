@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Containers that share the host's namespace, and what else is in their cgroups. One supervisor at a time."""
+"""Containers that share the host's namespace, and what else is in their cgroups."""
 import os
 import pathlib
 import re
@@ -8,15 +8,30 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from crowd import Cgroup, Sleeper, flood, is_ready, place, sharers, wait_for_instance
-from lab import AMPLE, SMALL_WMEM, WMEM, Host, kept_sysctls, sysctl_path, wait_for
+from lab import AMPLE, WMEM, Host, kept_sysctls, only, sysctl_path, wait_for
 
 DOCKER = f"docker-{'5a' * 32}.scope"
 
 
-def test_host_network_with_sub_cgroups(lab):
+@pytest.fixture(scope="module")
+def shared_supervisor(shared):
+    supervisor = shared.supervisor(tuners=only("tcp_buffer"))
+    supervisor.ready("host")
+    return supervisor
+
+
+@pytest.fixture
+def supervisor(shared_supervisor):
+    """It has let go of what the test before had in the host's namespace."""
+    wait_for(lambda: not sharers(shared_supervisor), 5, "the containers of the test before to go")
+    return shared_supervisor
+
+
+def test_host_network_with_sub_cgroups(lab, supervisor):
     """One container is one instance, wherever in it a task is first seen."""
-    supervisor = lab.supervisor()
     paths = [f"/bt-host/{DOCKER}{below}" for below in ("", "/init.scope", "/system.slice/a.service")]
     cgroups = [lab.keep(Cgroup(path)) for path in paths]
     lab.keep(Sleeper(cgroups[2], netns=Host.netns))
@@ -28,10 +43,8 @@ def test_host_network_with_sub_cgroups(lab):
     assert instance["runtime"] == "docker"
 
 
-def test_what_it_is_called(lab):
+def test_what_it_is_called(lab, supervisor):
     """It is there from when it is known to be a container, and by each of its processes."""
-    supervisor = lab.supervisor()
-    supervisor.ready("host")
     cgroup, seen = lab.keep(Cgroup(f"/bt-called/{DOCKER}")), []
     sleeper = lab.keep(Sleeper(cgroup, netns=Host.netns))
     wait_for(lambda: seen.extend(sharers(supervisor)) or any(map(is_ready, seen)), 3, "the container's instance")
@@ -45,7 +58,7 @@ def flow_of(lab, supervisor, cgroup, far, number):
     client = Host()
     client.command = lambda *words: ("sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"),
                                      *words)
-    sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
+    sysctl_path(WMEM).write_text(f"4096 16384 {65536 - number}")    # none that was there before, or the last step never was
     supervisor.give_back("host")
     path = lab.path(Host(), far, number)
     path.near = client
@@ -57,10 +70,9 @@ def flow_of(lab, supervisor, cgroup, far, number):
     return {match and match[1] for match in (re.search("; asked for by (.*)", c["text"]) for c in changes)}
 
 
-def test_host_network_in_an_occupied_cgroup(lab):
+def test_host_network_in_an_occupied_cgroup(lab, supervisor):
     """The cgroup has an instance of a namespace already: flows of the host's namespace are still the container's."""
     lab.enter_context(kept_sysctls())
-    supervisor = lab.supervisor()
     far = lab.container("netns", "bt-far", AMPLE)
     cgroup = lab.keep(Cgroup(f"/bt-both/{DOCKER}"))
     nested = lab.keep(Sleeper(cgroup))
@@ -109,8 +121,7 @@ class Cloned:
         self.process.communicate()
 
 
-def test_cloned_into_its_cgroup(lab):
-    supervisor = lab.supervisor()
+def test_cloned_into_its_cgroup(lab, supervisor):
     cgroup = lab.keep(Cgroup(f"/bt-clone/{DOCKER}/sub"))
     cloned = Cloned(cgroup)
     try:
@@ -121,10 +132,8 @@ def test_cloned_into_its_cgroup(lab):
         cloned.remove()
 
 
-def test_ordinary_programs_are_told_of_once(lab):
+def test_ordinary_programs_are_told_of_once(lab, supervisor):
     """A cgroup that is no container's costs one event, however many programs are executed there."""
-    supervisor = lab.supervisor()
-    supervisor.ready("host")
     cgroup = lab.keep(Cgroup("/bt-ordinary"))
     received = supervisor.status()["events"]["received"]
     Cloned(cgroup).remove()
@@ -136,9 +145,8 @@ def test_ordinary_programs_are_told_of_once(lab):
     assert not sharers(supervisor)
 
 
-def test_its_end_is_lost(lab):
+def test_its_end_is_lost(lab, supervisor):
     """The ring buffer was full when its cgroup was removed: the slow sweep finds it gone."""
-    supervisor = lab.supervisor()
     cgroup = Cgroup(f"/bt-lost/{DOCKER}")
     try:
         sleeper = Sleeper(cgroup, netns=Host.netns)
@@ -156,10 +164,8 @@ def test_its_end_is_lost(lab):
     wait_for(lambda: not supervisor.instance("5a" * 32), 7, "its instance to go")
 
 
-def test_other_cgroups_ends_are_not_told(lab):
+def test_other_cgroups_ends_are_not_told(lab, supervisor):
     """Whoever may make cgroups, below one of his own, may do so without end."""
-    supervisor = lab.supervisor()
-    supervisor.ready("host")
     directory = lab.keep(Cgroup("/bt-delegated")).directory / "below"
     received = supervisor.status()["events"]["received"]
     for _ in range(50):

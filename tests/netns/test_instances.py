@@ -178,12 +178,12 @@ def test_plain_namespace(lab, supervisor, path):
 
 # --- a container in the host's namespace ----------------------------------------------------------
 
-def test_host_network(lab, rootfs):
+def test_host_network(lab, supervisor, rootfs):
     """An instance of its own, whose flows raise the host's limit once, with the container's name on it."""
     lab.enter_context(kept_sysctls())
     far = lab.container("netns", "bt-far", AMPLE)
     sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
-    supervisor = lab.supervisor()
+    supervisor.give_back("host")
     container = lab.keep(Container(rootfs, "bt-hostnet", network="host"))
     instance = supervisor.ready("host", container.name)
     assert instance["netns"]["shared"]
@@ -211,7 +211,7 @@ def test_host_network(lab, rootfs):
         return [record for record in supervisor.log(container.name) if record["tuner"] == "tcp_buffer"]
 
     # A flow of the host's own is nobody's but the host's.
-    sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
+    sysctl_path(WMEM).write_text("4096 16384 65000")    # none that was there before, or the last step never was
     wait_for(lambda: supervisor.is_manual("host", "tcp_buffer"), 3, "the tuner to step aside")
     before = said()
     assert any("asking the host's worker" in record["text"] for record in before)
@@ -228,15 +228,16 @@ def test_host_network(lab, rootfs):
     assert supervisor.instance("host")["worker"]["restarts"] == 0
 
 
-def test_two_namespaces_in_one_cgroup(lab):
+def test_two_namespaces_in_one_cgroup(lab, supervisor):
     """A flow is tuned in its own namespace, whoever else is paired with its cgroup."""
     cgroup = lab.keep(Cgroup("/bt-both"))
     far = lab.container("netns", "bt-far", AMPLE)
     first, second = (lab.keep(Sleeper(cgroup)) for _ in range(2))
     for sleeper in first, second:
         run(*sleeper.command("sysctl", "-qw", *(f"{name}={value}" for name, value in SMALL_WMEM.items())))
-    supervisor = lab.supervisor()
     ids = [wait_for_instance(supervisor, sleeper, is_ready)["id"] for sleeper in (first, second)]
+    for sleeper in first, second:
+        supervisor.give_back(sleeper.name, SMALL_WMEM, sleeper.inode)
     for number, (busy, idle) in enumerate([(first, second), (second, first)], 1):
         client = SimpleNamespace(netns=busy.netns, sysctl=busy.sysctl, command=lambda *words, busy=busy: (
             "sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"), *busy.command(*words)))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tuners learn is shown for each container, and what they decide reaches their programs, there only."""
-from lab import pokes, said, wait_for
+import pytest
+
+from lab import only, said, wait_for
 
 
 def learnt(supervisor, container):
@@ -12,10 +14,25 @@ def learn(supervisor, container, text):
     wait_for(lambda: learnt(supervisor, container).get("poke 0") == text, 2, f"'{text}' in {container.name}")
 
 
-def test_verdict(lab):
+def test_dry_run(lab):
+    """The first here, as the others share a supervisor."""
+    container = lab.container("netns", "bt-learn")
+    supervisor = lab.supervisor("--dry-run", tuners=only("poke"))
+    supervisor.ready(container.name)
+    learn(supervisor, container, "is 1")
+    said(supervisor, container.name, "would decide: poke 0: is 1")
+    container.poke("tell")
+    said(supervisor, container.name, "the program finds 0")
+
+
+@pytest.fixture(scope="module")
+def supervisor(shared):
+    return shared.supervisor(tuners=only("poke"))
+
+
+def test_verdict(lab, supervisor):
     """Each 'learn' decides one more than the program finds; zero takes it back."""
-    one, other = lab.container("netns", "bt-learn"), lab.container("runc", "bt-learns-not")
-    supervisor = lab.supervisor(tuners=pokes())
+    one, other = lab.container("netns", "bt-learns"), lab.container("runc", "bt-learns-not")
     supervisor.ready(one.name, other.name)
     for number in 1, 2:
         learn(supervisor, one, f"is {number}")
@@ -31,24 +48,13 @@ def test_verdict(lab):
     said(supervisor, one.name, "the program finds 0")
 
 
-def test_bounded(lab):
+def test_bounded(lab, supervisor):
     """64 are kept, the newest ones; what goes is taken back from the program."""
-    container = lab.container("netns", "bt-learn")
-    supervisor = lab.supervisor(tuners=pokes())
+    container = lab.container("netns", "bt-learns-much")
     supervisor.ready(container.name)
     learn(supervisor, container, "is 1")
     container.poke("learn_many")
     wait_for(lambda: "poke 64" in learnt(supervisor, container), 2, "the last of many")
     assert list(learnt(supervisor, container)) == [f"poke {number}" for number in range(1, 65)]
-    container.poke("tell")
-    said(supervisor, container.name, "the program finds 0")
-
-
-def test_dry_run(lab):
-    container = lab.container("netns", "bt-learn")
-    supervisor = lab.supervisor("--dry-run", tuners=pokes())
-    supervisor.ready(container.name)
-    learn(supervisor, container, "is 1")
-    said(supervisor, container.name, "would decide: poke 0: is 1")
     container.poke("tell")
     said(supervisor, container.name, "the program finds 0")

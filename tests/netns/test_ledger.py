@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from lab import BPFTUNE, TTL, change, pokes, run, values, wait_for
+from lab import BPFTUNE, TTL, change, only, run, values, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def assert_tunes(supervisor, container):
 def test_that_is_sound(lab, container, run_dir):
     """What the following tests damage would have been believed."""
     (run_dir / "ledger").write_text(ledger_of(container))
-    supervisor = lab.supervisor(tuners=pokes(), run_dir=run_dir)
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
     supervisor.ready(container.name)
     assert supervisor.tunable(container.name, TTL)["initial"] == "33"
     assert "the ledger" not in supervisor.stderr()
@@ -76,7 +76,7 @@ def test_of_another_boot(lab, container, run_dir):
 def check_set_aside(lab, container, run_dir, text, why):
     (run_dir / "ledger").write_text(text)
     before = container.sysctl(TTL)
-    supervisor = lab.supervisor(tuners=pokes(), run_dir=run_dir)
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
     supervisor.ready(container.name)
     assert supervisor.tunable(container.name, TTL)["initial"] == before
     aside, = run_dir.glob(f"ledger.{why}-*")
@@ -87,7 +87,7 @@ def check_set_aside(lab, container, run_dir, text, why):
 
 def test_torn(lab, container, run_dir):
     (run_dir / "ledger").write_text(ledger_of(container) + line(kind="gone", netns=container.cookie())[:-3])
-    supervisor = lab.supervisor(tuners=pokes(), run_dir=run_dir)
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
     supervisor.ready(container.name)
     assert supervisor.tunable(container.name, TTL)["initial"] == "33"
     assert not list(run_dir.glob("ledger.*"))
@@ -95,7 +95,7 @@ def test_torn(lab, container, run_dir):
 
 def test_read_only_directory(run_dir):
     run("mount", "-o", "remount,ro", run_dir)
-    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", pokes(), "--run-dir", run_dir, check=False)
+    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", only("poke"), "--run-dir", run_dir, check=False)
     assert result.returncode == 1 and str(run_dir) in result.stderr and "Read-only" in result.stderr
 
 
@@ -108,13 +108,13 @@ def fill(run_dir):
 
 def test_full_at_start(run_dir):
     fill(run_dir)
-    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", pokes(), "--run-dir", run_dir, check=False)
+    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", only("poke"), "--run-dir", run_dir, check=False)
     assert result.returncode == 1 and str(run_dir) in result.stderr and "No space" in result.stderr
 
 
 def test_full_later(lab, container, run_dir):
     """Then nothing is changed, and that is said; when there is room again it goes on."""
-    supervisor = lab.supervisor(tuners=pokes(), run_dir=run_dir)
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
     supervisor.ready(container.name)
     change(supervisor, container, "step")
     fill(run_dir)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Queues of listening sockets grow where clients find them full, in that namespace only, and never for a flood."""
+import itertools
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,13 +108,21 @@ def limits(container):
     return {name: container.sysctl(name) for name in LIMITS}
 
 
+@pytest.fixture(scope="module")
+def listening(shared):
+    """A supervisor, and a container that nothing is about."""
+    other = shared.container("netns", "bt-listens-not", LIMITS)
+    supervisor = shared.supervisor(tuners=only("listen"))
+    supervisor.ready(other.name)
+    return SimpleNamespace(supervisor=supervisor, other=other, numbers=itertools.count())
+
+
 @pytest.fixture
-def world(lab):
-    """A container with a server, one that nothing is about, and a supervisor."""
+def world(lab, listening):
+    """A container of its own with a server for each test."""
     class World:
-        container = lab.container("netns", "bt-listen", LIMITS)
-        other = lab.container("netns", "bt-listens-not", LIMITS)
-        supervisor = lab.supervisor(tuners=only("listen"))
+        supervisor, other = listening.supervisor, listening.other
+        container = lab.container("netns", f"bt-listen{next(listening.numbers)}", LIMITS)
         server = lab.keep(Server(container))
 
         def burst(self, number):
@@ -120,7 +130,8 @@ def world(lab):
             return lab.keep(Clients(self.container, "127.0.0.1", number))
 
     world = World()
-    world.supervisor.ready(world.container.name, world.other.name)
+    world.supervisor.ready(world.container.name)
+    world.told_before = told(world)
     return world
 
 
@@ -165,9 +176,9 @@ def waiting(world, number):
              f"{number} to wait")
 
 
-def told(world):
+def told(world, since=0):
     """How often a full queue was. There is no other tuner, and the second answer comes after what was before the first."""
-    return [world.supervisor.status()["events"]["routed"] for _ in range(2)][1]
+    return [world.supervisor.status()["events"]["routed"] for _ in range(2)][1] - since
 
 
 def test_light_load(world):
@@ -177,7 +188,7 @@ def test_light_load(world):
         world.burst(8)
         waiting(world, 8)
         world.server.tell("accept")
-    assert not told(world)
+    assert not told(world, world.told_before)
     assert limits(world.container) == LIMITS
 
 
@@ -189,10 +200,10 @@ def test_shortest_queues(world):
             world.burst(1)
             waiting(world, 1)
             world.server.tell("accept")
-        assert not told(world)
+        assert not told(world, world.told_before)
     world.server.tell("listen", 0)
     world.burst(1)
-    wait_for(lambda: told(world), 3, "a full queue to be told")
+    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
 
 
 def test_handshakes_under_way(lab, world):
@@ -205,7 +216,7 @@ def test_handshakes_under_way(lab, world):
     world.server.tell("accept")
     distant = lab.keep(Clients(near, "10.199.8.2", 200, begin=False))
     world.burst(100)
-    wait_for(lambda: told(world), 3, "a full queue to be told")
+    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
     world.server.tell("accept")
     distant.begin()     # their SYNs come before the look that is due a second after that, their answers later
     changed(world, SOMAXCONN, 32)
@@ -226,11 +237,19 @@ def flooder(lab, world):
     return flooder
 
 
-def flood(container, number, rate):
-    run(*container.command(sys.executable, "-c", FLOOD, "10.198.0.1", number, rate))
+class Flood:
+    """So many SYNs a second from a container, until it is removed."""
+
+    def __init__(self, container, rate):
+        command = container.command(sys.executable, "-c", FLOOD, "10.198.0.1", "100000", str(rate))
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
 
 
-def test_flood(world, flooder):
+def test_flood(lab, world, flooder):
     """It takes back what real clients got, grows nothing, and leaves the cookies on."""
     world.server.tell("listen", 1000)
     clients = world.burst(100)
@@ -238,8 +257,9 @@ def test_flood(world, flooder):
     clients.remove()
     world.server.tell("accept")
     world.server.tell("listen", 1000)
-    flood(flooder, 1500, 300)
+    flood = lab.keep(Flood(flooder, 300))
     assert changed(world, SOMAXCONN, 16)["scenario"] == "syn_flood"
+    flood.remove()
     assert world.container.counters("TcpExt")["SyncookiesSent"] > 100
     assert "handshakes" in learnt(world.supervisor, world.container)["SYN flood"]
     # Nothing is raised while the flood is fresh.
@@ -252,17 +272,17 @@ def test_flood(world, flooder):
 def test_flood_that_has_ended(world, flooder):
     """When it is looked at for the second time: it was one all the same."""
     world.server.tell("listen", 1000)
-    flood(flooder, 500, 300)
+    run(*flooder.command(sys.executable, "-c", FLOOD, "10.198.0.1", 500, 300))
     wait_for(lambda: "SYN flood" in learnt(world.supervisor, world.container), 5, "the flood to be told")
     assert limits(world.container) == LIMITS and not world.supervisor.changes(world.container.name)
 
 
-def test_flood_without_cookies(world, flooder):
+def test_flood_without_cookies(lab, world, flooder):
     """The flood alone raises nothing, and turns the cookies on."""
     world.container.write(SYNCOOKIES, "0")
     world.supervisor.give_back(world.container.name)
     world.server.tell("listen", 1000)
-    flood(flooder, 900, 300)
+    lab.keep(Flood(flooder, 300))
     changed(world, SYNCOOKIES, 1)
     assert world.container.sysctl(SYNCOOKIES) == "1"
     assert limits(world.container) == LIMITS

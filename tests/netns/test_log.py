@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lab import change, pokes, run, wait_for
+from lab import change, only, run, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def container(shared):
 
 @pytest.fixture(scope="module")
 def supervisor(shared, container):
-    supervisor = shared.supervisor(tuners=pokes())
+    supervisor = shared.supervisor(tuners=only("poke"))
     supervisor.ready("host", container.name)
     return supervisor
 

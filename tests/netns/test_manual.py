@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SLOWNESS, SMALL_WMEM, TTL, WMEM, Host, change,
-                 kept_sysctls, names, pokes, run, sysctl_path, wait_for)
+                 kept_sysctls, names, only, run, sysctl_path, wait_for)
 
 FAILED, USAGE = 1, 2
 
@@ -19,7 +19,7 @@ FAILED, USAGE = 1, 2
 def world(shared):
     containers = {kind: shared.container(kind, f"bt-manual-{kind}") for kind in KINDS}
     bystander = shared.container("netns", "bt-bystander")
-    supervisor = shared.supervisor(tuners=pokes())
+    supervisor = shared.supervisor(tuners=only("poke", "tcp_buffer"))
     supervisor.ready("host", bystander.name, *(container.name for container in containers.values()))
     return SimpleNamespace(supervisor=supervisor, containers=containers, bystander=bystander)
 
@@ -208,7 +208,7 @@ def test_flow_goes_on(lab, world):
     supervisor = world.supervisor
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     path = lab.path(near, far, 1)
-    flow = path.start(4, "-b", "400M")
+    flow = path.start(3, "-b", "400M")
     wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
     near.write(WMEM, "4096 16384 98304")
     flow.finish()

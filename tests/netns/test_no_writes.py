@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A supervisor that cannot write, or was told not to, changes nothing, and says so."""
-from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, pokes,
+from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, only,
                  said, sysctl_path, values, wait_for)
 
 
@@ -8,7 +8,7 @@ def test_read_only(lab):
     """A supervisor that sees /proc/sys read-only: it runs, changes nothing, and says what to do."""
     container = lab.container("netns", "bt-read-only")
     script = "mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec \"$0\" \"$@\""
-    supervisor = lab.supervisor(tuners=pokes(), wrap=("unshare", "-m", "sh", "-c", script))
+    supervisor = lab.supervisor(tuners=only("poke"), wrap=("unshare", "-m", "sh", "-c", script))
     supervisor.ready(container.name)
     before = values(container)
     container.poke("step")
@@ -23,7 +23,7 @@ def test_read_only(lab):
 def test_dry_run(lab):
     """Everything but the writing."""
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
-    supervisor = lab.supervisor("--dry-run", tuners=pokes())
+    supervisor = lab.supervisor("--dry-run", tuners=only("poke", "tcp_buffer"))
     supervisor.ready(near.name, far.name)
     before = {path: path.read_text() for path in (sysctl_path(WMEM), sysctl_path(BACKLOG))}
     inside = near.limits(), values(near)

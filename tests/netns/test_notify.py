@@ -9,7 +9,7 @@ import struct
 
 import pytest
 
-from lab import SLOWNESS, Supervisor, wait_for
+from lab import SLOWNESS, Supervisor, only, wait_for
 
 WATCHDOG_S = 1.0
 
@@ -49,7 +49,7 @@ class Notifying(Supervisor):
 def notifying(lab, tmp_path, request, monkeypatch):
     manager = lab.keep(Manager(str(tmp_path / "notify") if request.param == "path" else f"@bpftune-{os.getpid()}"))
     monkeypatch.setattr(Notifying, "manager", manager)
-    return lab.keep(Notifying(wrap=manager.environment))
+    return lab.keep(Notifying(wrap=manager.environment, tuners=only("poke")))
 
 
 def test_notify(notifying):

@@ -10,10 +10,20 @@ import pytest
 
 from crowd import (Cgroup, Container, Rootfs, Sleeper, flood, forge, instance_in, is_ready, paired_with, place,
                    remove_directory, sharers, wait_for_instance)
-from lab import Host, run, wait_for
+from lab import Host, only, run, wait_for
 
 DOCKER = f"docker-{'5a' * 32}.scope"
 DOCKER_B = f"docker-{'6b' * 32}.scope"
+POD = "/kubepods/burstable/pod1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
+
+
+def test_pod_before_the_supervisor(lab):
+    """The first here, as the others share a supervisor."""
+    pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
+    sleeper = lab.keep(Sleeper(first))
+    lab.keep(Sleeper(second, netns=sleeper.netns))
+    instance = wait_for_instance(lab.supervisor(tuners=only("tcp_buffer")), sleeper, paired_with(pod), what="the pod's cgroup")
+    assert (instance["container_id"], instance["runtime"]) == (None, "kubernetes")
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +175,6 @@ def test_called_deleted(lab, supervisor):
 
 # --- tasks in several places ----------------------------------------------------------------------
 
-POD = "/kubepods/burstable/pod1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
-
-
 def test_pod_has_no_container_id(lab, supervisor):
     """What several containers share is none of theirs."""
     pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
@@ -279,14 +286,6 @@ def test_service_with_a_short_command_first(lab, supervisor):
     wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
 
 
-def test_pod_before_the_supervisor(lab):
-    pod, first, second = (lab.keep(Cgroup(POD + below)) for below in ("", "/" + "1c" * 32, "/" + "2d" * 32))
-    sleeper = lab.keep(Sleeper(first))
-    lab.keep(Sleeper(second, netns=sleeper.netns))
-    instance = wait_for_instance(lab.supervisor(), sleeper, paired_with(pod), what="the pod's cgroup")
-    assert (instance["container_id"], instance["runtime"]) == (None, "kubernetes")
-
-
 def test_cgroup_made_again(lab, supervisor):
     """A service that is restarted has the same path, and another cgroup."""
     namespace = old_namespace(lab, supervisor, "bt-again")
@@ -303,9 +302,8 @@ def test_cgroup_made_again(lab, supervisor):
     wait_for(lambda: place(supervisor.instance("bt-again")) == ("/", 0), 2, "the cgroup to be forgotten")
 
 
-def test_cgroup_made_again_unseen(lab):
+def test_cgroup_made_again_unseen(lab, supervisor):
     """The ring buffer is full when the service is restarted: the slow sweep finds its cgroup another."""
-    supervisor = lab.supervisor()
     namespace = old_namespace(lab, supervisor, "bt-unseen")
     cgroup = Cgroup("/system.slice/bt-unseen.service")
     try:

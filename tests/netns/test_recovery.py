@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, SLOWNESS, TTL, change, names, pokes, values
+from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, SLOWNESS, TTL, change, names, only, pokes, values
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -17,7 +17,7 @@ def test_after_a_crash(lab, kind):
     """The restarted supervisor knows the initial values, and puts them back before anything new happens."""
     container = lab.container(kind, f"bt-crash-{kind}")
     initial = values(container)
-    supervisor = lab.supervisor(tuners=pokes())
+    supervisor = lab.supervisor(tuners=only("poke"))
     supervisor.ready(container.name)
     change(supervisor, container, "step", "step", "second", "text", "queue")
     tunables = supervisor.instance(container.name)["tunables"]
@@ -34,7 +34,7 @@ def test_after_a_crash(lab, kind):
 
 def test_written_while_no_supervisor_ran(lab):
     container = lab.container("netns", "bt-crash")
-    supervisor = lab.supervisor(tuners=pokes())
+    supervisor = lab.supervisor(tuners=only("poke"))
     supervisor.ready(container.name)
     change(supervisor, container, "step", "second")
     supervisor.kill()
@@ -50,7 +50,7 @@ def test_written_while_no_supervisor_ran(lab):
 def test_run_rollback(lab, number):
     containers = [lab.container(kind, f"bt-end-{kind}") for kind in KINDS]
     initial = [values(container) for container in containers]
-    supervisor = lab.supervisor("--rollback", tuners=pokes())
+    supervisor = lab.supervisor("--rollback", tuners=only("poke"))
     supervisor.ready(*(container.name for container in containers))
     for container in containers:
         change(supervisor, container, "step", "second", "text", "queue")
@@ -66,7 +66,7 @@ def test_worker_that_hangs(lab):
     """It is killed in the midst of a rollback: its successor puts the values back, and the answer is whole."""
     container = lab.container("netns", "bt-hang")
     initial = values(container)
-    supervisor = lab.supervisor(tuners=pokes())
+    supervisor = lab.supervisor(tuners=only("poke"))
     worker = supervisor.ready(container.name)["worker"]["pid"]
     change(supervisor, container, "step", "second")
     os.kill(worker, signal.SIGSTOP)
@@ -90,7 +90,7 @@ def test_killed_at_random_moments(lab, capsys):
     rng = random.Random(seed)
     containers = [lab.container(kind, f"bt-load-{kind}") for kind in KINDS]
     initial = [values(container) for container in containers]
-    supervisor = lab.supervisor(tuners=pokes())
+    supervisor = lab.supervisor(tuners=only("poke"))
     for container in containers:
         loop = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
         # In the container's cgroup as well, as what runs in a container is.

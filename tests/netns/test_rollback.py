@@ -4,14 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, change, kept_sysctls, names, pokes, run, values,
+from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, change, kept_sysctls, names, only, run, values,
                  wait_for)
 
 
 @pytest.fixture(scope="module")
 def world(shared):
     one, two = shared.container("netns", "bt-one"), shared.container("runc", "bt-two")
-    supervisor = shared.supervisor(tuners=pokes())
+    supervisor = shared.supervisor(tuners=only("poke"))
     supervisor.ready("host", one.name, two.name)
     return SimpleNamespace(supervisor=supervisor, one=one, two=two)
 

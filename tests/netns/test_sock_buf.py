@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What applications ask for by setsockopt(2): the host's limits follow, up to a cap; what holds a flow back is told."""
+import itertools
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from lab import AMPLE, CONGESTION, SLOWNESS, Host, kept_sysctls, said, sysctl_path, wait_for
+from lab import AMPLE, CONGESTION, SLOWNESS, Host, kept_sysctls, only, said, sysctl_path, wait_for
 
 LIMITS = {"net.core.wmem_max": socket.SO_SNDBUF, "net.core.rmem_max": socket.SO_RCVBUF}
 START = 300000
@@ -32,7 +34,7 @@ def ask(container, option, size, family=socket.AF_INET):
     return [int(word) for word in output.split()]
 
 
-# Sends, or takes what is sent, with one buffer fixed: ROLE ADDRESS OPTION BYTES (0: leave it) PAUSE SECONDS.
+# Sends, or takes what is sent, until it is killed, with one buffer fixed: ROLE ADDRESS OPTION BYTES (0: leave it) PAUSE.
 # Without TCP_NODELAY a send buffer bounds nothing while the congestion window has room: Nagle's algorithm keeps the end
 # of a write, and what is added to that is not counted (net/ipv4/tcp.c: tcp_sendmsg_locked()).
 PEER = """
@@ -50,10 +52,9 @@ if "listen" in role:
     peer = listener.accept()[0]
 else:
     peer.connect((address, 5300))
-end = time.monotonic() + float(sys.argv[6])
 if "send" in role:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    while time.monotonic() < end:
+    while True:
         peer.sendall(bytes(16384))
 else:
     while peer.recv(65536):
@@ -61,13 +62,31 @@ else:
 """
 
 
+@pytest.fixture(scope="module")
+def supervisor(shared):
+    supervisor = shared.supervisor(tuners=only("sock_buf"))
+    supervisor.ready("host")
+    return supervisor
+
+
 @pytest.fixture
-def host():
+def host(supervisor):
     """The host's limits, small, as they are put back at the end."""
     with kept_sysctls(tuple(LIMITS)):
         for name in LIMITS:
             sysctl_path(name).write_text(str(START))
+        supervisor.give_back("host")
         yield Host()
+
+
+numbers = itertools.count()
+
+
+def make(lab, supervisor, kind, what, sysctls=None):
+    """A container of a name that was never there before."""
+    container = lab.container(kind, f"bt-{what}{next(numbers)}", sysctls)
+    supervisor.ready(container.name)
+    return container
 
 
 def learnt(supervisor, container):
@@ -77,11 +96,9 @@ def learnt(supervisor, container):
 
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("kind", ["host", "netns", "runc"])
-def test_wish_is_granted_next_time(lab, host, kind, name):
+def test_wish_is_granted_next_time(lab, supervisor, host, kind, name):
     """In a container as on the host; the log of either says who asked. The other limit stays."""
-    container = host if kind == "host" else lab.container(kind, "bt-wish")
-    supervisor = lab.supervisor()
-    supervisor.ready("host", container.name)
+    container = host if kind == "host" else make(lab, supervisor, kind, "wish")
     assert ask(container, LIMITS[name], 1000000)[0] == START
     wait_for(lambda: host.sysctl(name) == "1000000", 3, f"{name} to become what was asked for")
     assert ask(container, LIMITS[name], 1000000) == [1000000, 1000000]
@@ -96,11 +113,9 @@ def test_wish_is_granted_next_time(lab, host, kind, name):
         assert supervisor.changes(container.name, name)[-1]["to"] == "1000000"
 
 
-def test_modest_wishes(lab, host):
+def test_modest_wishes(lab, supervisor, host):
     """What the limit grants already, and what is no size, changes nothing."""
-    container = lab.container("netns", "bt-wish")
-    supervisor = lab.supervisor()
-    supervisor.ready("host", container.name)
+    container, before = make(lab, supervisor, "netns", "wish"), len(supervisor.changes("host"))
     for size in 4096, START, -1, 0, -2**31:
         for option in LIMITS.values():
             ask(container, option, size)
@@ -110,22 +125,19 @@ def test_modest_wishes(lab, host):
     wait_for(lambda: host.sysctl("net.core.wmem_max") == str(START + 1), 3, "the mark")
     supervisor.wait_for_log("host", "net.core.wmem_max", host)
     assert host.sysctl("net.core.rmem_max") == str(START)
-    assert [change["tuner"] for change in supervisor.changes("host")].count("sock_buf") == 1
+    assert len(supervisor.changes("host")) == before + 1
 
 
-def test_cap(lab, host):
+def test_cap(host):
     """1/256 of the machine's memory, and 256 MiB."""
     cap = min(256 << 20, os.sysconf("SC_PHYS_PAGES") // 256 * os.sysconf("SC_PAGESIZE"))
-    supervisor = lab.supervisor()
-    supervisor.ready("host")
     ask(host, socket.SO_RCVBUF, 2**31 - 1)
     wait_for(lambda: host.sysctl("net.core.rmem_max") == str(cap), 3, "the limit to become the cap")
 
 
-def test_long_options_pass(lab):
+@pytest.mark.usefixtures("supervisor")
+def test_long_options_pass():
     """A setsockopt(2) of more than a page works as without us: the kernel hands programs one page of it."""
-    supervisor = lab.supervisor()
-    supervisor.ready("host")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as long:
         # IP_MSFILTER of 2000 sources: refused for the address, not for its length (EFAULT)
         group = socket.inet_aton("239.1.1.1") + socket.inet_aton("0.0.0.0") + (1).to_bytes(4, sys.byteorder)
@@ -137,37 +149,47 @@ def test_long_options_pass(lab):
     assert info.value.errno == without.value.errno
 
 
-def flow(lab, listener, client, address, sends, option, size, pause=0):
+class Peer:
+    def __init__(self, container, *words):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", PEER, *map(str, words)),
+                                        text=True, stdout=subprocess.PIPE)
+
+    def remove(self):
+        self.process.terminate()
+        self.process.communicate(timeout=10 * SLOWNESS)
+
+
+def flow(lab, ends, sends, option, size, pause=0):
     """Data from the listener or the client, whose buffer of that kind is fixed; a pause after each read, in seconds."""
-    def start(container, *words):
-        process = subprocess.Popen(container.command(sys.executable, "-c", PEER, *map(str, words), str(2 * SLOWNESS)),
-                                   text=True, stdout=subprocess.PIPE)
-        lab.callback(process.communicate, timeout=10 * SLOWNESS)
-        return process
-    fixed = (listener if sends == "listener" else client) if option == socket.SO_SNDBUF else \
-        (client if sends == "listener" else listener)
-    serving = start(listener, "listen,send" if sends == "listener" else "listen", address, option,
-                    size if fixed is listener else 0, pause)
-    assert serving.stdout.readline() == "listens\n"
-    start(client, "send" if sends == "client" else "take", address, option, size if fixed is client else 0, pause)
+    fixed = (ends.listener if sends == "listener" else ends.client) if option == socket.SO_SNDBUF else \
+        (ends.client if sends == "listener" else ends.listener)
+    def start(container, role):
+        return lab.keep(Peer(container, role, ends.address, option, size if fixed is container else 0, pause))
+    serving = start(ends.listener, "listen,send" if sends == "listener" else "listen")
+    assert serving.process.stdout.readline() == "listens\n"
+    start(ends.client, "send" if sends == "client" else "take")
     return fixed
+
+
+def make_ends(lab, supervisor, more=None):
+    """A client and a listener with a long path between them."""
+    client, listener = (make(lab, supervisor, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
+    lab.path(client, listener, 1)
+    return SimpleNamespace(client=client, listener=listener, address="10.199.1.2")
 
 
 @pytest.mark.parametrize("sends", ["client", "listener"])
 @pytest.mark.parametrize("direction, option, more", [
     ("send", socket.SO_SNDBUF, {}), ("send", socket.SO_SNDBUF, {CONGESTION: "reno"}), ("receive", socket.SO_RCVBUF, {})])
-def test_fixed_size_is_reported(lab, direction, option, more, sends):
+def test_fixed_size_is_reported(lab, supervisor, direction, option, more, sends):
     """Where it is fixed, for its port and command, with what was measured; the limits and the socket stay.
 
     How much of a sender's wait the kernel accounts depends on the congestion control's pacing.
     """
-    client, listener = (lab.container("netns", name, {**AMPLE, **more}) for name in ("bt-client", "bt-listener"))
-    supervisor = lab.supervisor()
-    supervisor.ready(client.name, listener.name)
-    lab.path(client, listener, 1)
-    fixed = flow(lab, listener, client, "10.199.1.2", sends, option, 32768)
-    other = listener if fixed is client else client
-    about = f"{'to ' if fixed is client else ''}port 5300 (python3)"
+    ends = make_ends(lab, supervisor, more)
+    fixed = flow(lab, ends, sends, option, 32768)
+    other = ends.listener if fixed is ends.client else ends.client
+    about = f"{'to ' if fixed is ends.client else ''}port 5300 (python3)"
     text = wait_for(lambda: next((text for about_it, text in learnt(supervisor, fixed).items()
                                   if about_it.startswith(about[:-2])), None), 5, "it to be told")
     assert f"the application fixed its {direction} buffer at 65536 bytes" in text
@@ -176,25 +198,19 @@ def test_fixed_size_is_reported(lab, direction, option, more, sends):
     record = said(supervisor, fixed.name, "the application fixed")
     assert (record["tuner"], record["container"]) == ("sock_buf", fixed.name)
     assert not learnt(supervisor, other)
-    assert not [change for name in (client.name, listener.name) for change in supervisor.changes(name)
-                if change["tuner"] == "sock_buf"]
+    assert not supervisor.changes(ends.client.name) + supervisor.changes(ends.listener.name)
 
 
-def test_slow_reader(lab):
+def test_slow_reader(lab, supervisor):
     """It takes a window at once, but not in each round trip: its buffer holds nothing back."""
-    client, listener = (lab.container("netns", name, AMPLE) for name in ("bt-client", "bt-listener"))
-    supervisor = lab.supervisor()
-    supervisor.ready(client.name, listener.name)
-    lab.path(client, listener, 1)
-    flow(lab, listener, client, "10.199.1.2", "client", socket.SO_RCVBUF, 32768, pause=0.1)
+    ends = make_ends(lab, supervisor)
+    flow(lab, ends, "client", socket.SO_RCVBUF, 32768, pause=0.1)
     time.sleep(2.5)     # as long as it takes to tell of one that is held back
-    assert not learnt(supervisor, client) and not learnt(supervisor, listener)
+    assert not learnt(supervisor, ends.client) and not learnt(supervisor, ends.listener)
 
 
-def test_tiny_flow(lab):
+def test_tiny_flow(lab, supervisor):
     """A fixed size that does not hold the flow back is nobody's concern."""
-    container, far = lab.container("netns", "bt-fixed"), lab.container("netns", "bt-far", AMPLE)
-    supervisor = lab.supervisor()
-    supervisor.ready(container.name, far.name)
+    container, far = make(lab, supervisor, "netns", "fixed"), make(lab, supervisor, "netns", "far", AMPLE)
     lab.path(container, far, 1).flow(2, "-w", "128K", "-b", "1M")
     assert not learnt(supervisor, container) and not learnt(supervisor, far)

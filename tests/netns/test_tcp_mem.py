@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """TCP's memory limits, the machine's, rise before TCP meets them, and go back when the need is over. Without room for
 that, the namespaces that hold most of it lower their buffer limits instead."""
+import itertools
 import os
 import pathlib
 import select
@@ -8,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from lab import RMEM, SLOWNESS, WMEM, Host, kept_sysctls, maximum, only, sysctl_path, wait_for
+from lab import RMEM, SLOWNESS, WMEM, Host, Lab, kept_sysctls, maximum, only, sysctl_path, wait_for
 
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
@@ -100,37 +102,120 @@ def available_pages():
     return int(line.split()[1]) // 4
 
 
-def refusals(container):
-    """How often the kernel came to press its sockets for memory, and cut connections for want of it."""
-    counters = container.counters("TcpExt")
-    return counters["TCPMemoryPressures"], counters["TCPAbortOnMemory"]
-
-
-@pytest.fixture
-def small():
-    """The host's limits, so small that these tests come near them; put back at the end, whatever happens."""
-    with kept_sysctls((TCP_MEM,)):
-        sysctl_path(TCP_MEM).write_text(SMALL)
-        yield Host()
+def refusals(*containers):
+    """How often the kernel came to press their sockets for memory, and cut connections for want of it."""
+    counters = [container.counters("TcpExt") for container in containers]
+    return [(each["TCPMemoryPressures"], each["TCPAbortOnMemory"]) for each in counters]
 
 
 def current():
     return [int(word) for word in Host().sysctl(TCP_MEM).split()]
 
 
-def test_raised_in_time_and_put_back(lab, small):
-    """100 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
-    container = lab.container("netns", "bt-memory")
-    supervisor = lab.supervisor(tuners=only("tcp_mem"))
+class TestWithoutRoom:
+    """tcp_mem may not be raised: the limits of the namespaces that hold most come down until it eases, no other's."""
+    NO_ROOM_PRESSURE = 8192
+    LARGE = {WMEM: "4096 16384 8388608", RMEM: "4096 131072 8388608"}
+
+    @pytest.fixture(scope="class")
+    def world(self):
+        """All of it, and what it was in between: two that hold much, one of which gets another worker, and one that does not."""
+        with Lab() as lab, kept_sysctls((TCP_MEM,)):
+            no_room = f"6144 {self.NO_ROOM_PRESSURE} {available_pages() // 2}"
+            sysctl_path(TCP_MEM).write_text(no_room)
+            same, restarted, modest = (lab.container("netns", f"bt-{name}", self.LARGE)
+                                       for name in ("same", "restarted", "modest"))
+            supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
+            supervisor.ready("host", same.name, restarted.name, modest.name)
+            world = SimpleNamespace(supervisor=supervisor, modest=modest, no_room=no_room,
+                                    greedy={"same": same, "restarted": restarted},
+                                    before=refusals(modest, same, restarted))
+            self.run_short(lab, world)
+            world.tcp_mem = Host().sysctl(TCP_MEM)
+            yield world
+
+    def run_short(self, lab, world):
+        loads = {container.name: lab.keep(Load(container)) for container in (world.modest, *world.greedy.values())}
+        greedy = [loads[container.name] for container in world.greedy.values()]
+        loads[world.modest.name].fill(65536)
+        while allocated() < self.NO_ROOM_PRESSURE * 4 // 5:
+            for load in greedy:
+                load.fill()
+        for container in world.greedy.values():
+            wait_for(lambda: all(maximum(container.sysctl(name)) <= 2 << 20 for name in self.LARGE), 10,
+                     f"{container.name}, which holds much, to give back twice")
+        for load in loads.values():
+            load.tell("trips")
+        world.status = {name: world.supervisor.cli("status", container.name).stdout
+                        for name, container in world.greedy.items()}
+        world.scenarios = {name: {change["scenario"] for change in world.supervisor.changes(container.name)}
+                           for name, container in world.greedy.items()}
+        world.modest_limits = world.modest.limits()
+        name = world.greedy["restarted"].name
+        os.kill(world.supervisor.instance(name)["worker"]["pid"], signal.SIGKILL)
+        wait_for(lambda: world.supervisor.instance(name)["worker"]["restarts"] == 1, 5, "another worker")
+        world.supervisor.ready(name)
+        for load in greedy:
+            load.tell("drop")
+
+    def test_the_machines_limits_stay(self, world):
+        assert world.tcp_mem == world.no_room and not world.supervisor.changes("host")
+        assert any("not raised any further" in record["text"] for record in world.supervisor.log("host"))
+
+    @pytest.mark.parametrize("name", ("same", "restarted"))
+    def test_who_holds_most_gives_back(self, world, name):
+        """What came down is returned by another worker, too, if the first one dies."""
+        container = world.greedy[name]
+        assert world.scenarios[name] == {"memory_short"}
+        assert "memory: short" in world.status[name]
+        wait_for(lambda: container.limits() == self.LARGE, 20, "what was given back to be returned")
+        for tunable in self.LARGE:
+            world.supervisor.wait_for_log(container.name, tunable, container)
+        assert world.supervisor.changes(container.name)[-1]["scenario"] == "memory_eased"
+        wait_for(lambda: "memory: enough" in world.supervisor.cli("status", container.name).stdout, 2, "that to be told")
+
+    def test_who_holds_little_does_not(self, world):
+        assert world.modest_limits == world.modest.limits() == self.LARGE
+        assert not world.supervisor.changes(world.modest.name)
+        assert refusals(world.modest, *world.greedy.values()) == world.before
+
+
+@pytest.fixture(scope="module")
+def supervisor(shared):
+    supervisor = shared.supervisor(tuners=only("tcp_mem"))
     supervisor.ready("host")
-    before = refusals(container)
+    return supervisor
+
+
+@pytest.fixture
+def small(supervisor):
+    """The host's limits, so small that these tests come near them; put back at the end, whatever happens."""
+    with kept_sysctls((TCP_MEM,)):
+        sysctl_path(TCP_MEM).write_text(SMALL)
+        supervisor.give_back("host")
+        yield Host()
+
+
+numbers = itertools.count()
+
+
+@pytest.fixture
+def container(lab, supervisor):
+    container = lab.container("netns", f"bt-memory{next(numbers)}")
+    supervisor.ready(container.name)
+    return container
+
+
+def test_raised_in_time_and_put_back(lab, supervisor, small, container):
+    """100 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
+    before, told = refusals(container), len(supervisor.changes("host"))
     load = lab.keep(Load(container))
     rate = load.fill_up(3 * 16384)
     limits = current()
     print(f"{rate:.0f} MiB/s; tcp_mem is {limits}")
     assert limits[1] > allocated() and limits[0] < limits[1] < limits[2]
     assert refusals(container) == before
-    changes = supervisor.changes("host", TCP_MEM)
+    changes = supervisor.changes("host", TCP_MEM)[told:]
     assert changes[0]["from"] == SMALL and {change["scenario"] for change in changes} == {"near_pressure"}
     assert "pages are to spare" in changes[-1]["text"] and not supervisor.changes(container.name)
     assert "raised from 6144 8192 16384" in supervisor.cli("status", "host").stdout
@@ -143,65 +228,18 @@ def test_raised_in_time_and_put_back(lab, small):
     assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
 
 
-@pytest.mark.parametrize("restarted", (False, True))
-def test_who_holds_most_gives_back_without_room(lab, small, restarted):
-    """tcp_mem may not be raised: the limits of the namespace that holds most come down until it eases, no other's.
-
-    What came down is returned by another worker, too, if the first one dies.
-    """
-    no_room = f"6144 8192 {available_pages() // 2}"
-    sysctl_path(TCP_MEM).write_text(no_room)
-    large = {WMEM: "4096 16384 8388608", RMEM: "4096 131072 8388608"}
-    greedy, modest = (lab.container("netns", f"bt-{name}", large) for name in ("greedy", "modest"))
-    supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
-    supervisor.ready("host", greedy.name, modest.name)
-    before = [refusals(container) for container in (greedy, modest)]
-    loads = [lab.keep(Load(container)) for container in (greedy, modest)]
-    loads[1].fill(65536)
-    while allocated() < 8192 * 4 // 5:
-        loads[0].fill()
-    wait_for(lambda: maximum(greedy.sysctl(WMEM)) <= 2 << 20 and maximum(greedy.sysctl(RMEM)) <= 2 << 20, 10,
-             "the one that holds most to give back twice")
-    for load in loads:
-        load.tell("trips")
-    assert modest.limits() == large and not supervisor.changes(modest.name)
-    assert Host().sysctl(TCP_MEM) == no_room and not supervisor.changes("host")
-    assert any("not raised any further" in record["text"] for record in supervisor.log("host"))
-    assert {change["scenario"] for change in supervisor.changes(greedy.name)} == {"memory_short"}
-    assert "memory: short" in supervisor.cli("status", greedy.name).stdout
-
-    if restarted:
-        os.kill(supervisor.instance(greedy.name)["worker"]["pid"], signal.SIGKILL)
-        wait_for(lambda: supervisor.instance(greedy.name)["worker"]["restarts"] == 1, 5, "another worker")
-        supervisor.ready(greedy.name)
-    loads[0].tell("drop")
-    wait_for(lambda: greedy.limits() == large, 20, "what was given back to be returned")
-    for tunable in large:
-        supervisor.wait_for_log(greedy.name, tunable, greedy)
-    assert supervisor.changes(greedy.name)[-1]["scenario"] == "memory_eased"
-    wait_for(lambda: "memory: enough" in supervisor.cli("status", greedy.name).stdout, 2, "that to be told")
-    assert modest.limits() == large and not supervisor.changes(modest.name)
-    assert [refusals(container) for container in (greedy, modest)] == before
-
-
-def test_small_load(lab, small):
+def test_small_load(lab, supervisor, small, container):
     """What is far from the limits changes nothing."""
-    container = lab.container("netns", "bt-memory")
-    supervisor = lab.supervisor(tuners=only("tcp_mem"))
-    supervisor.ready("host")
-    load = lab.keep(Load(container))
+    load, told = lab.keep(Load(container)), supervisor.changes("host")
     for _ in range(4):
         load.fill()
     assert 4 * STEP_PAGES // 2 < allocated() < 6144
     load.tell("trips")      # in each, a look may be due
-    assert Host().sysctl(TCP_MEM) == SMALL and not supervisor.changes("host")
+    assert Host().sysctl(TCP_MEM) == SMALL and supervisor.changes("host") == told
 
 
-def test_an_administrators_limits_stay(lab, small):
+def test_an_administrators_limits_stay(lab, supervisor, small, container):
     """What somebody else sets while it is raised is not undone when the need is over."""
-    container = lab.container("netns", "bt-memory")
-    supervisor = lab.supervisor(tuners=only("tcp_mem"))
-    supervisor.ready("host")
     load = lab.keep(Load(container))
     while allocated() < 6144:
         load.fill()

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, assert_true_ledger, change, kept_sysctls, pokes,
+from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, assert_true_ledger, change, kept_sysctls, only,
                  run, said, values, wait_for)
 
 MISSING, RP_FILTER = "net.ipv4.poke_missing", "net.ipv4.conf.poke0/1.rp_filter"
@@ -18,7 +18,7 @@ def world(shared):
                                shared.container("runc", "bt-plain"))
     for one in container, going:
         run("ip", "-n", one.name, "link", "add", "poke0.1", "type", "veth", "peer", "poke1")
-    supervisor = shared.supervisor(tuners=pokes())
+    supervisor = shared.supervisor(tuners=only("poke"))
     supervisor.ready("host", container.name, going.name, plain.name)
     return SimpleNamespace(supervisor=supervisor, container=container, going=going, plain=plain)
 

@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from lab import TTL, Flow, Host, change, netns_id, pokes, run, wait_for
+from lab import TTL, Flow, Host, change, netns_id, only, run, wait_for
 
 IMAGE = "skeleton"
 N = 5
@@ -39,7 +39,7 @@ def image(tmp_path_factory):
 
 @pytest.fixture
 def supervisor(lab):
-    return lab.supervisor(tuners=pokes())
+    return lab.supervisor(tuners=only("poke", "tcp_buffer"))
 
 
 class Podman(Host):
