@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import lab as lab_module
+from lanes import Lanes
 
 FAILED = pytest.StashKey()
 TOOLS = "bpftool", "ip", "iperf3", "nft", "nsenter", "ps", "runc", "setpriv", "sysctl", "unshare"
@@ -30,6 +31,8 @@ def pytest_configure(config):
             pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
     lab_module.alone()
     config.findings = lab_module.Findings()
+    if not config.getoption("reruns", 0):   # it runs a failed test again, by itself
+        config.pluginmanager.register(Lanes(config))
 
 
 def pytest_sessionfinish(session):
@@ -56,7 +59,7 @@ def pytest_runtest_makereport(item):
 @pytest.hookimpl(hookwrapper=True, trylast=True)
 def pytest_runtest_teardown(item):
     """What a module shares is made anew after a failed test: for its second try, and for those that follow."""
-    if item.stash.get(FAILED, False):
+    if item.stash.get(FAILED, False) and not lab_module.Lane.number:
         item.stash[FAILED] = False
         item.session._setupstate.teardown_exact(None)   # as after the last test of all
     yield

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A path that loses segments, senders that say which congestion control they had, and what each gives there."""
 import json
+import re
 import statistics
 import subprocess
 from types import SimpleNamespace
@@ -93,13 +94,14 @@ class Drain:
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == "listening\n"
 
-    def loses(self, percent):
-        """From now on it gets less than was sent; handshakes are spared."""
+    def loses(self, percent, address):
+        """From now on less gets to that address than is sent; handshakes are spared."""
+        family, table = "ip6" if ":" in address else "ip", f"inet loss_{re.sub('[.:]', '_', address)}"
         rules = f"""
-            table inet loss
-            delete table inet loss
-            table inet loss {{ chain input {{ type filter hook input priority 0;
-                tcp dport {self.port} tcp flags & syn == 0 numgen random mod 1000 < {round(10 * percent)} drop;
+            table {table}
+            delete table {table}
+            table {table} {{ chain input {{ type filter hook input priority 0;
+                {family} daddr {address} tcp dport {self.port} tcp flags & syn == 0 numgen random mod 1000 < {round(10 * percent)} drop;
             }}
             }}"""
         subprocess.run(self.container.command("nft", "-f", "-"), input=rules, text=True, check=True, timeout=30)
@@ -144,7 +146,7 @@ def lossy_path(lab, number, loss, **options):
         lab.lossy_netem(near, far, number, loss, **options)
     else:
         lab.path(near, far, number, delay_ms=10)
-        drain.loses(loss)
+        drain.loses(loss, f"10.199.{number}.2")
     return near, f"10.199.{number}.2"
 
 

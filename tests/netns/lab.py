@@ -41,6 +41,17 @@ BACKLOG, QUEUE = "net.core.netdev_max_backlog", "arp_cache.lo.queue_lenbytes"
 AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 
+class Lane:
+    """The process of some tests that run beside others: lanes.py. 0: it is that of all others."""
+    number = 0
+
+
+def number(counted=[0]):
+    """From 1 to 250: what nobody else has now, in whatever lane."""
+    counted[0] = (counted[0] + 1) % 25
+    return 10 * counted[0] + Lane.number + 1
+
+
 def run(*command, check=True, timeout=30, **options):
     """Runs a command to its end; its output is text, and in the exception when it fails."""
     result = subprocess.run([str(word) for word in command], text=True, errors="surrogateescape",

@@ -7,13 +7,16 @@ from types import SimpleNamespace
 import pytest
 
 import transfer
-from lab import AMPLE, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, WMEM, Flow, maximum, only, run, wait_for
+from lab import AMPLE, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, WMEM, Flow, maximum, number, only, run, wait_for
+
+pytestmark = pytest.mark.lanes(3)
 
 MODERATE = "net.ipv4.tcp_moderate_rcvbuf"
 # Its receive buffers stay as small as they begin: a window of 16 KiB, half of what the small send limit lets through.
 SHORT_OF_WINDOW = {RMEM: "4096 32768 6291456", MODERATE: "0"}
 
 
+@pytest.mark.alone
 def test_dry_run_says_it_once(lab):
     """As nothing is written, the limit stays in the way; nobody needs to be told again for 20 s.
 
@@ -51,7 +54,7 @@ def flow_of_little(lab, world, path):
 def flow_to_a_small_window(lab, world, path):
     far = lab.container("netns", "bt-shut", SHORT_OF_WINDOW)
     before = far.limits()
-    narrow = lab.path(path.near, far, 2)
+    narrow = lab.path(path.near, far, number())
     flow = narrow.start(4)
     flow.finish()
     mbit = median(interval["sum"]["bits_per_second"] / 1e6 for interval in flow.result["intervals"])
@@ -63,7 +66,7 @@ def flow_to_a_small_window(lab, world, path):
 def test_not_in_the_way(lab, world, nothing):
     """The limit is changed by the flow that meets it, and by nothing that was there before."""
     near = lab.container("netns", f"bt-{nothing.__name__}", SMALL_WMEM)
-    path = lab.path(near, world.far, 1)
+    path = lab.path(near, world.far, number())
     world.supervisor.ready(near.name)
     before = near.limits()
     nothing(lab, world, path)
@@ -77,13 +80,13 @@ def test_not_in_the_way(lab, world, nothing):
 
 def send_bursts(server, path, count):
     """1 MiB each, with pauses: the milliseconds of each."""
-    return transfer.bursts(path.near, f"10.199.{path.number}.2", server.port, 1 << 20, count, pause_s=0.7)
+    return transfer.bursts(path.near, f"10.199.{path.number}.2", server.port, 1 << 20, count, pause_s=0.4)
 
 
 def test_pauses_are_no_loss(lab, world):
     """What an application does not send between its messages is not taken for what a step has cost."""
     near = lab.container("netns", "bt-bursts", SMALL_WMEM)
-    path = lab.path(near, world.far, 4)
+    path = lab.path(near, world.far, number())
     world.supervisor.ready(near.name)
     server = lab.keep(transfer.Server(world.far, 5301))
     world.supervisor.cli("rollback", near.name)     # pauses it
@@ -99,11 +102,11 @@ def test_pauses_are_no_loss(lab, world):
 def test_step_that_ends_the_limit_is_judged(lab, world):
     """The application sends little more than the limit lets through, so that after a step the flow meets none."""
     near = lab.container("netns", f"bt-enough-{os.urandom(2).hex()}", SMALL_WMEM)
-    path = lab.path(near, world.far, 6)
+    path = lab.path(near, world.far, number())
     server = lab.keep(transfer.Server(world.far, 5302))
     world.supervisor.ready(near.name)
     # The limit lets one through in 12.6 ms.
-    transfer.paced(near, "10.199.6.2", server.port, 16 << 10, 300, pause_s=0.0124)
+    transfer.paced(near, f"10.199.{path.number}.2", server.port, 16 << 10, 300, pause_s=0.0124)
     changes, learnt = world.supervisor.changes(near.name), world.supervisor.instance(near.name)["learnt"]
     scenarios = [change["scenario"] for change in changes]
     assert scenarios in (["send_buffer_limited", "no_gain"], ["send_buffer_limited"]), changes     # no gain, or a little
@@ -118,35 +121,35 @@ def test_queue_behind_a_router(lab, world):
     near = lab.container("netns", f"bt-queue-{os.urandom(2).hex()}", SMALL_WMEM)     # not one of a try before
     router = lab.container("netns", "bt-router")
     router.write("net.ipv4.ip_forward", "1")
-    lab.path(router, world.far, 3, delay_ms=60)
+    path = lab.path(router, world.far, number(), delay_ms=60)
     run("ip", "-n", near.name, "link", "add", "out", "type", "veth", "peer", "name", "in", "netns", router.name)
     for container, device, last in (near, "out", 1), (router, "in", 2):
         run("ip", "-n", container.name, "address", "add", f"10.198.3.{last}/24", "dev", device)
         run("ip", "-n", container.name, "link", "set", device, "up")
-    run("ip", "-n", near.name, "route", "add", "10.199.3.0/24", "via", "10.198.3.2")
-    run("ip", "-n", world.far.name, "route", "add", "10.198.3.0/24", "via", "10.199.3.1")
+    run("ip", "-n", near.name, "route", "add", f"10.199.{path.number}.0/24", "via", "10.198.3.2")
+    run("ip", "-n", world.far.name, "route", "add", "10.198.3.0/24", "via", f"10.199.{path.number}.1")
     world.supervisor.ready(near.name)
-    lab.keep(Flow(near, world.far, "10.199.3.2", 5203, 20, *PLAIN))
+    lab.keep(Flow(near, world.far, f"10.199.{path.number}.2", 5203, 20, *PLAIN))
 
     def changes(*scenarios):
         return [change for change in world.supervisor.changes(near.name) if change["scenario"] in scenarios]
     wait_for(lambda: changes("send_buffer_limited"), 6, "a step")
-    run("tc", "-n", router.name, "qdisc", "replace", "dev", "path3", "root", "tbf", "rate", "2200kbit", "burst", "16k",
+    run("tc", "-n", router.name, "qdisc", "replace", "dev", f"path{path.number}", "root", "tbf", "rate", "2200kbit", "burst", "16k",
         "limit", "10m")
     wait_for(lambda: changes("no_gain", "queue_filled"), 12, "the step to be undone")
     assert len(changes("send_buffer_limited")) == 1
     assert maximum(near.sysctl(WMEM)) <= 65536 * 5 / 4
 
 
-def receive(lab, world, near, number):
-    path = lab.path(near, world.far, number)
+def receive(lab, world, near):
+    path = lab.path(near, world.far, number())
     for _ in range(3):
         path.flow(1, "-b", "400M", "-R")
 
 
 def test_moderation_goes_on_with_a_raised_limit(lab, world):
     near = lab.container("netns", "bt-moderate", {**SMALL_RMEM, MODERATE: "0"})
-    receive(lab, world, near, 5)
+    receive(lab, world, near)
     changes = world.supervisor.changes(near.name)
     assert {change["tunable"] for change in changes[:2]} == {RMEM, MODERATE}
     assert {change["scenario"] for change in changes[:2]} == {"receive_buffer_limited"}
@@ -156,7 +159,7 @@ def test_moderation_goes_on_with_a_raised_limit(lab, world):
 def test_moderation_stays_off(lab, world):
     """An administrator wants receive buffers of this size, far below a limit that is not in anybody's way."""
     near = lab.container("netns", "bt-unmoderated", {RMEM: "4096 65536 6291456", MODERATE: "0"})
-    receive(lab, world, near, 5)
+    receive(lab, world, near)
     assert near.sysctl(MODERATE) == "0"
     assert not world.supervisor.changes(near.name)
     assert world.supervisor.tuner(near.name, "tcp_buffer")["state"] == "active"

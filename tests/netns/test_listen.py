@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Queues of listening sockets grow where clients find them full, in that namespace only, and never for a flood."""
-import itertools
 import subprocess
 import sys
 import time
@@ -8,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import SLOWNESS, only, run, wait_for
+from lab import SLOWNESS, number, only, run, wait_for
 
 SOMAXCONN, SYN_BACKLOG, SYNCOOKIES = "net.core.somaxconn", "net.ipv4.tcp_max_syn_backlog", "net.ipv4.tcp_syncookies"
+pytestmark = pytest.mark.lanes(3)
+
 LIMITS = {SOMAXCONN: "16", SYN_BACKLOG: "256", SYNCOOKIES: "1"}
 
 # A server that speaks a line for each thing done. Told "listen N", it calls listen(2) again; told "accept", it empties its queue.
@@ -114,7 +115,7 @@ def listening(shared):
     other = shared.container("netns", "bt-listens-not", LIMITS)
     supervisor = shared.supervisor(tuners=only("listen"))
     supervisor.ready(other.name)
-    return SimpleNamespace(supervisor=supervisor, other=other, numbers=itertools.count())
+    return SimpleNamespace(supervisor=supervisor, other=other)
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def world(lab, listening):
     """A container of its own with a server for each test."""
     class World:
         supervisor, other = listening.supervisor, listening.other
-        container = lab.container("netns", f"bt-listen{next(listening.numbers)}", LIMITS)
+        container = lab.container("netns", f"bt-listen{number()}", LIMITS)
         server = lab.keep(Server(container))
 
         def burst(self, number):
@@ -181,57 +182,15 @@ def told(world, since=0):
     return [world.supervisor.status()["events"]["routed"] for _ in range(2)][1] - since
 
 
-def test_light_load(world):
-    """Connections that are accepted in time change nothing."""
-    world.server.tell("listen", 1000)
-    for _ in range(8):
-        world.burst(8)
-        waiting(world, 8)
-        world.server.tell("accept")
-    assert not told(world, world.told_before)
-    assert limits(world.container) == LIMITS
-
-
-def test_shortest_queues(world):
-    """Queues of 1 to 3 have room for one connection; one of none is full with it, but not before."""
-    for length in 0, 1, 2, 3:
-        world.server.tell("listen", length)
-        if length:
-            world.burst(1)
-            waiting(world, 1)
-            world.server.tell("accept")
-        assert not told(world, world.told_before)
-    world.server.tell("listen", 0)
-    world.burst(1)
-    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
-
-
-def test_handshakes_under_way(lab, world):
-    """Clients that are far away cannot have answered yet when the full queue is looked at: they are no flood."""
-    near = lab.container("netns", "bt-distant")
-    lab.path(near, world.container, 8, delay_ms=350)
-    world.server.tell("listen", 1000)
-    lab.keep(Clients(near, "10.199.8.2", 1))
-    waiting(world, 1)       # the neighbours know each other
-    world.server.tell("accept")
-    distant = lab.keep(Clients(near, "10.199.8.2", 200, begin=False))
-    world.burst(100)
-    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
-    world.server.tell("accept")
-    distant.begin()     # their SYNs come before the look that is due a second after that, their answers later
-    changed(world, SOMAXCONN, 32)
-    assert "SYN flood" not in learnt(world.supervisor, world.container)
-
-
 @pytest.fixture
 def flooder(lab, world):
     """A namespace on a veth, to which the server's answers to strangers go, and end."""
-    flooder = lab.container("netns", "bt-flooder")
+    flooder = lab.container("netns", f"bt-flooder{number()}")
     flooder.write("net.ipv4.ip_forward", "0")
     run("ip", "-n", world.container.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", flooder.name)
-    for number, container in enumerate((world.container, flooder), 1):
+    for last, container in enumerate((world.container, flooder), 1):
         container.write("net.ipv4.conf.all.rp_filter", "0")
-        run("ip", "-n", container.name, "addr", "add", f"10.198.0.{number}/24", "dev", "eth0")
+        run("ip", "-n", container.name, "addr", "add", f"10.198.0.{last}/24", "dev", "eth0")
         run("ip", "-n", container.name, "link", "set", "eth0", "up")
     run("ip", "-n", world.container.name, "route", "add", "10.66.0.0/16", "via", "10.198.0.2")
     return flooder
@@ -303,3 +262,48 @@ def test_syn_backlog_without_cookies(lab, world):
     assert (change["scenario"], change["from"]) == ("syn_queue_full", "32")
     assert int(world.container.sysctl(SYN_BACKLOG)) >= 64
     assert world.container.sysctl(SYNCOOKIES) == "0" and world.container.sysctl(SOMAXCONN) == "4096"
+
+
+@pytest.mark.alone
+def test_light_load(world):
+    """Connections that are accepted in time change nothing."""
+    world.server.tell("listen", 1000)
+    for _ in range(8):
+        world.burst(8)
+        waiting(world, 8)
+        world.server.tell("accept")
+    assert not told(world, world.told_before)
+    assert limits(world.container) == LIMITS
+
+
+@pytest.mark.alone
+def test_shortest_queues(world):
+    """Queues of 1 to 3 have room for one connection; one of none is full with it, but not before."""
+    for length in 0, 1, 2, 3:
+        world.server.tell("listen", length)
+        if length:
+            world.burst(1)
+            waiting(world, 1)
+            world.server.tell("accept")
+        assert not told(world, world.told_before)
+    world.server.tell("listen", 0)
+    world.burst(1)
+    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
+
+
+@pytest.mark.alone
+def test_handshakes_under_way(lab, world):
+    """Clients that are far away cannot have answered yet when the full queue is looked at: they are no flood."""
+    near = lab.container("netns", "bt-distant")
+    lab.path(near, world.container, 8, delay_ms=350)
+    world.server.tell("listen", 1000)
+    lab.keep(Clients(near, "10.199.8.2", 1))
+    waiting(world, 1)       # the neighbours know each other
+    world.server.tell("accept")
+    distant = lab.keep(Clients(near, "10.199.8.2", 200, begin=False))
+    world.burst(100)
+    wait_for(lambda: told(world, world.told_before), 3, "a full queue to be told")
+    world.server.tell("accept")
+    distant.begin()     # their SYNs come before the look that is due a second after that, their answers later
+    changed(world, SOMAXCONN, 32)
+    assert "SYN flood" not in learnt(world.supervisor, world.container)

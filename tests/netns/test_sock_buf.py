@@ -159,35 +159,52 @@ class Peer:
         self.process.communicate(timeout=10 * SLOWNESS)
 
 
-def flow(lab, ends, sends, option, size, pause=0):
-    """Data from the listener or the client, whose buffer of that kind is fixed; a pause after each read, in seconds."""
+def begin(lab, ends, sends, option, pause=0):
+    """Data from the listener or the client, whose buffer of that kind is fixed at 32 KiB; a pause after each read, in
+    seconds. Gives whose it is."""
     fixed = (ends.listener if sends == "listener" else ends.client) if option == socket.SO_SNDBUF else \
         (ends.client if sends == "listener" else ends.listener)
+
     def start(container, role):
-        return lab.keep(Peer(container, role, ends.address, option, size if fixed is container else 0, pause))
+        return lab.keep(Peer(container, role, ends.address, option, 32768 if fixed is container else 0, pause))
     serving = start(ends.listener, "listen,send" if sends == "listener" else "listen")
     assert serving.process.stdout.readline() == "listens\n"
     start(ends.client, "send" if sends == "client" else "take")
     return fixed
 
 
-def make_ends(lab, supervisor, more=None):
-    """A client and a listener with a long path between them."""
-    client, listener = (make(lab, supervisor, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
-    lab.path(client, listener, 1)
-    return SimpleNamespace(client=client, listener=listener, address="10.199.1.2")
+CASES = {f"{direction}{''.join(more.values())}-{sends}": (direction, option, more, sends)
+         for direction, option, more in (("send", socket.SO_SNDBUF, {}), ("send", socket.SO_SNDBUF, {CONGESTION: "reno"}),
+                                         ("receive", socket.SO_RCVBUF, {}))
+         for sends in ("client", "listener")}
 
 
-@pytest.mark.parametrize("sends", ["client", "listener"])
-@pytest.mark.parametrize("direction, option, more", [
-    ("send", socket.SO_SNDBUF, {}), ("send", socket.SO_SNDBUF, {CONGESTION: "reno"}), ("receive", socket.SO_RCVBUF, {})])
-def test_fixed_size_is_reported(lab, supervisor, direction, option, more, sends):
+@pytest.fixture(scope="module")
+def flows(shared, supervisor):
+    """One for each test, all at once, as it takes seconds to tell what holds one back: the ends, and whose buffer is fixed."""
+    paths = itertools.count(1)
+
+    def make_ends(more=None):
+        client, listener = (make(shared, supervisor, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
+        path = shared.path(client, listener, next(paths))
+        return SimpleNamespace(client=client, listener=listener, path=path, address=f"10.199.{path.number}.2")
+    flows = {case: make_ends(more) for case, (_, _, more, _) in CASES.items()}
+    flows.update(slow_reader=make_ends(), tiny=make_ends())
+    for case, (_, option, _, sends) in CASES.items():
+        flows[case].fixed = begin(shared, flows[case], sends, option)
+    begin(shared, flows["slow_reader"], "client", socket.SO_RCVBUF, pause=0.1)
+    flows["slow_reader"].since = time.monotonic()
+    flows["tiny"].flow = flows["tiny"].path.start(3, "-w", "128K", "-b", "1M")
+    return flows
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fixed_size_is_reported(supervisor, flows, case):
     """Where it is fixed, for its port and command, with what was measured; the limits and the socket stay.
 
     How much of a sender's wait the kernel accounts depends on the congestion control's pacing.
     """
-    ends = make_ends(lab, supervisor, more)
-    fixed = flow(lab, ends, sends, option, 32768)
+    direction, ends, fixed = CASES[case][0], flows[case], flows[case].fixed
     other = ends.listener if fixed is ends.client else ends.client
     about = f"{'to ' if fixed is ends.client else ''}port 5300 (python3)"
     text = wait_for(lambda: next((text for about_it, text in learnt(supervisor, fixed).items()
@@ -201,16 +218,15 @@ def test_fixed_size_is_reported(lab, supervisor, direction, option, more, sends)
     assert not supervisor.changes(ends.client.name) + supervisor.changes(ends.listener.name)
 
 
-def test_slow_reader(lab, supervisor):
-    """It takes a window at once, but not in each round trip: its buffer holds nothing back."""
-    ends = make_ends(lab, supervisor)
-    flow(lab, ends, "client", socket.SO_RCVBUF, 32768, pause=0.1)
-    time.sleep(2.5)     # as long as it takes to tell of one that is held back
+def test_tiny_flow(supervisor, flows):
+    """A fixed size that does not hold the flow back is nobody's concern."""
+    ends = flows["tiny"]
+    ends.flow.finish()
     assert not learnt(supervisor, ends.client) and not learnt(supervisor, ends.listener)
 
 
-def test_tiny_flow(lab, supervisor):
-    """A fixed size that does not hold the flow back is nobody's concern."""
-    container, far = make(lab, supervisor, "netns", "fixed"), make(lab, supervisor, "netns", "far", AMPLE)
-    lab.path(container, far, 1).flow(2, "-w", "128K", "-b", "1M")
-    assert not learnt(supervisor, container) and not learnt(supervisor, far)
+def test_slow_reader(supervisor, flows):
+    """It takes a window at once, but not in each round trip: its buffer holds nothing back."""
+    ends = flows["slow_reader"]
+    time.sleep(max(0, ends.since + 2.5 - time.monotonic()))     # as long as it takes to tell of one that is held back
+    assert not learnt(supervisor, ends.client) and not learnt(supervisor, ends.listener)

@@ -3,7 +3,6 @@
 
 The host's default may be bbr, and its cubic not allowed: these containers have reno for theirs, and bbr beside it.
 """
-import itertools
 import time
 from types import SimpleNamespace
 
@@ -11,34 +10,38 @@ import pytest
 
 import cong
 from crowd import Container, Rootfs
-from lab import CONGESTION, Host, only, run, said, sysctl_path, wait_for
+from lab import CONGESTION, Host, number, only, run, said, sysctl_path, wait_for
 
 RENO = {CONGESTION: "reno"}
 ALLOWED = sysctl_path("net.ipv4.tcp_allowed_congestion_control")
 PORT, CLEAN_PORT = 5301, 5302
 PACE = 2_500_000    # bytes a second: far less than the path carries, so that nothing is lost where nothing is to be
 
-pytestmark = pytest.mark.skipif(not {"reno", "bbr"} <= set(ALLOWED.read_text().split()),
-                                reason="needs reno and bbr among net.ipv4.tcp_allowed_congestion_control")
+pytestmark = [pytest.mark.skipif(not {"reno", "bbr"} <= set(ALLOWED.read_text().split()),
+                                 reason="needs reno and bbr among net.ipv4.tcp_allowed_congestion_control"),
+              pytest.mark.lanes(4)]
 
 
-def long_path(lab, near, far, number):
-    """The far end's address. A connection is looked at once a second: in that time it is to lose enough to be judged by."""
-    lab.path(near, far, number, delay_ms=5)
-    return f"10.199.{number}.2"
+def join(lab, container, far, drain, percent=4):
+    """Gives it a path to the far end that loses so much. A connection is looked at once a second: by then it has lost
+    enough to be judged by."""
+    path = lab.path(container, far, number(), delay_ms=5)
+    container.address, container.device = f"10.199.{path.number}.2", f"path{path.number}"
+    drain.loses(percent, container.address)
+    return container
 
 
+@pytest.mark.alone
 def test_dry_run(lab):
     """The first of all, before the others' supervisor is there, which decides for everybody."""
     near, far = lab.container("netns", "bt-dry", RENO), lab.container("netns", "bt-dry-far")
-    address = long_path(lab, near, far, 1)
-    lab.keep(cong.Drain(far, PORT)).loses(4)
+    join(lab, near, far, lab.keep(cong.Drain(far, PORT)))
     supervisor = lab.supervisor("--dry-run", tuners=only("tcp_cong"))
     supervisor.ready(near.name)
-    flow, text = lossy(supervisor, near, address)
+    flow, text = lossy(supervisor, near, near.address)
     assert flow["last"] == "reno" and text.startswith("bbr, ")
-    assert said(supervisor, near.name, f"would decide: {address}: bbr, ")
-    assert cong.firsts(near, address, PORT, 5) == ["reno"] * 5
+    assert said(supervisor, near.name, f"would decide: {near.address}: bbr, ")
+    assert cong.firsts(near, near.address, PORT, 5) == ["reno"] * 5
 
 
 @pytest.fixture(scope="module")
@@ -48,22 +51,15 @@ def world(shared):
     drain, clean = shared.keep(cong.Drain(far, PORT)), shared.keep(cong.Drain(far, CLEAN_PORT))
     supervisor = shared.supervisor(tuners=only("tcp_cong"))
     supervisor.ready("host", other.name)
-    return SimpleNamespace(far=far, other=other, drain=drain, clean=clean, supervisor=supervisor,
-                           numbers=itertools.count(1))
-
-
-def join(lab, world, container):
-    """Gives it a path to the far end, of which nobody knows anything; the far end's address."""
-    world.drain.loses(4)
-    return long_path(lab, container, world.far, next(world.numbers))
+    return SimpleNamespace(far=far, other=other, drain=drain, clean=clean, supervisor=supervisor)
 
 
 @pytest.fixture
 def near(lab, world):
-    container = lab.container("netns", f"bt-near{next(world.numbers)}", RENO)
-    container.address = join(lab, world, container)
+    """A container with a path to the far end, of which nobody knows anything."""
+    container = lab.container("netns", f"bt-near{number()}", RENO)
     world.supervisor.ready(container.name)
-    return container
+    return join(lab, container, world.far, world.drain)
 
 
 def learnt(supervisor, name):
@@ -107,11 +103,10 @@ def test_same_address_elsewhere(lab, world, near):
     another, farther = lab.container("netns", "bt-another", RENO), lab.container("netns", "bt-farther")
     world.supervisor.ready(another.name)
     lossy(world.supervisor, near, near.address, until="bbr")
-    number = next(world.numbers)
-    long_path(lab, another, farther, number)
+    drain = lab.keep(cong.Drain(farther, PORT))
+    join(lab, another, farther, drain, percent=0)
     for container, address in (another, near.address.removesuffix("2") + "1"), (farther, near.address):
-        inside(container, "ip", "address", "add", f"{address}/24", "dev", f"path{number}")
-    lab.keep(cong.Drain(farther, PORT))
+        inside(container, "ip", "address", "add", f"{address}/24", "dev", another.device)
     assert cong.firsts(another, near.address, PORT, 10) == ["reno"] * 10
 
 
@@ -126,8 +121,8 @@ def test_without_loss(lab, world):
     """A near remote that loses nothing: nothing is told, nothing learnt, nothing changed."""
     near, far = lab.container("netns", "bt-near", RENO), lab.container("netns", "bt-nearby")
     run("ip", "-n", near.name, "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", far.name)
-    for container, device, number in (near, "near", 1), (far, "far", 2):
-        inside(container, "ip", "address", "add", f"10.198.1.{number}/24", "dev", device)
+    for container, device, last in (near, "near", 1), (far, "far", 2):
+        inside(container, "ip", "address", "add", f"10.198.1.{last}/24", "dev", device)
         inside(container, "ip", "link", "set", device, "up")
     lab.keep(cong.Drain(far, PORT))
     lab.keep(cong.Drain(near, PORT))
@@ -141,9 +136,9 @@ def test_without_loss(lab, world):
 
 def test_ipv6_network(world, near):
     """A /64 of IPv6 is one remote."""
-    device = f"path{near.address.split('.')[2]}"
     for container, address in (near, "1"), (world.far, "2"), (world.far, "3"):
-        inside(container, "ip", "address", "add", f"2001:db8::{address}/64", "dev", device, "nodad")
+        inside(container, "ip", "address", "add", f"2001:db8::{address}/64", "dev", near.device, "nodad")
+    world.drain.loses(4, "2001:db8::2")
     flow, text = lossy(world.supervisor, near, "2001:db8::2", "2001:db8::/64", until="bbr")
     assert flow["last"] == "bbr" and text.startswith("bbr, ")
     firsts = cong.firsts(near, "2001:db8::3", PORT, 10)
@@ -159,6 +154,28 @@ def test_paused(world, near):
     assert "bbr" in cong.firsts(near, near.address, PORT, 10)
 
 
+def test_clean_path_and_trial(world, near):
+    """No verdict for a path that loses nothing, but a few of many connections try bbr."""
+    flow = cong.send(near, near.address, CLEAN_PORT, 1, pace=PACE)
+    text = wait_for(lambda: learnt(world.supervisor, near.name).get(near.address), 2, "something learnt")
+    assert (flow["first"], flow["last"]) == ("reno", "reno") and text.startswith("reno, ")
+    firsts = cong.firsts(near, near.address, CLEAN_PORT, 400)
+    assert "bbr" in firsts and 400 - firsts.count("reno") <= 60
+
+
+def test_trial_that_fails_ends(world, near):
+    """With 1 % lost no connection switches for its loss; but one that gives far less than bbr is known to give does."""
+    world.drain.loses(1, near.address)
+    def knows_bbr():
+        cong.send(near, near.address, PORT, 1.2)
+        text = learnt(world.supervisor, near.name).get(near.address, "")
+        return text.startswith("bbr, ") and "→" in text     # for what it gave, not only for a loss that was seen
+    wait_for(knows_bbr, 30, "bbr to be chosen")
+    flow = cong.send(near, near.address, PORT, 10, usual="bbr", until="bbr")
+    assert flow["first"] != "bbr" and flow["last"] == "bbr"
+
+
+@pytest.mark.alone
 def test_not_allowed(lab, world, near):
     """bbr is there, but not for everybody here: it is not taken, which is said once."""
     lab.callback(ALLOWED.write_text, ALLOWED.read_text())
@@ -175,34 +192,14 @@ def test_not_allowed(lab, world, near):
     assert len(records) == 1
 
 
-def test_clean_path_and_trial(world, near):
-    """No verdict for a path that loses nothing, but a few of many connections try bbr."""
-    flow = cong.send(near, near.address, CLEAN_PORT, 1, pace=PACE)
-    text = wait_for(lambda: learnt(world.supervisor, near.name).get(near.address), 2, "something learnt")
-    assert (flow["first"], flow["last"]) == ("reno", "reno") and text.startswith("reno, ")
-    firsts = cong.firsts(near, near.address, CLEAN_PORT, 400)
-    assert "bbr" in firsts and 400 - firsts.count("reno") <= 60
-
-
-def test_trial_that_fails_ends(world, near):
-    """With 1 % lost no connection switches for its loss; but one that gives far less than bbr is known to give does."""
-    world.drain.loses(1)
-    def knows_bbr():
-        cong.send(near, near.address, PORT, 1.2)
-        text = learnt(world.supervisor, near.name).get(near.address, "")
-        return text.startswith("bbr, ") and "→" in text     # for what it gave, not only for a loss that was seen
-    wait_for(knows_bbr, 30, "bbr to be chosen")
-    flow = cong.send(near, near.address, PORT, 10, usual="bbr", until="bbr")
-    assert flow["first"] != "bbr" and flow["last"] == "bbr"
-
-
+@pytest.mark.alone
 def test_container_in_the_hosts_namespace(lab, world):
     """It is an instance by its cgroup, and so are its remotes: the host's are the host's."""
     default = sysctl_path(CONGESTION)
     lab.callback(default.write_text, default.read_text())
     default.write_text("reno")
-    host = Host()
-    address = join(lab, world, host)
+    host = join(lab, Host(), world.far, world.drain)
+    address = host.address
     container = lab.keep(Container(lab.keep(Rootfs()), "bt-guest", network="host"))
     world.supervisor.ready(container.name)
     flow, text = lossy(world.supervisor, container, address, until="bbr")

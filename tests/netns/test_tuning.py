@@ -5,7 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import BPFTUNE, KINDS, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, AMPLE, WMEM, Host, maximum, netns_id, wait_for
+from lab import (BPFTUNE, KINDS, PLAIN, RMEM, SMALL_RMEM, SMALL_WMEM, AMPLE, WMEM, Host, maximum, netns_id, number,
+                 wait_for)
+
+pytestmark = pytest.mark.lanes(3)
 
 # `mbit` is the rate that the small limit lets through.
 SENDING = SimpleNamespace(tunable=WMEM, scenario="send_buffer_limited", small=SMALL_WMEM, mbit=14, options=PLAIN)
@@ -36,16 +39,15 @@ def test_limit_rises_in_this_container_only(lab, world, kind, direction):
     want = DIRECTIONS[direction]
     supervisor = world.supervisor
     container = lab.container(kind, f"bt-{kind}-{direction}", want.small)
-    path = lab.path(container, world.far, 1)
+    path = lab.path(container, world.far, number())
     others = {other.name: other.limits() for other in world.others}
 
-    # More than one flow, as the kernel's own receive buffer tuning often holds a running flow at the
+    # Maybe more than one flow, as the kernel's own receive buffer tuning often holds a running flow at the
     # window that it has measured (net/ipv4/tcp_input.c: tcp_rcv_space_adjust()); the next one starts anew.
     # And where the machine stands still right after a step, that is undone, and none is tried for 20 s.
-    rates = []
-    while len(rates) < 3 or (len(rates) < 25 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or
-                                                  rates[-1] <= 1.5 * want.mbit)):
-        rates.append(path.flow(1, "-b", "400M", *want.options))
+    rates = [0]
+    while len(rates) <= 25 and (maximum(container.sysctl(want.tunable)) < 4 * 65536 or rates[-1] <= 1.5 * want.mbit):
+        rates.append(path.flow(1, "-b", "100M", *want.options))
     instance = supervisor.ready(container.name)
 
     assert netns_id(f"/proc/{instance['worker']['pid']}/ns/net") == netns_id(container.netns)
@@ -74,7 +76,7 @@ def test_two_containers_at_once(lab, world):
     """Each has its own log and, as its load differs, its own value."""
     supervisor = world.supervisor
     slow, fast = (lab.container("netns", name, SMALL_WMEM) for name in ("bt-slow", "bt-fast"))
-    paths = [lab.path(container, world.far, number) for number, container in enumerate((slow, fast), 1)]
+    paths = [lab.path(container, world.far, number()) for container in (slow, fast)]
 
     def differ():
         flows = [path.start(6, *PLAIN, "-b", rate) for path, rate in zip(paths, ("20M", "400M"))]
@@ -99,7 +101,7 @@ def test_size_fixed_by_the_application_is_left_alone(lab, world, direction):
     want = DIRECTIONS[direction]
     container = lab.container("netns", f"bt-fixed-{direction}", {**SMALL_WMEM, **SMALL_RMEM})
     before = container.limits()
-    lab.path(container, world.far, 1).flow(2, "-w", "32K", *want.options)
+    lab.path(container, world.far, number()).flow(2, "-w", "32K", *want.options)
     world.supervisor.ready(container.name)
     assert container.limits() == before
     assert not world.supervisor.changes(container.name)
@@ -109,13 +111,13 @@ def test_log_follows(lab, world):
     """`log -f` shows a change while it runs, in the form that people read."""
     container = lab.container("netns", "bt-follow", SMALL_WMEM)
     world.supervisor.ready(container.name)
-    path = lab.path(container, world.far, 1)
+    path = lab.path(container, world.far, number())
     output = world.supervisor.directory / "followed"
     with output.open("w") as file:
         follower = subprocess.Popen([BPFTUNE, "log", "--run-dir", world.supervisor.run_dir, "-f", container.name],
                                     stdin=subprocess.DEVNULL, stdout=file)
     try:
-        flow = path.start(4, *PLAIN, "-b", "100M")
+        flow = path.start(3, *PLAIN, "-b", "100M")
         wait_for(lambda: "65536 -> " in output.read_text(), 4, "the first change to be shown")
         assert follower.poll() is None
         flow.finish()

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Tests that share a supervisor, and have only containers of their own besides, run side by side: they mostly wait.
+
+`pytestmark = pytest.mark.lanes(4)` in a module lets its tests run in so many processes. The first test runs before these
+are forked, and asks for all that the module shares; the last one runs when they have ended. `@pytest.mark.alone` is for
+a test that does not run beside others. Names and numbers, as of a path, come from lab.number().
+"""
+import json
+import os
+import sys
+import traceback
+from multiprocessing import Value
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+import lab
+
+
+def lanes_of(item):
+    marker = item.get_closest_marker("lanes")
+    return marker.args[0] if marker and not item.get_closest_marker("alone") else 1
+
+
+def runs_beside(item, other):
+    return other is not None and item.module is other.module and lanes_of(item) > 1 and lanes_of(other) > 1
+
+
+class Lanes:
+    """The plug-in."""
+
+    def __init__(self, config):
+        self.config = config
+        self.done = set()       # the tests that have run in lanes
+        config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
+        config.addinivalue_line("markers", "alone: runs beside no other test")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item, nextitem):
+        """Before the second of several runs, all of them run but the last."""
+        if item in self.done:
+            return True
+        items = item.session.items
+        at = items.index(item)
+        if not runs_beside(item, nextitem) or at == 0 or not runs_beside(item, items[at - 1]):
+            return None
+        group = [item]
+        while runs_beside(item, items[at + len(group)] if at + len(group) < len(items) else None):
+            group.append(items[at + len(group)])
+        self.run(group[:-1], group[-1])
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef, request):
+        """What a lane made would end with the lane, unseen."""
+        assert not lab.Lane.number or fixturedef.scope == "function", \
+            f"the first test of {request.node.nodeid} must ask for {fixturedef.argname}"
+
+    def run(self, group, last):
+        self.done.update(group)
+        taken, pipes = Value("i", 0), {}
+        sys.stdout.flush(), sys.stderr.flush()
+        for number in range(1, lanes_of(group[0]) + 1):
+            ours, theirs = os.pipe()
+            pid = os.fork()
+            if not pid:
+                self.lane(number, group, last, taken, theirs)
+            os.close(theirs)
+            pipes[pid] = ours
+        reports = {}
+        for pid, ours in pipes.items():     # a pipe holds more than a lane's reports, or the lane waits a little
+            with os.fdopen(ours) as lines:
+                for line in lines:
+                    index, data = json.loads(line)
+                    reports.setdefault(index, []).append(
+                        self.config.hook.pytest_report_from_serializable(config=self.config, data=data))
+            os.waitpid(pid, 0)
+        for index, item in enumerate(group):
+            self.show(item, reports.get(index) or [self.no_report(item)])
+
+    @staticmethod
+    def no_report(item):
+        return pytest.TestReport(item.nodeid, item.location, {}, "failed", "its lane ended without a report", "call")
+
+    @staticmethod
+    def show(item, reports):
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        for report in reports:
+            item.ihook.pytest_runtest_logreport(report=report)
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def lane(self, number, group, last, taken, pipe):
+        """Takes one test after another; never returns. To pytest, the last one comes next: what the module shares stays."""
+        status = 1
+        try:
+            lab.Lane.number = number
+            capture = self.config.pluginmanager.getplugin("capturemanager")
+            capture.stop_global_capturing()     # its files are the parent's
+            capture.start_global_capturing()
+            with os.fdopen(pipe, "w") as lines:
+                while True:
+                    with taken.get_lock():
+                        index, taken.value = taken.value, taken.value + 1
+                    if index >= len(group):
+                        break
+                    for report in runtestprotocol(group[index], log=False, nextitem=last):
+                        data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
+                        print(json.dumps([index, data]), file=lines, flush=True)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
