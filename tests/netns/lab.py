@@ -67,7 +67,7 @@ def wait_for(predicate, deadline=5.0, what="it to become true"):
 
     What a sleep takes too long is not counted: then the machine stands still, or is busy with others.
     """
-    began = time.monotonic()
+    began, pause = time.monotonic(), 0.004
     end = began + deadline * SLOWNESS
     while True:
         last_try = time.monotonic() >= end
@@ -76,8 +76,9 @@ def wait_for(predicate, deadline=5.0, what="it to become true"):
             return value
         asleep = time.monotonic()
         assert not last_try, f"waited {asleep - began:.1f} s for {what}"
-        time.sleep(0.02)
-        end += time.monotonic() - asleep - 0.02
+        time.sleep(pause)
+        end += time.monotonic() - asleep - pause
+        pause = min(2 * pause, 0.02)
 
 
 class Findings:
@@ -350,7 +351,7 @@ class Flow:
     """An iperf3 flow from a container to a server in another; -R turns the direction of the data around."""
 
     def __init__(self, client, server, address, port, seconds, *options):
-        self.seconds, self.processes = seconds, []
+        self.seconds, self.processes, self.ends, self.port = seconds, [], (client, server), port
         try:
             self.server = self.iperf3(server, "-s", "-1", "--forceflush", "-p", port)
             self.wait_for_server()
@@ -385,7 +386,14 @@ class Flow:
             process.kill()
             process.wait()
             process.stdout.close()
-        self.processes = []
+        if self.processes:
+            self.processes = []
+            wait_for(lambda: not self.sockets(), 5, "the sockets of a flow to close: their namespaces live as long")
+
+    def sockets(self):
+        """Of both ends, what is not closed; an orphan among them may have data that it does not get rid of."""
+        return "".join(run("nsenter", f"--net={end.netns}", "ss", "-Htn", "state", "connected", "exclude", "time-wait",
+                           f"( sport = :{self.port} or dport = :{self.port} )").stdout for end in self.ends)
 
 
 class LongPath:

@@ -19,6 +19,8 @@ from crowd import (Cgroup, Container, Inside, Rootfs, Sleeper, forge, instance_i
                    wait_for_instance)
 from lab import AMPLE, SMALL_WMEM, WMEM, Host, alive, kept_sysctls, run, sysctl_path, wait_for
 
+pytestmark = pytest.mark.lanes(4)
+
 CROWD = int(os.environ.get("CROWD", "50"))      # containers that come and go
 
 
@@ -34,8 +36,15 @@ def supervisor(shared):
     return supervisor
 
 
+@pytest.fixture(scope="module")
+def parents(shared):
+    """A cgroup that those of several tests are below."""
+    return shared.keep(Cgroup("/system.slice"))
+
+
 # --- pairing and names ----------------------------------------------------------------------------
 
+@pytest.mark.usefixtures("parents")
 def test_container(lab, supervisor, rootfs):
     container = lab.keep(Container(rootfs, "bt-pair", cgroup="/bt-parent/bt-pair"))
     instance = supervisor.ready(container.name)
@@ -176,58 +185,6 @@ def test_plain_namespace(lab, supervisor, path):
     wait_for_instance(supervisor, sleeper, is_ready, 1, "the worker")
 
 
-# --- a container in the host's namespace ----------------------------------------------------------
-
-def test_host_network(lab, supervisor, rootfs):
-    """An instance of its own, whose flows raise the host's limit once, with the container's name on it."""
-    lab.enter_context(kept_sysctls())
-    far = lab.container("netns", "bt-far", AMPLE)
-    sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
-    supervisor.give_back("host")
-    container = lab.keep(Container(rootfs, "bt-hostnet", network="host"))
-    instance = supervisor.ready("host", container.name)
-    assert instance["netns"]["shared"]
-    assert instance["netns"]["inode"] == supervisor.instance("host")["netns"]["inode"]
-    assert (instance["container_id"], instance["runtime"]) == (container.name, "runc")
-    assert place(instance) == container.cgroup()
-    assert instance["tunables"] == []
-    path = lab.path(Host(), far, 1)
-    path.near = container       # the path is the host's, the client the container's
-    events = supervisor.status()["events"]
-
-    path.raise_limit()
-
-    for name in "host", container.name:
-        supervisor.wait_for_log(name, WMEM, container)
-    changes = supervisor.changes("host")
-    assert all(change["text"].endswith(f"; asked for by {container.name}") for change in changes)
-    own = supervisor.changes(container.name)
-    assert [(c["from"], c["to"]) for c in own] == [(c["from"], c["to"]) for c in changes]
-    assert {c["instance"] for c in own} == {instance["id"]}
-    assert supervisor.status()["events"]["lost"] == events["lost"]
-
-    def said():
-        """Of what tcp_buffer says: what other tuners learn from the container's flow may come after its end."""
-        return [record for record in supervisor.log(container.name) if record["tuner"] == "tcp_buffer"]
-
-    # A flow of the host's own is nobody's but the host's.
-    sysctl_path(WMEM).write_text("4096 16384 65000")    # none that was there before, or the last step never was
-    wait_for(lambda: supervisor.is_manual("host", "tcp_buffer"), 3, "the tuner to step aside")
-    before = said()
-    assert any("asking the host's worker" in record["text"] for record in before)
-    supervisor.cli("resume", "host")
-    path.near = Host()
-    path.raise_limit()
-    supervisor.wait_for_log("host", WMEM, path.near)
-    assert "asked for by" not in supervisor.changes("host")[-1]["text"]
-    assert said() == before
-
-    worker = instance["worker"]["pid"]
-    container.remove()
-    wait_for(lambda: not supervisor.instance(container.name) and not alive(worker), 3, "the instance to go")
-    assert supervisor.instance("host")["worker"]["restarts"] == 0
-
-
 def test_two_namespaces_in_one_cgroup(lab, supervisor):
     """A flow is tuned in its own namespace, whoever else is paired with its cgroup."""
     cgroup = lab.keep(Cgroup("/bt-both"))
@@ -349,6 +306,59 @@ def test_worker_holds_only_its_pipes(lab, supervisor):
         wait_for(lambda pid=pid: not namespaces(pid), 1, "it to hold none")
 
 
+# --- a container in the host's namespace ----------------------------------------------------------
+
+@pytest.mark.alone
+def test_host_network(lab, supervisor, rootfs):
+    """An instance of its own, whose flows raise the host's limit once, with the container's name on it."""
+    lab.enter_context(kept_sysctls())
+    far = lab.container("netns", "bt-far", AMPLE)
+    sysctl_path(WMEM).write_text(SMALL_WMEM[WMEM])
+    supervisor.give_back("host")
+    container = lab.keep(Container(rootfs, "bt-hostnet", network="host"))
+    instance = supervisor.ready("host", container.name)
+    assert instance["netns"]["shared"]
+    assert instance["netns"]["inode"] == supervisor.instance("host")["netns"]["inode"]
+    assert (instance["container_id"], instance["runtime"]) == (container.name, "runc")
+    assert place(instance) == container.cgroup()
+    assert instance["tunables"] == []
+    path = lab.path(Host(), far, 1)
+    path.near = container       # the path is the host's, the client the container's
+    events = supervisor.status()["events"]
+
+    path.raise_limit()
+
+    for name in "host", container.name:
+        supervisor.wait_for_log(name, WMEM, container)
+    changes = supervisor.changes("host")
+    assert all(change["text"].endswith(f"; asked for by {container.name}") for change in changes)
+    own = supervisor.changes(container.name)
+    assert [(c["from"], c["to"]) for c in own] == [(c["from"], c["to"]) for c in changes]
+    assert {c["instance"] for c in own} == {instance["id"]}
+    assert supervisor.status()["events"]["lost"] == events["lost"]
+
+    def said():
+        """Of what tcp_buffer says: what other tuners learn from the container's flow may come after its end."""
+        return [record for record in supervisor.log(container.name) if record["tuner"] == "tcp_buffer"]
+
+    # A flow of the host's own is nobody's but the host's.
+    sysctl_path(WMEM).write_text("4096 16384 65000")    # none that was there before, or the last step never was
+    wait_for(lambda: supervisor.is_manual("host", "tcp_buffer"), 3, "the tuner to step aside")
+    before = said()
+    assert any("asking the host's worker" in record["text"] for record in before)
+    supervisor.cli("resume", "host")
+    path.near = Host()
+    path.raise_limit()
+    supervisor.wait_for_log("host", WMEM, path.near)
+    assert "asked for by" not in supervisor.changes("host")[-1]["text"]
+    assert said() == before
+
+    worker = instance["worker"]["pid"]
+    container.remove()
+    wait_for(lambda: not supervisor.instance(container.name) and not alive(worker), 3, "the instance to go")
+    assert supervisor.instance("host")["worker"]["restarts"] == 0
+
+
 # --- many -----------------------------------------------------------------------------------------
 
 LOAD = ("sh", "-c", "ip link set lo up; iperf3 -s -D && sleep 1; exec iperf3 -c 127.0.0.1 -t 3600 -b 10M")
@@ -369,6 +379,7 @@ def live(supervisor, rootfs, name, seconds):
     wait_for(lambda: instance["id"] not in [i["id"] for i in supervisor.status()["instances"]], 5, "it to go")
 
 
+@pytest.mark.alone
 def test_containers_come_and_go(lab, supervisor, rootfs):
     seed = int(os.environ.get("SEED", time.time_ns() % 2**32))
     print(f"SEED={seed} CROWD={CROWD}")
