@@ -18,10 +18,11 @@
 
 #define NETNS 7
 #define NAME "a.x"
+#define PATH_BYTES 300
 
 /* A ledger in a directory of its own, and what it complained of. */
 struct fixture {
-	char dir[64];
+	char dir[256];
 	struct ledger ledger;
 	unsigned int complaints;
 	char last[1024];
@@ -44,11 +45,12 @@ static int reopen(struct fixture *fixture)
 static int open_ledger(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const char *tmp = getenv("TMPDIR");
 
 	*state = fixture;
 	if (!fixture)
 		return -1;
-	strcpy(fixture->dir, "/tmp/bpftune-ledger-XXXXXX");
+	snprintf(fixture->dir, sizeof(fixture->dir), "%s/ledger.XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(fixture->dir))
 		return -1;
 	return ledger_open(&fixture->ledger, fixture->dir, complain, fixture);
@@ -473,14 +475,14 @@ static void test_tuner_states(void **state)
 
 /* --- the file ----------------------------------------------------------------------------------- */
 
-static void path_of(const struct fixture *fixture, const char *name, char ret_path[128])
+static void path_of(const struct fixture *fixture, const char *name, char ret_path[PATH_BYTES])
 {
-	snprintf(ret_path, 128, "%s/%s", fixture->dir, name);
+	snprintf(ret_path, PATH_BYTES, "%s/%s", fixture->dir, name);
 }
 
 static off_t file_size(const struct fixture *fixture)
 {
-	char path[128];
+	char path[PATH_BYTES];
 	struct stat st;
 
 	path_of(fixture, "ledger", path);
@@ -492,7 +494,7 @@ static off_t file_size(const struct fixture *fixture)
 static char *read_file(const struct fixture *fixture, size_t *ret_size)
 {
 	size_t size = file_size(fixture);
-	char path[128], *text = malloc(size + 1);
+	char path[PATH_BYTES], *text = malloc(size + 1);
 	_cleanup_fclose_ FILE *file = NULL;
 
 	path_of(fixture, "ledger", path);
@@ -506,7 +508,7 @@ static char *read_file(const struct fixture *fixture, size_t *ret_size)
 static void write_file(const struct fixture *fixture, const char *text, size_t size)
 {
 	_cleanup_fclose_ FILE *file = NULL;
-	char path[128];
+	char path[PATH_BYTES];
 
 	path_of(fixture, "ledger", path);
 	file = fopen(path, "we");
@@ -691,7 +693,7 @@ static void test_other_heads(void **state)
 static void test_not_a_file(void **state)
 {
 	struct fixture *fixture = *state;
-	char path[128];
+	char path[PATH_BYTES];
 
 	ledger_close(&fixture->ledger);
 	path_of(fixture, "ledger", path);
@@ -707,7 +709,7 @@ static void test_not_a_file(void **state)
 static void test_huge(void **state)
 {
 	struct fixture *fixture = *state;
-	char path[128];
+	char path[PATH_BYTES];
 
 	populate(&fixture->ledger);
 	path_of(fixture, "ledger", path);

@@ -29,7 +29,7 @@ struct fixture {
 	struct supervisor s;
 	struct instance *instance;
 	int read_fd;
-	char dir[64]; /* the ledger's */
+	char dir[256]; /* the ledger's */
 };
 
 static void complain(void *arg, const char *text)
@@ -41,6 +41,7 @@ static void complain(void *arg, const char *text)
 static int open_supervisor(void **state)
 {
 	struct fixture *fixture = calloc(1, sizeof(*fixture));
+	const char *tmp = getenv("TMPDIR");
 	int fds[2];
 
 	*state = fixture;
@@ -49,7 +50,7 @@ static int open_supervisor(void **state)
 	fixture->s.plugins = (struct plugins){ .n = 1, .tuners = { &tuner } };
 	fixture->s.host = (struct bpftune_host){ .cgroup_fd = -1, .netns_fd = -1, .owned_fd = -1, .own_pids_fd = -1,
 						 .taken_fd = -1, .shared_fds = { -1, -1, -1 } };
-	strcpy(fixture->dir, "/tmp/bpftune-route-XXXXXX");
+	snprintf(fixture->dir, sizeof(fixture->dir), "%s/route.XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(fixture->dir) || ledger_open(&fixture->s.ledger, fixture->dir, complain, NULL) < 0)
 		return -1;
 	log_open(LOG_SINK_STDERR);
@@ -65,7 +66,7 @@ static int open_supervisor(void **state)
 static int close_supervisor(void **state)
 {
 	struct fixture *fixture = *state;
-	char path[80];
+	char path[300];
 
 	close(fixture->read_fd);
 	close(fixture->instance->child.event_fd);
