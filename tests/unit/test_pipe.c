@@ -2,6 +2,7 @@
 /* Framing and back-pressure, over real pipes. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -235,11 +236,21 @@ static void test_nobody_reads(void **state)
 	assert_int_equal(record_write(-1, &event, sizeof(event)), -EBADF);
 }
 
+/* A pipe may take a part of a record that is longer than PIPE_BUF: that is an error. */
+static void test_record_too_long(void **state)
+{
+	const int *fds = ((struct ends *)*state)->fds;
+	static const char record[PIPE_BUF + 65536];
+
+	assert_int_equal(record_write(fds[1], record, sizeof(record)), -EIO);
+}
+
 /* --- the queue ---------------------------------------------------------------------------------- */
 
 /* One event of each key stands first; the second replaces it or not. */
 static void test_coalescing(void **state)
 {
+	enum { ORDER = BPFTUNE_FROM_SUPERVISOR };
 	static const struct {
 		const char *what;
 		struct bpftune_event first, second;
@@ -254,7 +265,27 @@ static void test_coalescing(void **state)
 		{ "another asker", { .asker = 1 }, { .asker = 2 }, EVENT_QUEUED },
 		{ "another tuner", { .tuner = 1 }, { .tuner = 2 }, EVENT_QUEUED },
 		{ "another scenario", { .scenario = 1 }, { .scenario = 2 }, EVENT_QUEUED },
-		{ "orders", { .tuner = BPFTUNE_FROM_SUPERVISOR }, { .tuner = BPFTUNE_FROM_SUPERVISOR }, EVENT_QUEUED },
+		{ "orders to read one value",
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ, .payload = { 1, 0, 2 } },
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ, .payload = { 1, 0, 2, 0, 9 } },
+		  EVENT_COALESCED },
+		{ "orders to read two tunables",
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ, .payload = { 1, 0, 2 } },
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ, .payload = { 1, 0, 3 } },
+		  EVENT_QUEUED },
+		{ "an order to read after another",
+		  { .tuner = ORDER, .scenario = BPFTUNE_GRANT },
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ },
+		  EVENT_QUEUED },
+		{ "another order after one to read",
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ },
+		  { .tuner = ORDER, .scenario = BPFTUNE_GRANT },
+		  EVENT_QUEUED },
+		{ "an order to read after an event of that number",
+		  { .tuner = 1, .scenario = BPFTUNE_READ },
+		  { .tuner = ORDER, .scenario = BPFTUNE_READ },
+		  EVENT_QUEUED },
+		{ "orders", { .tuner = ORDER }, { .tuner = ORDER }, EVENT_QUEUED },
 	};
 
 	(void)state;
@@ -319,6 +350,30 @@ static void test_queue_limit(void **state)
 	assert_null(queue.events);
 }
 
+/* The events between the orders stay, in their sequence. */
+static void test_orders_are_dropped(void **state)
+{
+	const int *fds = ((struct ends *)*state)->fds;
+	static const uint16_t tuners[] = { 0, BPFTUNE_FROM_SUPERVISOR, BPFTUNE_FROM_SUPERVISOR, 1, 2, BPFTUNE_FROM_SUPERVISOR };
+	struct record_reader reader = event_reader();
+	struct event_queue queue = { 0 };
+	struct heard heard = { 0 };
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tuners); i++) {
+		struct bpftune_event event = { .tuner = tuners[i], .time_ns = 99 };
+
+		if (tuners[i] != BPFTUNE_FROM_SUPERVISOR)
+			event.time_ns = n++;
+		assert_int_equal(event_queue_push(&queue, &event), EVENT_QUEUED);
+	}
+	event_queue_drop_orders(&queue);
+	assert_int_equal(queue.n, n);
+	assert_int_equal(event_queue_flush(&queue, fds[1]), 0);
+	assert_int_equal(record_read(&reader, fds[0], hear, &heard), n);
+	assert_counts_up(&heard, n);
+}
+
 /* More than the pipe holds: what is left keeps its order, and later ones go behind it. */
 static void test_flush_resumes(void **state)
 {
@@ -375,9 +430,11 @@ int main(void)
 		over_a_pipe(test_full_pipe),
 		over_a_pipe(test_reader_that_lags),
 		over_a_pipe(test_nobody_reads),
+		over_a_pipe(test_record_too_long),
 		cmocka_unit_test(test_coalescing),
 		over_a_pipe(test_coalescing_keeps_the_turn),
 		cmocka_unit_test(test_queue_limit),
+		over_a_pipe(test_orders_are_dropped),
 		over_a_pipe(test_flush_resumes),
 		over_a_pipe(test_flush_to_nobody),
 	};
