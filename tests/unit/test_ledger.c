@@ -326,6 +326,7 @@ static void test_foreign_meanwhile(void **state)
 		{ "what the kernel does not take", "999", "2", "2", false, 1 },
 		{ "and the worker died", "5", NULL, "5", true, 0 },
 		{ "and it undid ours, and the worker died", "1", NULL, "1", true, 0 },
+		{ "what the kernel does not take, then something else, and the worker died", "999", NULL, "7", true, 0 },
 		{ "what the kernel does not take, and the worker died", "999", NULL, "1", false, 0 },
 		{ "what the kernel does not take, and the worker died after its write", "999", NULL, "2", false, 1 },
 	};
@@ -359,6 +360,20 @@ static void test_foreign_is_read_early(void **state)
 	assert_false(entry_of(ledger)->foreign);
 	assert_int_equal(value(ledger, "5"), LEDGER_FOREIGN);
 	assert_int_equal(value(ledger, "2"), LEDGER_FOREIGN); /* somebody's, too: theirs had been there */
+	assert_true(entry_of(ledger)->foreign);
+}
+
+/* After ledger_doubt(), a value that equals ours counts as somebody else's. */
+static void test_doubt(void **state)
+{
+	struct ledger *ledger = ledger_of(state);
+
+	ledger_doubt(ledger, NETNS, NAME); /* nothing is known */
+	value(ledger, "1");
+	change(ledger, "1", "2");
+	ledger_foreign(ledger, NETNS, NAME, "5");
+	ledger_doubt(ledger, NETNS, NAME);
+	assert_int_equal(value(ledger, "2"), LEDGER_FOREIGN);
 	assert_true(entry_of(ledger)->foreign);
 }
 
@@ -637,6 +652,9 @@ static void test_nonsense(void **state)
 		"{\"kind\":\"intent\",\"netns\":9,\"tunable\":\"a.x\",\"from\":\"1\",\"to\":\"2\",\"scenario\":\"near\"}",
 		"{\"kind\":\"change\",\"netns\":9,\"tunable\":\"a.x\",\"from\":\"1\",\"to\":\"2\",\"scenario\":\"near\"}",
 		"{\"kind\":\"change\",\"netns\":7,\"tunable\":\"a.x\",\"from\":\"1\",\"to\":\"2\"}",
+		"{\"kind\":\"change\",\"netns\":7,\"from\":\"1\",\"to\":\"2\",\"scenario\":\"near\"}",
+		"{\"kind\":\"change\",\"netns\":7,\"tunable\":\"a.x\",\"to\":\"2\",\"scenario\":\"near\"}",
+		"{\"kind\":\"change\",\"netns\":7,\"tunable\":\"a.x\",\"from\":\"1\",\"scenario\":\"near\"}",
 		"{\"kind\":\"state\",\"netns\":7,\"tuner\":\"first\",\"state\":\"asleep\"}",
 		"{\"kind\":\"gone\",\"kind\":\"gone\",\"netns\":7}",
 	};
@@ -688,6 +706,36 @@ static void test_other_heads(void **state)
 	write_file(fixture, "", 0); /* its very first write never came: nothing to complain of */
 	assert_int_equal(reopen(fixture), 0);
 	assert_int_equal(fixture->complaints, ARRAY_SIZE(cases));
+}
+
+static void test_replay_errors(void **state)
+{
+	static const char *const head = "{\"bpftune_ledger\":1,\"boot\":\"x\"}";
+	static const struct {
+		const char *head, *line; /* NULL: a line without a checksum */
+		int err;
+	} cases[] = {
+		{ "{\"bpftune_ledger\":1}", "{}", -EBADMSG },
+		{ "{\"bpftune_ledger\":2,\"boot\":\"x\"}", "{}", -EPROTONOSUPPORT },
+		{ "{\"bpftune_ledger\":1,\"boot\":\"y\"}", "{}", -ESTALE },
+		{ NULL, "{\"kind\":\"gone\",\"netns\":7}", 0 },
+		{ NULL, "{\"kind\":\"dance\",\"netns\":7}", -EBADMSG },
+		{ NULL, "{\"kind\":\"entry\",\"netns\":7}", -EBADMSG },
+		{ NULL, NULL, -EBADMSG },
+	};
+	struct ledger ledger = { .fd = -1 };
+	char text[1024];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		size_t n = put_line(text, cases[i].head ? cases[i].head : head);
+
+		n += cases[i].line ? put_line(text + n, cases[i].line) : (size_t)sprintf(text + n, "{}\n");
+		if (ledger_replay(&ledger, text, n, "x") != cases[i].err)
+			fail_msg("case %zu", i);
+	}
+	assert_int_equal(ledger_replay(&ledger, "torn", 4, "x"), -EBADMSG);
+	assert_int_equal(ledger_replay(&ledger, "", 0, "x"), 0);
 }
 
 static void test_not_a_file(void **state)
@@ -755,6 +803,24 @@ static void test_full_disk(void **state)
 	assert_int_equal(reopen(fixture), 0);
 	assert_entry(&fixture->ledger, "1", "8", 3, false);
 	assert_int_equal(each_file(fixture, "", false), 1);
+}
+
+/* A value that could not be written when it was read is written before anything is granted. */
+static void test_full_disk_at_the_first_value(void **state)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY }, limit = unlimited;
+	struct fixture *fixture = *state;
+
+	signal(SIGXFSZ, SIG_IGN);
+	limit.rlim_cur = file_size(fixture);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_int_equal(value(&fixture->ledger, "1"), LEDGER_FIRST);
+	assert_int_not_equal(intent(&fixture->ledger, "1", "2"), 0);
+	assert_entry(&fixture->ledger, "1", "1", 0, false);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	assert_int_equal(intent(&fixture->ledger, "1", "2"), 0);
+	assert_int_equal(reopen(fixture), 0);
+	assert_entry(&fixture->ledger, "1", "1", 0, true);
 }
 
 /* Compaction keeps the file small and everything that is known. */
@@ -871,6 +937,7 @@ int main(void)
 		on_a_ledger(test_foreign_value),
 		on_a_ledger(test_foreign_meanwhile),
 		on_a_ledger(test_foreign_is_read_early),
+		on_a_ledger(test_doubt),
 		on_a_ledger(test_renew),
 		on_a_ledger(test_scenarios_are_counted),
 		on_a_ledger(test_rows_are_bounded),
@@ -882,10 +949,12 @@ int main(void)
 		on_a_ledger(test_empty_value_is_kept),
 		on_a_ledger(test_nonsense),
 		on_a_ledger(test_other_heads),
+		on_a_ledger(test_replay_errors),
 		on_a_ledger(test_not_a_file),
 		on_a_ledger(test_huge),
 		on_a_ledger(test_no_directory),
 		on_a_ledger(test_full_disk),
+		on_a_ledger(test_full_disk_at_the_first_value),
 		on_a_ledger(test_compaction),
 		on_a_ledger(test_not_utf8),
 		on_a_ledger(test_gone),
