@@ -54,6 +54,9 @@ static void test_decide(void **state)
 	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, own_syns = { 80, 0, 64, 64, 128, 2048, 1 };
 	const struct listen_queue bare = { 80, 0, 4096, 96, 4096, 128, 0 },
 				  bare_cut = { 80, 0, 128, 128, 128, 2048, 0 };
+	const struct listen_queue nearly = { 80, 0, 128, 95, 128, 2048, 1 }, quarter_left = { 80, 0, 128, 96, 128, 2048, 1 };
+	const struct listen_queue bare_equal = { 80, 0, 4096, 96, 4096, 4096, 0 },
+				  bare_more = { 80, 0, 4096, 96, 4096, 4097, 0 };
 	const struct listen_queue none = { 80, 0, 0, 0, 0, 2048, 1 }, one_waits = { 80, 1, 0, 0, 0, 2048, 1 };
 	const struct listen_queue three = { 80, 3, 3, 0, 3, 2048, 1 }, three_syns = { 80, 0, 3, 3, 3, 2048, 1 };
 	const struct listen_queue empty = { 0 }, huge = { 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
@@ -68,6 +71,8 @@ static void test_decide(void **state)
 		{ "listened before somaxconn was raised", &raised, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_HOLD },
 		{ "overflows, yet a flood", &cut, { 129, 800, 800, 0, 0 }, { 2, 0, 0, 90, 1 }, LISTEN_SUSPECT },
 		{ "cookies for real clients", &syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_RAISE_SOMAXCONN },
+		{ "cookies, a quarter of the queue is left", &quarter_left, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_RAISE_SOMAXCONN },
+		{ "cookies, more than a quarter is left", &nearly, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_HOLD },
 		{ "cookies, a smaller wish", &own_syns, { 0 }, { 300, 0, 0, 250, 240 }, LISTEN_HOLD },
 		{ "cookies in vain", &syns, { 9999, 0, 0, 9999, 0 }, { 3, 0, 0, 250, 3 }, LISTEN_SUSPECT },
 		{ "a few cookies in vain", &syns, { 0 }, { 0, 0, 0, 31, 0 }, LISTEN_HOLD },
@@ -76,6 +81,11 @@ static void test_decide(void **state)
 		{ "more clients than flood", &syns, { 0 }, { 100, 0, 0, 400, 0 }, LISTEN_HOLD },
 		{ "no cookies, real clients", &bare, { 0 }, { 96, 0, 900, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
 		{ "no cookies, a flood", &bare, { 0 }, { 3, 0, 900, 0, 0 }, LISTEN_SUSPECT },
+		{ "no cookies, just a flood", &bare, { 0 }, { 23, 0, 32, 0, 0 }, LISTEN_SUSPECT },
+		{ "no cookies, a few SYNs less", &bare, { 0 }, { 23, 0, 31, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
+		{ "no cookies, a client more", &bare, { 0 }, { 24, 0, 32, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
+		{ "no cookies, both limits are one", &bare_equal, { 0 }, { 2000, 0, 9000, 0, 0 }, LISTEN_RAISE_SYN_BACKLOG },
+		{ "no cookies, the backlog is longer", &bare_more, { 0 }, { 2000, 0, 9000, 0, 0 }, LISTEN_HOLD },
 		{ "no cookies, clients of long ago",
 		  &bare,
 		  { 9999, 0, 900, 0, 0 },

@@ -42,6 +42,7 @@ static void test_sample(void **state)
 		{ "half of a window more", RECEIVED(1 << 20, 70000, 1448, 41000, 40000), 0, 48 },
 		{ "what every SYN offers", RECEIVED(1 << 20, 65535, 1448, 41000, 40000), 0, 0 },
 		{ "the space is more than it ever took in", RECEIVED(200000, 300000, 1448, 41000, 40000), 0, 0 },
+		{ "the space is all that it took in", RECEIVED(300000, 300000, 1448, 41000, 40000), 0, 64 },
 		{ "no segment size known", RECEIVED(1 << 20, 300000, 0, 41000, 40000), 0, 0 },
 		{ "large segments", RECEIVED(1 << 20, 300000, 8948, 41000, 40000), 0, 33 },
 		{ "a receiver on a short path", RECEIVED(1 << 20, 300000, 1448, 41000, 50), 0, 0 },
