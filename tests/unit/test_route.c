@@ -7,21 +7,33 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <syslog.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
 #include "supervisor/learnt.h"
+#include "supervisor/room.h"
 #include "supervisor/route.h"
 #include "supervisor/supervisor.h"
 
-static const struct bpftune_tunable tunables[] = { { .name = "a.x", .n_ints = 1 } };
-static const struct bpftune_scenario scenarios[] = { { .name = "near" } };
+/* The last tunable and the last scenario are past the tuner's own. */
+enum { NETNS_WIDE, HOST_WIDE, N_TUNABLES };
+static const struct bpftune_tunable tunables[] = {
+	{ .name = "a.x", .n_ints = 1 }, { .name = "b.host", .scope = BPFTUNE_SCOPE_HOST }, { .name = "none" },
+};
+static const struct bpftune_scenario scenarios[] = { { .name = "near" }, { .name = "none" } };
 static const struct bpftune_tuner tuner = {
 	.name = "only",
 	.tunables = tunables,
-	.n_tunables = ARRAY_SIZE(tunables),
+	.n_tunables = N_TUNABLES,
 	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
+	.n_scenarios = 1,
+};
+
+struct line {
+	uint64_t instance;
+	int severity;
+	char tuner[16], scenario[16], text[BPFTUNE_TEXT_BYTES + 64];
 };
 
 /* A supervisor of one instance, whose worker is a pipe. */
@@ -30,12 +42,33 @@ struct fixture {
 	struct instance *instance;
 	int read_fd;
 	char dir[256]; /* the ledger's */
+	struct line log[8];
+	unsigned int n_log;
 };
 
 static void complain(void *arg, const char *text)
 {
 	(void)arg;
 	fail_msg("the ledger complains: %s", text);
+}
+
+static void note_line(void *arg, const struct log_record *record)
+{
+	struct fixture *fixture = arg;
+	struct line *line = &fixture->log[fixture->n_log++ % ARRAY_SIZE(fixture->log)];
+
+	*line = (struct line){ .instance = record->instance, .severity = record->severity };
+	snprintf(line->tuner, sizeof(line->tuner), "%s", record->tuner ? record->tuner : "");
+	snprintf(line->scenario, sizeof(line->scenario), "%s", record->scenario ? record->scenario : "");
+	snprintf(line->text, sizeof(line->text), "%s", record->text);
+}
+
+/* The only line since this was last called. */
+static const struct line *only_line(struct fixture *fixture)
+{
+	assert_int_equal(fixture->n_log, 1);
+	fixture->n_log = 0;
+	return &fixture->log[0];
 }
 
 static int open_supervisor(void **state)
@@ -54,6 +87,8 @@ static int open_supervisor(void **state)
 	if (!mkdtemp(fixture->dir) || ledger_open(&fixture->s.ledger, fixture->dir, complain, NULL) < 0)
 		return -1;
 	log_open(LOG_SINK_STDERR);
+	fixture->s.streams.told = note_line;
+	fixture->s.streams.arg = fixture;
 	fixture->instance = instance_new(&fixture->s.registry, 101, 2001);
 	if (!fixture->instance)
 		return -1;
@@ -133,7 +168,7 @@ static void test_a_tuner_that_is_off(void **state)
 
 static void test_unknown_reports(void **state)
 {
-	static const uint16_t kinds[] = { 0, BPFTUNE_LOG + 1, 255, UINT16_MAX };
+	static const uint16_t kinds[] = { 0, BPFTUNE_VERDICT + 1, 255, UINT16_MAX };
 	struct fixture *fixture = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -173,6 +208,96 @@ static void test_intents(void **state)
 	assert_int_equal(event.scenario, BPFTUNE_REFUSE);
 	assert_int_equal(owner.tuner, 7);
 	assert_int_equal(owner.tunable, 9);
+}
+
+/* A container's worker may change its namespace's tunables; only the host's worker may change host-wide ones. */
+static void test_whose_tunable(void **state)
+{
+	static const struct {
+		const char *what;
+		bool is_host, shares_netns;
+		uint16_t tunable, scenario;
+		enum bpftune_order answer;
+	} cases[] = {
+		{ "the host's own, on the host", true, false, HOST_WIDE, 0, BPFTUNE_GRANT },
+		{ "a namespace's, on the host", true, false, NETNS_WIDE, 0, BPFTUNE_GRANT },
+		{ "a namespace's, in a container", false, false, NETNS_WIDE, 0, BPFTUNE_GRANT },
+		{ "the host's own, in a container", false, false, HOST_WIDE, 0, BPFTUNE_REFUSE },
+		{ "in a container without a namespace", false, true, NETNS_WIDE, 0, BPFTUNE_REFUSE },
+		{ "a tunable past the tuner's", true, false, N_TUNABLES, 0, BPFTUNE_REFUSE },
+		{ "a scenario past the tuner's", true, false, NETNS_WIDE, 1, BPFTUNE_REFUSE },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct bpftune_report value = { .kind = BPFTUNE_VALUE, .tunable = cases[i].tunable, .to = "1" };
+		struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .tunable = cases[i].tunable,
+						 .scenario = cases[i].scenario, .from = "1", .to = "2" };
+
+		fixture->instance->pub.id = cases[i].is_host ? INSTANCE_HOST : 2;
+		fixture->instance->pub.shares_netns = cases[i].shares_netns;
+		route_report(&fixture->s, fixture->instance, &value);
+		if (cases[i].shares_netns)
+			assert_null(fixture->s.ledger.entries);
+		if (answer(fixture, &intent).scenario != cases[i].answer)
+			fail_msg("%s: wrong answer", cases[i].what);
+		ledger_gone(&fixture->s.ledger, 101);
+	}
+	fixture->instance->pub.id = INSTANCE_HOST;
+	fixture->instance->pub.shares_netns = false;
+}
+
+/* Reports about tuners and tunables that do not exist. */
+static void test_about_nothing(void **state)
+{
+	static const uint16_t kinds[] = { BPFTUNE_VALUE, BPFTUNE_CHANGE, BPFTUNE_WOULD };
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct bpftune_report report = { .kind = kinds[i], .tunable = N_TUNABLES, .to = "1" };
+
+		route_report(&fixture->s, fixture->instance, &report);
+		report.tunable = 0;
+		report.tuner = 1;
+		route_report(&fixture->s, fixture->instance, &report);
+	}
+	assert_null(fixture->s.ledger.entries);
+	assert_int_equal(fixture->n_log, 0);
+	route_report(&fixture->s, fixture->instance, &(struct bpftune_report){ .kind = BPFTUNE_CHANGE, .to = "1" });
+	assert_null(fixture->s.ledger.entries); /* the outcome of no intent */
+}
+
+static void test_ready(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report ready = { .kind = BPFTUNE_READY };
+
+	fixture->instance->child.pid = 42;
+	fixture->instance->child.state = CHILD_RETIRING;
+	route_report(&fixture->s, fixture->instance, &ready);
+	assert_int_equal(fixture->n_log, 0);
+	fixture->instance->child.state = CHILD_STARTING;
+	route_report(&fixture->s, fixture->instance, &ready);
+	assert_string_equal(only_line(fixture)->text, "worker 42 is ready");
+	assert_int_equal(fixture->instance->child.state, CHILD_READY);
+}
+
+/* A field without a NUL is cut. */
+static void test_unterminated(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report report;
+
+	route_report(&fixture->s, fixture->instance, &(struct bpftune_report){ .kind = BPFTUNE_VALUE, .to = "1" });
+	memset(&report, 'x', sizeof(report));
+	report.tuner = report.tunable = report.scenario = 0;
+	report.kind = BPFTUNE_INTENT;
+	assert_int_equal(answer(fixture, &report).scenario, BPFTUNE_GRANT);
+	assert_int_equal(strlen(fixture->s.ledger.entries->intent.from), BPFTUNE_VALUE_BYTES - 1);
+	assert_int_equal(strlen(fixture->s.ledger.entries->intent.to), BPFTUNE_VALUE_BYTES - 1);
+	report.kind = BPFTUNE_LOG;
+	route_report(&fixture->s, fixture->instance, &report);
+	assert_int_equal(strlen(only_line(fixture)->text), BPFTUNE_TEXT_BYTES - 1);
 }
 
 static void test_no_grant_when_stopping(void **state)
@@ -252,6 +377,130 @@ static void test_stale_outcome(void **state)
 	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_MANUAL);
 }
 
+/* The tunable still has the old value: nobody else has written. */
+static void test_stale_outcome_of_the_same_value(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+	struct bpftune_report change = { .kind = BPFTUNE_CHANGE, .from = "1", .to = "1", .error = -ESTALE };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	answer(fixture, &intent);
+	route_report(&fixture->s, fixture->instance, &change);
+	assert_int_equal(fixture->n_log, 0);
+	assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_ACTIVE);
+}
+
+/* The log says what failed, and on which tunable; the tuner stays active. */
+static void test_failures(void **state)
+{
+	static const struct {
+		uint16_t kind;
+		int error;
+		const char *text;
+	} cases[] = {
+		{ BPFTUNE_VALUE, -EACCES, "cannot read a.x: Permission denied" },
+		{ BPFTUNE_CHANGE, -EROFS, "cannot write a.x: /proc/sys is read-only here (mount it read-write)" },
+		{ BPFTUNE_CHANGE, -ENOENT, "cannot write a.x: this namespace has no such tunable" },
+		{ BPFTUNE_CHANGE, -EINVAL, "cannot write a.x: the kernel does not take 2" },
+		{ BPFTUNE_CHANGE, -EACCES, "cannot write a.x: Permission denied" },
+		{ BPFTUNE_CHANGE, -EPERM, "cannot write a.x: Operation not permitted" },
+	};
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
+	struct bpftune_event event;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct bpftune_report failure = { .kind = cases[i].kind, .error = cases[i].error, .from = "1", .to = "2" };
+
+		route_report(&fixture->s, fixture->instance, &value);
+		if (failure.kind == BPFTUNE_CHANGE)
+			answer(fixture, &intent);
+		route_report(&fixture->s, fixture->instance, &failure);
+		assert_string_equal(only_line(fixture)->text, cases[i].text);
+		assert_string_equal(ledger_find(&fixture->s.ledger, 101, "a.x")->current, "1");
+		assert_int_equal(supervisor_tuner_state(&fixture->s, fixture->instance, 0), TUNER_ACTIVE);
+		assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), -1);
+	}
+}
+
+/* A change on the host that a container's worker asked for is in both logs. */
+static void test_change_that_was_asked_for(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *asker = instance_new(&fixture->s.registry, 102, 2002);
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+	struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2", .text = "because" };
+	struct bpftune_report change = { .kind = BPFTUNE_CHANGE, .from = "1", .to = "2" };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	answer(fixture, &intent);
+	route_report(&fixture->s, fixture->instance, &change);
+	assert_string_equal(fixture->log[0].scenario, "near");
+	assert_string_equal(only_line(fixture)->text, "because");
+	change.asker = asker->pub.id;
+	answer(fixture, &intent);
+	route_report(&fixture->s, fixture->instance, &change);
+	assert_int_equal(fixture->n_log, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(fixture->log[i].instance, i ? asker->pub.id : fixture->instance->pub.id);
+		assert_string_equal(fixture->log[i].text, "because; asked for by netns-2002");
+	}
+	instance_free(&fixture->s.registry, asker);
+}
+
+static void test_dry_run(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report would = { .kind = BPFTUNE_WOULD, .from = "1", .to = "2", .text = "because" };
+	struct bpftune_report verdict = { .kind = BPFTUNE_VERDICT, .from = "a host", .to = { 1 }, .text = "is so" };
+
+	route_report(&fixture->s, fixture->instance, &would);
+	assert_string_equal(only_line(fixture)->text, "would change: because");
+	route_report(&fixture->s, fixture->instance, &verdict);
+	assert_string_equal(only_line(fixture)->text, "a host: is so");
+	fixture->s.options.dry_run = true;
+	strcpy(verdict.from, "another");
+	route_report(&fixture->s, fixture->instance, &verdict);
+	assert_string_equal(only_line(fixture)->text, "would decide: another: is so");
+	verdict.kind = BPFTUNE_LEARNT;
+	strcpy(verdict.from, "a third");
+	route_report(&fixture->s, fixture->instance, &verdict);
+	assert_int_equal(fixture->n_log, 0); /* only `bpftune status` shows what is no verdict */
+}
+
+static void test_log_lines(void **state)
+{
+	static const struct {
+		uint16_t tuner;
+		int severity;
+		const char *logged_tuner;
+		int logged_severity;
+	} cases[] = {
+		{ 0, LOG_EMERG, "only", LOG_EMERG },
+		{ 0, LOG_DEBUG, "only", LOG_DEBUG },
+		{ 0, LOG_EMERG - 1, "only", LOG_NOTICE },
+		{ 0, LOG_DEBUG + 1, "only", LOG_NOTICE },
+		{ 1, LOG_WARNING, "", LOG_WARNING },
+		{ BPFTUNE_FROM_SUPERVISOR, LOG_ERR, "", LOG_ERR },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct bpftune_report report = { .kind = BPFTUNE_LOG, .tuner = cases[i].tuner, .severity = cases[i].severity };
+		const struct line *line;
+
+		snprintf(report.text, sizeof(report.text), "line %zu", i);
+		route_report(&fixture->s, fixture->instance, &report);
+		line = only_line(fixture);
+		assert_string_equal(line->text, report.text);
+		assert_string_equal(line->tuner, cases[i].logged_tuner);
+		assert_int_equal(line->severity, cases[i].logged_severity);
+	}
+}
+
 /* The kernel tells who writes, most often before the worker reports what has become of it. */
 static void test_written(void **state)
 {
@@ -313,6 +562,45 @@ static void test_written(void **state)
 	}
 }
 
+/* The kernel refuses what somebody else writes: our value stays ours. */
+static void test_written_in_vain(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report value = { .kind = BPFTUNE_VALUE, .to = "1" };
+
+	route_report(&fixture->s, fixture->instance, &value);
+	ledger_foreign(&fixture->s.ledger, 101, "a.x", "-1");
+	route_report(&fixture->s, fixture->instance, &value);
+	assert_false(ledger_find(&fixture->s.ledger, 101, "a.x")->foreign);
+}
+
+/* An event of a container without a worker, whose owner has as many workers as the limit allows. */
+static void test_unserved(void **state)
+{
+	struct fixture *fixture = *state;
+	struct supervisor *s = &fixture->s;
+	struct instance *late = NULL;
+
+	assert_int_equal(uv_loop_init(&s->loop), 0);
+	uv_timer_init(&s->loop, &s->watch.slow);
+	for (uint64_t i = 0; i <= ROOM_WORKERS_PER_OWNER_MAX; i++) {
+		late = instance_new(&s->registry, 200 + i, 3000 + i);
+		assert_non_null(late);
+		late->child.pid = i < ROOM_WORKERS_PER_OWNER_MAX ? 1000 : 0;
+	}
+	route_event(s, &(struct bpftune_event){ .netns_cookie = late->pub.netns_cookie });
+	assert_int_equal(s->counters.unserved, 1);
+	assert_int_equal(late->unserved, -EUSERS);
+	assert_int_equal(late->child.queue.n, 1);
+	route_event(s, &(struct bpftune_event){ .netns_cookie = 101 });
+	assert_int_equal(s->counters.unserved, 1);
+	for (uint64_t i = 0; i <= ROOM_WORKERS_PER_OWNER_MAX; i++)
+		instance_free(&s->registry, instance_by_cookie(&s->registry, 200 + i));
+	uv_close((uv_handle_t *)&s->watch.slow, NULL);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&s->loop), 0);
+}
+
 /* A container's worker asks; the host's is the one that hears it, with who asked. */
 static void test_requests(void **state)
 {
@@ -331,7 +619,7 @@ static void test_requests(void **state)
 
 	request.scenario = 9;
 	route_report(&fixture->s, asker, &request);
-	request.tuner = 9;
+	request.tuner = 1;
 	route_report(&fixture->s, asker, &request);
 	assert_int_equal(fixture->s.counters.unroutable, 2);
 	request.tuner = request.scenario = 0;
@@ -405,12 +693,23 @@ int main(void)
 		on_a_supervisor(test_a_tuner_that_is_off),
 		on_a_supervisor(test_unknown_reports),
 		on_a_supervisor(test_intents),
+		on_a_supervisor(test_whose_tunable),
+		on_a_supervisor(test_about_nothing),
+		on_a_supervisor(test_ready),
+		on_a_supervisor(test_unterminated),
 		on_a_supervisor(test_no_grant_when_stopping),
 		on_a_supervisor(test_no_grant_when_off),
 		on_a_supervisor(test_no_grant_without_ledger),
 		on_a_supervisor(test_outcomes),
 		on_a_supervisor(test_stale_outcome),
+		on_a_supervisor(test_stale_outcome_of_the_same_value),
+		on_a_supervisor(test_failures),
+		on_a_supervisor(test_change_that_was_asked_for),
+		on_a_supervisor(test_dry_run),
+		on_a_supervisor(test_log_lines),
 		on_a_supervisor(test_written),
+		on_a_supervisor(test_written_in_vain),
+		on_a_supervisor(test_unserved),
 		on_a_supervisor(test_requests),
 		on_a_supervisor(test_learnt),
 		on_a_supervisor(test_request_without_host),
