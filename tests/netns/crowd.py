@@ -62,19 +62,31 @@ class Inside(Host):
 class Sleeper(Inside):
     """A process that sleeps in a namespace of its own or in another's, in a cgroup or in ours."""
 
-    def __init__(self, cgroup=None, netns=None):
+    def __init__(self, cgroup=None, netns=None, wait=True):
         enter = ("nsenter", f"--net={netns}") if netns else ("unshare", "--net")
         join = ("sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup.directory / "cgroup.procs") if cgroup else ()
         self.process = subprocess.Popen([*join, *enter, "sleep", "infinity"], stdin=subprocess.DEVNULL)
         self.pid = self.link_target = self.process.pid
         self.name = f"s{self.pid}"
         self.netns = f"/proc/{self.pid}/ns/net"
+        if wait:
+            self.wait()
+
+    def wait(self):
         comm = pathlib.Path(f"/proc/{self.pid}/comm")
         wait_for(lambda: comm.read_text() == "sleep\n", 5, "a process to sleep")
 
     def remove(self):
         self.process.kill()
         self.process.wait()
+
+
+def sleepers_in(lab, cgroups):
+    """One in each, all of which are started before the first is waited for."""
+    sleepers = [lab.keep(Sleeper(cgroup, wait=False)) for cgroup in cgroups]
+    for sleeper in sleepers:
+        sleeper.wait()
+    return sleepers
 
 
 class Rootfs:

@@ -2,8 +2,8 @@
 """Tests that share a supervisor, and have only containers of their own besides, run side by side: they mostly wait.
 
 `pytestmark = pytest.mark.lanes(4)` in a module lets its tests run in so many processes. The first test runs before these
-are forked, and asks for all that the module shares; the last one runs when they have ended. `@pytest.mark.alone` is for
-a test that does not run beside others. Names and numbers, as of a path, come from lab.number().
+are forked, and asks for all that the module shares: let it be a short one, and long ones come next. `@pytest.mark.alone` is
+for a test that does not run beside others. Names and numbers, as of a path, come from lab.number().
 """
 import json
 import os
@@ -12,7 +12,7 @@ import traceback
 from multiprocessing import Value
 
 import pytest
-from _pytest.runner import runtestprotocol
+from _pytest.runner import CallInfo, runtestprotocol
 
 import lab
 
@@ -23,7 +23,7 @@ def lanes_of(item):
 
 
 def runs_beside(item, other):
-    return other is not None and item.module is other.module and lanes_of(item) > 1 and lanes_of(other) > 1
+    return other and item.module is other.module and lanes_of(item) > 1 and lanes_of(other) > 1
 
 
 class Lanes:
@@ -37,17 +37,16 @@ class Lanes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        """Before the second of several runs, all of them run but the last."""
+        """In the place of the second one run all but the first."""
         if item in self.done:
             return True
-        items = item.session.items
-        at = items.index(item)
-        if not runs_beside(item, nextitem) or at == 0 or not runs_beside(item, items[at - 1]):
+        items = [None, *item.session.items, None]
+        at = end = items.index(item)
+        if not runs_beside(item, items[at - 1]):
             return None
-        group = [item]
-        while runs_beside(item, items[at + len(group)] if at + len(group) < len(items) else None):
-            group.append(items[at + len(group)])
-        self.run(group[:-1], group[-1])
+        while runs_beside(item, items[end]):
+            end += 1
+        self.run(items[at - 1], items[at:end], items[end])
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -56,7 +55,7 @@ class Lanes:
         assert not lab.Lane.number or fixturedef.scope == "function", \
             f"the first test of {request.node.nodeid} must ask for {fixturedef.argname}"
 
-    def run(self, group, last):
+    def run(self, first, group, following):
         self.done.update(group)
         taken, pipes = Value("i", 0), {}
         sys.stdout.flush(), sys.stderr.flush()
@@ -64,7 +63,7 @@ class Lanes:
             ours, theirs = os.pipe()
             pid = os.fork()
             if not pid:
-                self.lane(number, group, last, taken, theirs)
+                self.lane(number, group, first, taken, theirs)
             os.close(theirs)
             pipes[pid] = ours
         reports = {}
@@ -77,6 +76,14 @@ class Lanes:
             os.waitpid(pid, 0)
         for index, item in enumerate(group):
             self.show(item, reports.get(index) or [self.no_report(item)])
+        self.end(group[-1], following)
+
+    @staticmethod
+    def end(item, following):
+        """What the module shares goes, unless the following test needs it."""
+        call = CallInfo.from_call(lambda: item.session._setupstate.teardown_exact(following), when="teardown")
+        if call.excinfo:
+            item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
     @staticmethod
     def no_report(item):
@@ -89,8 +96,8 @@ class Lanes:
             item.ihook.pytest_runtest_logreport(report=report)
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    def lane(self, number, group, last, taken, pipe):
-        """Takes one test after another; never returns. To pytest, the last one comes next: what the module shares stays."""
+    def lane(self, number, group, first, taken, pipe):
+        """Takes one test after another; never returns. To pytest, the first one comes next: what the module shares stays."""
         status = 1
         try:
             lab.Lane.number = number
@@ -103,7 +110,7 @@ class Lanes:
                         index, taken.value = taken.value, taken.value + 1
                     if index >= len(group):
                         break
-                    for report in runtestprotocol(group[index], log=False, nextitem=last):
+                    for report in runtestprotocol(group[index], log=False, nextitem=first):
                         data = self.config.hook.pytest_report_to_serializable(config=self.config, report=report)
                         print(json.dumps([index, data]), file=lines, flush=True)
             status = 0

@@ -58,7 +58,7 @@ def flow_to_a_small_window(lab, world, path):
     flow = narrow.start(4)
     flow.finish()
     mbit = median(interval["sum"]["bits_per_second"] / 1e6 for interval in flow.result["intervals"])
-    assert 2 < mbit < 10        # less than the 14 of a full send buffer
+    assert 0 < mbit < 10        # less than the 14 of a full send buffer
     assert far.limits() == before
 
 
@@ -109,8 +109,9 @@ def test_step_that_ends_the_limit_is_judged(lab, world):
     transfer.paced(near, f"10.199.{path.number}.2", server.port, 16 << 10, 300, pause_s=0.0124)
     changes, learnt = world.supervisor.changes(near.name), world.supervisor.instance(near.name)["learnt"]
     scenarios = [change["scenario"] for change in changes]
-    assert scenarios in (["send_buffer_limited", "no_gain"], ["send_buffer_limited"]), changes     # no gain, or a little
-    assert ["held for 20 s" in verdict["text"] for verdict in learnt] == [True], learnt
+    # No gain, or a little; or much, if something else kept the sender from its processor before the step.
+    assert scenarios in (["send_buffer_limited", "no_gain"], ["send_buffer_limited"]), changes
+    assert ["at 131072" in verdict["text"] for verdict in learnt] == [True], learnt
 
 
 def test_queue_behind_a_router(lab, world):

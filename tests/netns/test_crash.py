@@ -15,7 +15,8 @@ def test_killed_worker_is_replaced(lab):
     path = lab.path(near, far, 1)
     supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready(far.name, other.name, near.name)
-    path.flow(2, "-b", "20M")
+    path.raise_limit()
+    supervisor.wait_for_log(near.name, WMEM, near)
     before, instance = supervisor.workers(), supervisor.instance(near.name)
     changes = supervisor.tunable(near.name, WMEM)["changes"]
     assert changes > 0
@@ -70,7 +71,7 @@ def test_end_while_a_flow_runs(lab):
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     path = lab.path(near, far, 1)
     supervisor = lab.supervisor(tuners=only("tcp_buffer"))
-    flow = path.start(3, "-b", "400M")
+    flow = path.start(2, "-b", "400M")
     wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
     supervisor.stop()
     assert flow.finish() > 14

@@ -142,6 +142,17 @@ def changed(world, tunable, to):
                              if change["to"] == str(to)], 5, f"{tunable} to become {to}")[-1]
 
 
+def test_small_wish(world):
+    """A server that wants a queue of 5 gets just that; the status says so."""
+    world.server.tell("listen", 5)
+    world.burst(100)
+    text = wait_for(lambda: learnt(world.supervisor, world.container).get("port 8080"), 5, "it to be noted")
+    assert "a queue of 5 was full" in text
+    assert world.container.counters("TcpExt")["ListenOverflows"] > 0
+    assert limits(world.container) == LIMITS
+    assert not world.supervisor.changes(world.container.name)
+
+
 def test_raised_for_a_cut_backlog(world):
     """Once for each queue that is too short, as a listening socket keeps its own; and not elsewhere."""
     for length, longer in (16, 32), (32, 64):
@@ -159,17 +170,6 @@ def test_raised_for_a_cut_backlog(world):
     wait_for(lambda: "port 8080" in learnt(world.supervisor, world.container), 5, "its own length to be noted")
     assert limits(world.container) == {**LIMITS, SOMAXCONN: "64"}
     assert limits(world.other) == LIMITS
-
-
-def test_small_wish(world):
-    """A server that wants a queue of 5 gets just that; the status says so."""
-    world.server.tell("listen", 5)
-    world.burst(100)
-    text = wait_for(lambda: learnt(world.supervisor, world.container).get("port 8080"), 5, "it to be noted")
-    assert "a queue of 5 was full" in text
-    assert world.container.counters("TcpExt")["ListenOverflows"] > 0
-    assert limits(world.container) == LIMITS
-    assert not world.supervisor.changes(world.container.name)
 
 
 def waiting(world, number):

@@ -208,10 +208,11 @@ def test_flow_goes_on(lab, world):
     supervisor = world.supervisor
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     path = lab.path(near, far, 1)
-    flow = path.start(3, "-b", "400M")
+    flow = path.start(60, "-b", "400M")
     wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
     near.write(WMEM, "4096 16384 98304")
-    flow.finish()
+    time.sleep(1.5)     # nothing more is to happen
+    flow.remove()
     assert near.sysctl(WMEM) == "4096 16384 98304" == supervisor.tunable(near.name, WMEM)["current"]
     assert supervisor.is_manual(near.name, "tcp_buffer")
 

@@ -28,10 +28,10 @@ def test_dry_run(lab):
     before = {path: path.read_text() for path in (sysctl_path(WMEM), sysctl_path(BACKLOG))}
     inside = near.limits(), values(near)
     near.poke("step", "second", "text", "queue", "host")
-    flow = lab.path(near, far, 1).start(4, *PLAIN, "-b", "100M")
+    flow = lab.path(near, far, 1).start(60, *PLAIN, "-b", "100M")
     wait_for(lambda: {TTL, FIN_TIMEOUT, CONGESTION, QUEUE, WMEM, BACKLOG} <=
              {record["tunable"] for record in supervisor.changes(near.name)}, 4, "a record of each")
-    flow.finish()
+    flow.remove()
     assert (near.limits(), values(near)) == inside
     assert before == {path: path.read_text() for path in before}
     assert all(record["text"].startswith("would change: ") for record in supervisor.changes(near.name))

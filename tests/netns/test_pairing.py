@@ -9,7 +9,7 @@ import time
 import pytest
 
 from crowd import (Cgroup, Container, Rootfs, Sleeper, flood, forge, instance_in, is_ready, paired_with, place,
-                   remove_directory, sharers, wait_for_instance)
+                   remove_directory, sharers, sleepers_in, wait_for_instance)
 from lab import Host, number, only, run, wait_for
 
 pytestmark = pytest.mark.lanes(4)
@@ -62,7 +62,7 @@ def states(supervisor, sleepers):
 def test_worker_limit(lab, supervisor):
     """64 workers; who has none is counted, and served when there is room."""
     cgroup = lab.keep(Cgroup("/bt-limit"))
-    sleepers = [lab.keep(Sleeper(cgroup)) for _ in range(66)]
+    sleepers = sleepers_in(lab, [cgroup] * 66)
     wait_for(lambda: states(supervisor, sleepers) == ["none"] * 2 + ["ready"] * 64, 10, "64 workers")
     waiting = [instance for instance in (instance_in(supervisor, sleeper) for sleeper in sleepers)
                if instance["worker"]["state"] == "none"]
@@ -84,7 +84,7 @@ def test_sub_cgroups_are_their_container_s(lab, supervisor, rootfs):
     container = lab.keep(Container(rootfs, "bt-many"))
     supervisor.ready(container.name)
     names = [*(f"sub{i}" for i in range(40)), *(f"docker-{i:064x}.scope" for i in range(30))]
-    sleepers = [lab.keep(Sleeper(lab.keep(Cgroup(f"/bt-many/{name}")))) for name in names]
+    sleepers = sleepers_in(lab, [lab.keep(Cgroup(f"/bt-many/{name}")) for name in names])
     wait_for(lambda: states(supervisor, sleepers) == ["none"] * 7 + ["ready"] * 63, 10, "63 workers and the container's")
     wait_for(lambda: "64 of /bt-many (at most 64)" in supervisor.stderr(), 2, "it to be said")  # the last are young yet
     # Others have room.
@@ -95,7 +95,7 @@ def test_sub_cgroups_are_their_container_s(lab, supervisor, rootfs):
 @pytest.mark.parametrize("path, owner", [(None, "no container"), ("/user.slice/user-0.slice/session-{}.scope", "/user.slice/user-0.slice")],
                          ids=["own", "sessions"])
 def test_plain_ones_are_one_group(lab, supervisor, path, owner):
-    sleepers = [lab.keep(Sleeper(lab.keep(Cgroup(path.format(i))) if path else None)) for i in range(70)]
+    sleepers = sleepers_in(lab, [lab.keep(Cgroup(path.format(i))) if path else None for i in range(70)])
     instances = [wait_for_instance(supervisor, sleeper) for sleeper in sleepers]
     forge(supervisor, *((instance["netns"]["cookie"], 0, 0, 0) for instance in instances))
     wait_for(lambda: states(supervisor, sleepers) == ["none"] * 6 + ["ready"] * 64, 10, "64 workers")

@@ -208,7 +208,7 @@ def test_fixed_size_is_reported(supervisor, flows, case):
     other = ends.listener if fixed is ends.client else ends.client
     about = f"{'to ' if fixed is ends.client else ''}port 5300 (python3)"
     text = wait_for(lambda: next((text for about_it, text in learnt(supervisor, fixed).items()
-                                  if about_it.startswith(about[:-2])), None), 5, "it to be told")
+                                  if about_it.startswith(about[:-2])), None), 15, "it to be told")
     assert f"the application fixed its {direction} buffer at 65536 bytes" in text
     assert "asked for 32768)" in text and "remove the setsockopt" in text
     assert int(re.search(r"the path needs at least (\d+) KiB: remove", text)[1]) > 64

@@ -98,23 +98,23 @@ def test_lossy_remote(world, near):
     assert not world.supervisor.changes(near.name, CONGESTION)
 
 
-def test_same_address_elsewhere(lab, world, near):
-    """Another container's remote of the same address is another's."""
-    another, farther = lab.container("netns", "bt-another", RENO), lab.container("netns", "bt-farther")
-    world.supervisor.ready(another.name)
-    lossy(world.supervisor, near, near.address, until="bbr")
-    drain = lab.keep(cong.Drain(farther, PORT))
-    join(lab, another, farther, drain, percent=0)
-    for container, address in (another, near.address.removesuffix("2") + "1"), (farther, near.address):
-        inside(container, "ip", "address", "add", f"{address}/24", "dev", another.device)
-    assert cong.firsts(another, near.address, PORT, 10) == ["reno"] * 10
-
-
 def test_applications_choice_stands(world, near):
     flow, text = lossy(world.supervisor, near, near.address, own="reno")
     assert text.startswith("bbr, ")
     flows = [flow, *(cong.send(near, near.address, PORT, 0.1, own="reno") for _ in range(5))]
     assert {(flow["first"], flow["last"]) for flow in flows} == {("reno", "reno")}
+
+
+def test_trial_that_fails_ends(world, near):
+    """With 1 % lost no connection switches for its loss; but one that gives far less than bbr is known to give does."""
+    world.drain.loses(1, near.address)
+    def knows_bbr():
+        cong.send(near, near.address, PORT, 1.2)
+        text = learnt(world.supervisor, near.name).get(near.address, "")
+        return text.startswith("bbr, ") and "→" in text     # for what it gave, not only for a loss that was seen
+    wait_for(knows_bbr, 30, "bbr to be chosen")
+    flow = cong.send(near, near.address, PORT, 10, usual="bbr", until="bbr")
+    assert flow["first"] != "bbr" and flow["last"] == "bbr"
 
 
 def test_without_loss(lab, world):
@@ -132,6 +132,18 @@ def test_without_loss(lab, world):
         for flow in map(cong.finish, senders):
             assert (flow["first"], flow["last"]) == ("reno", "reno")
     assert not learnt(world.supervisor, near.name)
+
+
+def test_same_address_elsewhere(lab, world, near):
+    """Another container's remote of the same address is another's."""
+    another, farther = lab.container("netns", "bt-another", RENO), lab.container("netns", "bt-farther")
+    world.supervisor.ready(another.name)
+    lossy(world.supervisor, near, near.address, until="bbr")
+    drain = lab.keep(cong.Drain(farther, PORT))
+    join(lab, another, farther, drain, percent=0)
+    for container, address in (another, near.address.removesuffix("2") + "1"), (farther, near.address):
+        inside(container, "ip", "address", "add", f"{address}/24", "dev", another.device)
+    assert cong.firsts(another, near.address, PORT, 10) == ["reno"] * 10
 
 
 def test_ipv6_network(world, near):
@@ -161,18 +173,6 @@ def test_clean_path_and_trial(world, near):
     assert (flow["first"], flow["last"]) == ("reno", "reno") and text.startswith("reno, ")
     firsts = cong.firsts(near, near.address, CLEAN_PORT, 400)
     assert "bbr" in firsts and 400 - firsts.count("reno") <= 60
-
-
-def test_trial_that_fails_ends(world, near):
-    """With 1 % lost no connection switches for its loss; but one that gives far less than bbr is known to give does."""
-    world.drain.loses(1, near.address)
-    def knows_bbr():
-        cong.send(near, near.address, PORT, 1.2)
-        text = learnt(world.supervisor, near.name).get(near.address, "")
-        return text.startswith("bbr, ") and "→" in text     # for what it gave, not only for a loss that was seen
-    wait_for(knows_bbr, 30, "bbr to be chosen")
-    flow = cong.send(near, near.address, PORT, 10, usual="bbr", until="bbr")
-    assert flow["first"] != "bbr" and flow["last"] == "bbr"
 
 
 @pytest.mark.alone
