@@ -111,7 +111,7 @@ int main(int argc, char **argv)
 	if (err)
 		status = fail("load", err);
 	else if (argc == 4)
-		status = flood(skel, interval_ns, now_ns() + strtoull(argv[3], NULL, 10) * NS_PER_S);
+		status = flood(skel, interval_ns, now_ns() + (uint64_t)(strtod(argv[3], NULL) * NS_PER_S));
 	else
 		status = one_by_one(skel, interval_ns);
 	forge_bpf__destroy(skel);

@@ -154,7 +154,7 @@ def test_its_end_is_lost(lab, supervisor):
             supervisor.ready("5a" * 32)
             os.kill(supervisor.pid, signal.SIGSTOP)
             lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
-            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 1)
+            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.1)
             assert lost
         finally:
             sleeper.remove()

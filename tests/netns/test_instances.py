@@ -389,7 +389,7 @@ def test_containers_come_and_go(lab, supervisor, rootfs):
     before = {instance["id"]: instance["worker"] for instance in supervisor.status()["instances"]}
 
     lives = [(f"bt-come{i}", rng.uniform(0, 1.5)) for i in range(CROWD)]
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
         for future in [pool.submit(live, supervisor, rootfs, *life) for life in lives]:
             future.result()
 

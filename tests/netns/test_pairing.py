@@ -335,7 +335,7 @@ def test_cgroup_made_again_unseen(lab, supervisor):
             wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
             os.kill(supervisor.pid, signal.SIGSTOP)
             lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
-            flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 1)
+            flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.1)
         finally:
             sleeper.remove()
     finally:

@@ -82,11 +82,9 @@ def host(supervisor):
 numbers = itertools.count()
 
 
-def make(lab, supervisor, kind, what, sysctls=None):
+def make(lab, kind, what, sysctls=None):
     """A container of a name that was never there before."""
-    container = lab.container(kind, f"bt-{what}{next(numbers)}", sysctls)
-    supervisor.ready(container.name)
-    return container
+    return lab.container(kind, f"bt-{what}{next(numbers)}", sysctls)
 
 
 def learnt(supervisor, container):
@@ -98,7 +96,8 @@ def learnt(supervisor, container):
 @pytest.mark.parametrize("kind", ["host", "netns", "runc"])
 def test_wish_is_granted_next_time(lab, supervisor, host, kind, name):
     """In a container as on the host; the log of either says who asked. The other limit stays."""
-    container = host if kind == "host" else make(lab, supervisor, kind, "wish")
+    container = host if kind == "host" else make(lab, kind, "wish")
+    supervisor.ready(container.name)
     assert ask(container, LIMITS[name], 1000000)[0] == START
     wait_for(lambda: host.sysctl(name) == "1000000", 3, f"{name} to become what was asked for")
     assert ask(container, LIMITS[name], 1000000) == [1000000, 1000000]
@@ -115,7 +114,8 @@ def test_wish_is_granted_next_time(lab, supervisor, host, kind, name):
 
 def test_modest_wishes(lab, supervisor, host):
     """What the limit grants already, and what is no size, changes nothing."""
-    container, before = make(lab, supervisor, "netns", "wish"), len(supervisor.changes("host"))
+    container, before = make(lab, "netns", "wish"), len(supervisor.changes("host"))
+    supervisor.ready(container.name)
     for size in 4096, START, -1, 0, -2**31:
         for option in LIMITS.values():
             ask(container, option, size)
@@ -185,11 +185,12 @@ def flows(shared, supervisor):
     paths = itertools.count(1)
 
     def make_ends(more=None):
-        client, listener = (make(shared, supervisor, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
+        client, listener = (make(shared, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
         path = shared.path(client, listener, next(paths))
         return SimpleNamespace(client=client, listener=listener, path=path, address=f"10.199.{path.number}.2")
     flows = {case: make_ends(more) for case, (_, _, more, _) in CASES.items()}
     flows.update(slow_reader=make_ends(), tiny=make_ends())
+    supervisor.ready(*(end.name for ends in flows.values() for end in (ends.client, ends.listener)))
     for case, (_, option, _, sends) in CASES.items():
         flows[case].fixed = begin(shared, flows[case], sends, option)
     begin(shared, flows["slow_reader"], "client", socket.SO_RCVBUF, pause=0.1)
