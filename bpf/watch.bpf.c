@@ -121,7 +121,7 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
 	__u64 cookie = net ? BPF_CORE_READ(net, net_cookie) : 0;
 	struct watch_netns fresh = {}, *known;
-	long err;
+	int err; /* before Linux 6.4 the kernel's function returns an int: as a long, -E2BIG would be 4294967289 */
 
 	*ret_cookie = cookie;
 	if (!cookie || cookie == host_cookie)
