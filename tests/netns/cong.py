@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 import subprocess
+import sys
 from types import SimpleNamespace
 
 from lab import CONGESTION, SLOWNESS, Lab, kept_sysctls, only, run, sysctl_path
@@ -90,7 +91,7 @@ class Drain:
 
     def __init__(self, container, port):
         self.container, self.port = container, port
-        self.process = subprocess.Popen(container.command("python3", "-c", DRAIN, str(port)), text=True,
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", DRAIN, str(port)), text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == "listening\n"
 
@@ -113,7 +114,7 @@ class Drain:
 
 
 def start(container, address, port, seconds, own="", usual="", until="", pace=""):
-    command = container.command("python3", "-c", SEND, address, str(port), str(seconds), own, usual, until, str(pace))
+    command = container.command(sys.executable, "-c", SEND, address, str(port), str(seconds), own, usual, until, str(pace))
     return subprocess.Popen(command, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
@@ -126,7 +127,7 @@ def finish(sender):
 
 def firsts(container, address, port, number):
     """The algorithms that so many new connections begin with."""
-    words = container.command("python3", "-c", FIRSTS, address, str(port), str(number))
+    words = container.command(sys.executable, "-c", FIRSTS, address, str(port), str(number))
     return json.loads(run(*words, timeout=120).stdout)
 
 

@@ -32,7 +32,7 @@ def test_killed_worker_is_replaced(lab):
     assert after == before
     assert (now["id"], now["tunables"]) == (instance["id"], instance["tunables"])
 
-    flow = path.start(60)      # as much as it can
+    flow = path.start(60, "-b", "400M")
     wait_for(lambda: supervisor.tunable(near.name, WMEM)["changes"] > changes, 5, "another change")
     flow.remove()
     assert len(supervisor.changes(near.name)) == supervisor.tunable(near.name, WMEM)["changes"]

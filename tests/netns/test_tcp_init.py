@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from crowd import Container, Rootfs
-from lab import AMPLE, KINDS, Host, number, run, wait_for
+from lab import AMPLE, KINDS, Host, number, only, run, wait_for
 from transfer import Server, transfers
 
 KIB = 1024
@@ -40,7 +40,7 @@ def world(shared):
     """The far end, which serves on two ports, and a supervisor."""
     far = shared.container("netns", "bt-far", AMPLE)
     bystander = shared.container("netns", "bt-bystander", AMPLE)
-    supervisor = shared.supervisor()
+    supervisor = shared.supervisor(tuners=only("tcp_init"))
     supervisor.ready("host")
     for port in PORT, OTHER_PORT:
         shared.keep(Server(far, port, "::"))
@@ -74,7 +74,7 @@ def test_dry_run(lab):
     """The first of all, before the others' supervisor is there, which tunes everybody."""
     near, far = (lab.container("netns", name) for name in ("bt-dry", "bt-dry-far"))
     join(lab, near, far)
-    supervisor = lab.supervisor("--dry-run")
+    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_init"))
     lab.keep(Server(far, PORT))
     world = SimpleNamespace(supervisor=supervisor)
     assert starts_with(teach(world, near)) > 10

@@ -2,6 +2,7 @@
 """Short transfers between two containers, each on a connection of its own, with the windows that it started with."""
 import json
 import subprocess
+import sys
 
 from lab import run
 
@@ -105,7 +106,7 @@ class Server:
 
     def __init__(self, container, port, address="0.0.0.0"):
         self.port = port
-        self.process = subprocess.Popen(container.command("python3", "-c", SERVER, address, str(port)), text=True,
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", SERVER, address, str(port)), text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = self.process.stdout.readline()
         assert said == "listening\n", said + self.process.stdout.read()
@@ -120,17 +121,17 @@ def transfers(client, address, port, direction, size, count=1):
     """Of each in turn: its milliseconds from connect to the last byte; the initial windows of the sender, in segments,
     and, with "r", of an accepted receiver, in bytes.
     """
-    words = "python3", "-c", CLIENT, address, str(port), direction, str(size), str(count)
+    words = sys.executable, "-c", CLIENT, address, str(port), direction, str(size), str(count)
     return json.loads(run(*client.command(*words), timeout=60).stdout)
 
 
 def bursts(client, address, port, size, count, pause_s):
     """Of each message, with pauses before them, on one connection: its milliseconds until all of it has arrived."""
-    words = "python3", "-c", BURSTS, address, str(port), str(size), str(count), str(pause_s)
+    words = sys.executable, "-c", BURSTS, address, str(port), str(size), str(count), str(pause_s)
     return json.loads(run(*client.command(*words), timeout=60).stdout)
 
 
 def paced(client, address, port, size, count, pause_s):
     """So many writes, with pauses after them, on one connection."""
-    words = "python3", "-c", PACED, address, str(port), str(size), str(count), str(pause_s)
+    words = sys.executable, "-c", PACED, address, str(port), str(size), str(count), str(pause_s)
     run(*client.command(*words), timeout=60)
