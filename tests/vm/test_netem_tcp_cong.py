@@ -32,7 +32,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
     assert flow["first"] != "bbr" and flow["last"] == "bbr"     # it may have begun as a trial of reno
     wait_for(lambda: cong.firsts(near, FAR, PORT, 10).count("bbr") >= 6, 10, "bbr to be chosen")
     # One in twenty is a trial of another.
-    flows = [flow for flow in (cong.send(near, FAR, PORT, 5) for _ in range(3)) if flow["first"] == "bbr"]
+    flows = [flow for flow in (cong.send(near, FAR, PORT, 3) for _ in range(3)) if flow["first"] == "bbr"]
     assert {flow["last"] for flow in flows} == {"bbr"}
     assert max(flow["mbit"] for flow in flows) > 1.3 * before
     assert near.sysctl("net.ipv4.tcp_congestion_control") == "cubic"

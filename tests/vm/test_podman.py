@@ -8,8 +8,9 @@ import pytest
 
 from lab import TTL, Flow, Host, change, netns_id, only, run, wait_for
 
+pytestmark = pytest.mark.podman
 IMAGE = "skeleton"
-N = 5
+N = 3
 # What an image would bring is the machine's own.
 COMMON = "--volume", "/usr:/usr:ro", "--stop-timeout", "0"
 
