@@ -31,7 +31,9 @@ def pytest_configure(config):
             pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
     lab_module.alone()
     config.findings = lab_module.Findings()
-    if not config.getoption("reruns", 0):   # it runs a failed test again, by itself
+    config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
+    config.addinivalue_line("markers", "alone: runs beside no other test")
+    if not config.getoption("reruns", 0):   # a failed test runs again, alone
         config.pluginmanager.register(Lanes(config))
 
 

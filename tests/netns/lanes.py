@@ -32,8 +32,6 @@ class Lanes:
     def __init__(self, config):
         self.config = config
         self.done = set()       # the tests that have run in lanes
-        config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
-        config.addinivalue_line("markers", "alone: runs beside no other test")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
@@ -75,7 +73,7 @@ class Lanes:
                         self.config.hook.pytest_report_from_serializable(config=self.config, data=data))
             os.waitpid(pid, 0)
         for index, item in enumerate(group):
-            self.show(item, reports.get(index) or [self.no_report(item)])
+            self.show(item, reports.get(index, []))
         self.end(group[-1], following)
 
     @staticmethod
@@ -86,11 +84,9 @@ class Lanes:
             item.ihook.pytest_runtest_logreport(report=item.ihook.pytest_runtest_makereport(item=item, call=call))
 
     @staticmethod
-    def no_report(item):
-        return pytest.TestReport(item.nodeid, item.location, {}, "failed", "its lane ended without a report", "call")
-
-    @staticmethod
     def show(item, reports):
+        if not reports or reports[-1].when != "teardown":
+            reports.append(pytest.TestReport(item.nodeid, item.location, {}, "failed", "its lane ended before it did", "call"))
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in reports:
             item.ihook.pytest_runtest_logreport(report=report)
