@@ -132,7 +132,7 @@ def test_installing_starts_it(service):
     assert "WatchdogSec=30\n" in systemctl("cat", "bpftune")
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_restart(service):
     pid = service.pid
     systemctl("restart", "bpftune")
@@ -186,13 +186,13 @@ def test_only_the_network_can_be_tuned(service):
         assert "Read-only" in run(*inside, f"echo 0 >{path}", check=False).stderr, path
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_exposure(service):
     said = run("systemd-analyze", "security", "--no-pager", "bpftune.service", timeout=60).stdout
     assert float(re.search(r"Overall exposure level for bpftune.service: ([0-9.]+)", said)[1]) <= 3.0
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_stop_and_start(service, container):
     """Nothing of it runs then; what it knows is kept."""
     pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
@@ -206,7 +206,7 @@ def test_stop_and_start(service, container):
     assert_remembers(service, container)
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_kill(service, container):
     pid, workers, restarts = service.pid, service.workers().values(), int(show("NRestarts"))
     os.kill(pid, signal.SIGKILL)
@@ -216,7 +216,7 @@ def test_kill(service, container):
     assert_remembers(service, container)
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_watchdog(service, container):
     """One that stands still is replaced."""
     pid, restarts = service.pid, int(show("NRestarts"))
@@ -230,7 +230,7 @@ def test_watchdog(service, container):
     assert_remembers(service, container)
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_upgrade(service, container, tmp_path):
     pid = service.pid
     dpkg("-i", newer(tmp_path))
@@ -241,7 +241,7 @@ def test_upgrade(service, container, tmp_path):
     assert service.rollback("bt-near")["restored"] and container.sysctl(TTL) == "64"
 
 
-@pytest.mark.systemd
+@pytest.mark.first
 def test_remove_and_purge(service):
     pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
     (TUNERS / "poke.so").unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import pytest
 
 from lab import TTL, Flow, Host, change, netns_id, only, run, wait_for
 
-pytestmark = pytest.mark.podman
+pytestmark = pytest.mark.last
 IMAGE = "skeleton"
 N = 3
 # What an image would bring is the machine's own.

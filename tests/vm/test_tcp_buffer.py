@@ -115,6 +115,7 @@ def test_container_memory_is_the_cap(lab):
         assert maximum(near.sysctl(WMEM)) <= 4 * MIB
 
 
+@pytest.mark.last
 def test_pod_has_the_cap_of_its_smallest(lab):
     """What a flow of the larger one would take must not depend on which of them was seen last."""
     host = lab.host()
