@@ -382,12 +382,13 @@ class Flow:
         return result["end"]["sum_received"]["bits_per_second"] / 1e6
 
     def remove(self):
+        killed = [process for process in self.processes if process.poll() is None]
         for process in self.processes:
             process.kill()
             process.wait()
             process.stdout.close()
-        if self.processes:
-            self.processes = []
+        self.processes = []
+        if killed:
             wait_for(lambda: not self.sockets(), 5, "the sockets of a flow to close: their namespaces live as long")
 
     def sockets(self):
