@@ -42,14 +42,14 @@ AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 
 class Lane:
-    """The process of some tests that run beside others: lanes.py. 0: it is that of all others."""
+    """Which process this is: see lanes.py. 0: the one of all tests that run alone."""
     number = 0
 
 
 def number(counted=[0]):
-    """From 1 to 250: what nobody else has now, in whatever lane."""
-    counted[0] = (counted[0] + 1) % 25
-    return 10 * counted[0] + Lane.number + 1
+    """From 11 to 249. No other lane gets it, and this one not until 23 others were asked for."""
+    counted[0] = counted[0] % 24 + 1
+    return 10 * counted[0] + Lane.number
 
 
 def run(*command, check=True, timeout=30, **options):
@@ -394,7 +394,7 @@ class Flow:
     def sockets(self):
         """Of both ends, what is not closed; an orphan among them may have data that it does not get rid of."""
         return "".join(run("nsenter", f"--net={end.netns}", "ss", "-Htn", "state", "connected", "exclude", "time-wait",
-                           f"( sport = :{self.port} or dport = :{self.port} )").stdout for end in self.ends)
+                           f"( sport = :{self.port} or dport = :{self.port} )", check=False).stdout for end in self.ends)
 
 
 class LongPath:
@@ -409,7 +409,7 @@ class LongPath:
             raise AssertionError(f"no long path: {self.process.communicate()[1]}")
 
     def start(self, seconds, *options):
-        return self.lab.keep(Flow(self.near, self.far, f"10.199.{self.number}.2", 5200 + self.number,
+        return self.lab.keep(Flow(self.near, self.far, f"10.199.{self.number}.2", 6000 + self.number,
                                   seconds, *options))
 
     def flow(self, seconds, *options):
@@ -630,8 +630,9 @@ class Lab(contextlib.ExitStack):
         for supervisor in Supervisor.running:
             supervisor.let_go(name)
         container = self.keep(KINDS[kind](name, sysctls, **options))
-        for supervisor in Supervisor.running:
-            owned = {key: value for key, value in (sysctls or {}).items() if key in supervisor.owned()}
+        for supervisor in Supervisor.running if sysctls else ():
+            owned_names = supervisor.owned()
+            owned = {key: value for key, value in sysctls.items() if key in owned_names}
             if owned:
                 supervisor.give_back(name, owned, netns_id(container.netns)[1])
         return container

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Tests that share a supervisor, and have only containers of their own besides, run side by side: they mostly wait.
+"""Tests that share only a supervisor run side by side, as they mostly wait.
 
-`pytestmark = pytest.mark.lanes(4)` in a module lets its tests run in so many processes. The first test runs before these
-are forked, and asks for all that the module shares: let it be a short one, and long ones come next. `@pytest.mark.alone` is
-for a test that does not run beside others. Names and numbers, as of a path, come from lab.number().
+`pytestmark = pytest.mark.lanes(4)` in a module lets its tests run in so many processes. These are forked when all that the
+module shares is there: let the first test be a short one that asks for it, and long ones come next. `@pytest.mark.alone` is for
+a test that does not run beside others. Names and numbers, as of a path, come from lab.number().
 """
+import contextlib
 import json
 import os
 import sys
@@ -26,6 +27,12 @@ def runs_beside(item, other):
     return other and item.module is other.module and lanes_of(item) > 1 and lanes_of(other) > 1
 
 
+def is_all_there(group):
+    """What these tests share is made: a lane that made it would end with it, unseen."""
+    definitions = [definitions[-1] for item in group for definitions in item._fixtureinfo.name2fixturedefs.values()]
+    return all(definition.scope == "function" or definition.cached_result for definition in definitions)
+
+
 class Lanes:
     """The plug-in."""
 
@@ -35,7 +42,7 @@ class Lanes:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item, nextitem):
-        """In the place of the second one run all but the first."""
+        """Runs a group in lanes when the second test of a module is due."""
         if item in self.done:
             return True
         items = [None, *item.session.items, None]
@@ -44,14 +51,10 @@ class Lanes:
             return None
         while runs_beside(item, items[end]):
             end += 1
+        if end - at == 1 or not is_all_there(items[at:end]):
+            return None
         self.run(items[at - 1], items[at:end], items[end])
         return True
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef, request):
-        """What a lane made would end with the lane, unseen."""
-        assert not lab.Lane.number or fixturedef.scope == "function", \
-            f"the first test of {request.node.nodeid} must ask for {fixturedef.argname}"
 
     def run(self, first, group, following):
         self.done.update(group)
@@ -64,17 +67,20 @@ class Lanes:
                 self.lane(number, group, first, taken, theirs)
             os.close(theirs)
             pipes[pid] = ours
-        reports = {}
-        for pid, ours in pipes.items():     # a pipe holds more than a lane's reports, or the lane waits a little
+        reports, statuses = {}, []
+        for pid, ours in pipes.items():     # a lane whose reports do not fit into its pipe waits for the ones before it
             with os.fdopen(ours) as lines:
                 for line in lines:
                     index, data = json.loads(line)
                     reports.setdefault(index, []).append(
                         self.config.hook.pytest_report_from_serializable(config=self.config, data=data))
-            os.waitpid(pid, 0)
+            statuses.append(os.waitpid(pid, 0)[1])
         for index, item in enumerate(group):
             self.show(item, reports.get(index, []))
-        self.end(group[-1], following)
+        # After a failure all is made anew, as conftest.py does it.
+        failed = any(statuses) or any(report.failed for each in reports.values() for report in each)
+        self.end(group[-1], None if failed else following)
+        assert not any(statuses), f"lanes ended with {statuses}"
 
     @staticmethod
     def end(item, following):
@@ -112,5 +118,7 @@ class Lanes:
             status = 0
         except BaseException:
             traceback.print_exc()
+            with contextlib.suppress(BaseException):
+                first.session._setupstate.teardown_exact(first)
         finally:
             os._exit(status)

@@ -3,8 +3,8 @@
  * longpath: a long network path on one machine, for kernels without netem.
  *
  * It owns two TAP devices, one in each of two network namespaces, and hands every frame
- * that one of them sends to the other after a delay. No frame is lost, also while this stands
- * still for a moment: the devices keep them. It says "ready" when both are up, and
+ * that one of them sends to the other after a delay. While this stands still, each device keeps
+ * up to TAP_FRAMES frames. It says "ready" when both are up, and
  * ends on SIGTERM, SIGINT or when its standard input ends; the devices go with it.
  *
  * A TAP's file holds a reference to its namespace, so the namespaces live at least as long as this.
@@ -308,8 +308,9 @@ int main(int argc, char *argv[])
 	if (signal_fd < 0)
 		die(errno, "cannot wait for signals");
 	prctl(PR_SET_TIMERSLACK, 1UL);	/* the default delays every frame by another 50 us */
-	/* A wire does not get longer when the processors are busy. Refused: then it does. */
-	(void)sched_setscheduler(0, SCHED_RR, &(struct sched_param){ .sched_priority = 1 });
+	/* A wire does not get longer when the processors are busy. */
+	if (sched_setscheduler(0, SCHED_RR, &(struct sched_param){ .sched_priority = 1 }))
+		perror("longpath: other processes may delay frames: sched_setscheduler");
 
 	own_netns = open_netns("-");
 	for (int i = 0; i < 2; i++)

@@ -25,9 +25,21 @@ def shared_supervisor(shared):
 
 @pytest.fixture
 def supervisor(shared_supervisor):
-    """It has let go of what the test before had in the host's namespace."""
+    """It has forgotten the containers of the test before."""
     wait_for(lambda: not sharers(shared_supervisor), 5, "the containers of the test before to go")
     return shared_supervisor
+
+
+def events_received(supervisor):
+    """When no more come of what was before."""
+    def received():
+        return supervisor.status()["events"]["received"]
+
+    def settled():
+        before = received()
+        time.sleep(0.1)
+        return received() == before and before
+    return wait_for(settled, 10, "the events of the tests before")
 
 
 def test_host_network_with_sub_cgroups(lab, supervisor):
@@ -58,7 +70,7 @@ def flow_of(lab, supervisor, cgroup, far, number):
     client = Host()
     client.command = lambda *words: ("sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs"),
                                      *words)
-    sysctl_path(WMEM).write_text(f"4096 16384 {65536 - number}")    # none that was there before, or the last step never was
+    sysctl_path(WMEM).write_text(f"4096 16384 {65536 - number}")    # a new value: else it looks as if our last step was never made
     supervisor.give_back("host")
     path = lab.path(Host(), far, number)
     path.near = client
@@ -135,7 +147,7 @@ def test_cloned_into_its_cgroup(lab, supervisor):
 def test_ordinary_programs_are_told_of_once(lab, supervisor):
     """A cgroup that is no container's costs one event, however many programs are executed there."""
     cgroup = lab.keep(Cgroup("/bt-ordinary"))
-    received = supervisor.status()["events"]["received"]
+    received = events_received(supervisor)
     Cloned(cgroup).remove()
     wait_for(lambda: supervisor.status()["events"]["received"] > received, 3, "the first")
     received = supervisor.status()["events"]["received"]
@@ -154,7 +166,7 @@ def test_its_end_is_lost(lab, supervisor):
             supervisor.ready("5a" * 32)
             os.kill(supervisor.pid, signal.SIGSTOP)
             lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
-            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.1)
+            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.3)
             assert lost
         finally:
             sleeper.remove()
@@ -167,7 +179,7 @@ def test_its_end_is_lost(lab, supervisor):
 def test_other_cgroups_ends_are_not_told(lab, supervisor):
     """Whoever may make cgroups, below one of his own, may do so without end."""
     directory = lab.keep(Cgroup("/bt-delegated")).directory / "below"
-    received = supervisor.status()["events"]["received"]
+    received = events_received(supervisor)
     for _ in range(50):
         directory.mkdir()
         directory.rmdir()

@@ -126,9 +126,9 @@ def world(lab, listening):
         container = lab.container("netns", f"bt-listen{number()}", LIMITS)
         server = lab.keep(Server(container))
 
-        def burst(self, number):
+        def burst(self, count):
             """That many at once; and what they do to the queue is looked at."""
-            return lab.keep(Clients(self.container, "127.0.0.1", number))
+            return lab.keep(Clients(self.container, "127.0.0.1", count))
 
     world = World()
     world.supervisor.ready(world.container.name)
@@ -172,9 +172,9 @@ def test_raised_for_a_cut_backlog(world):
     assert limits(world.other) == LIMITS
 
 
-def waiting(world, number):
-    wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == [str(number)], 5,
-             f"{number} to wait")
+def waiting(world, count):
+    wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == [str(count)], 5,
+             f"{count} to wait")
 
 
 def told(world, since=0):
@@ -218,8 +218,8 @@ def test_flood(lab, world, flooder):
     world.server.tell("listen", 1000)
     flood = lab.keep(Flood(flooder, 300))
     assert changed(world, SOMAXCONN, 16)["scenario"] == "syn_flood"
+    wait_for(lambda: world.container.counters("TcpExt")["SyncookiesSent"] > 100, 5, "cookies to be sent")
     flood.remove()
-    assert world.container.counters("TcpExt")["SyncookiesSent"] > 100
     assert "handshakes" in learnt(world.supervisor, world.container)["SYN flood"]
     # Nothing is raised while the flood is fresh.
     world.server.tell("listen", 1000)

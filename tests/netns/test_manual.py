@@ -211,7 +211,7 @@ def test_flow_goes_on(lab, world):
     flow = path.start(60, "-b", "400M")
     wait_for(lambda: near.sysctl(WMEM) != SMALL_WMEM[WMEM], 3, "the limit to rise")
     near.write(WMEM, "4096 16384 98304")
-    time.sleep(1.5)     # nothing more is to happen
+    time.sleep(1.5 * SLOWNESS)     # nothing more is to happen
     flow.remove()
     assert near.sysctl(WMEM) == "4096 16384 98304" == supervisor.tunable(near.name, WMEM)["current"]
     assert supervisor.is_manual(near.name, "tcp_buffer")

@@ -10,7 +10,7 @@ import pytest
 
 from crowd import (Cgroup, Container, Rootfs, Sleeper, flood, forge, instance_in, is_ready, paired_with, place,
                    remove_directory, sharers, sleepers_in, wait_for_instance)
-from lab import Host, number, only, run, wait_for
+from lab import Host, only, run, wait_for
 
 pytestmark = pytest.mark.lanes(4)
 
@@ -19,7 +19,7 @@ POD = "/kubepods/burstable/pod1b0f3a52-66c1-4b8e-9d3c-2f7a51e0c4d9"
 
 def docker():
     """An id as Docker makes it, and what it calls a container's cgroup."""
-    name = f"{number():064x}"
+    name = os.urandom(32).hex()
     return name, f"docker-{name}.scope"
 
 
@@ -335,7 +335,8 @@ def test_cgroup_made_again_unseen(lab, supervisor):
             wait_for_instance(supervisor, sleeper, paired_with(cgroup), what="the service")
             os.kill(supervisor.pid, signal.SIGSTOP)
             lab.callback(os.kill, supervisor.pid, signal.SIGCONT)
-            flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.1)
+            _, lost = flood(supervisor, [(1 << 60, 0, 0, 0)] * 128, 0, 0.3)
+            assert lost
         finally:
             sleeper.remove()
     finally:

@@ -46,7 +46,7 @@ def test_written_while_no_supervisor_ran(lab):
     assert container.sysctl(TTL) == "99"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_run_rollback(lab, number):
     containers = [lab.container(kind, f"bt-end-{kind}") for kind in KINDS]
     initial = [values(container) for container in containers]

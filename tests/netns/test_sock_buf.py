@@ -169,7 +169,7 @@ def begin(lab, ends, sends, option, pause=0):
         return lab.keep(Peer(container, role, ends.address, option, 32768 if fixed is container else 0, pause))
     serving = start(ends.listener, "listen,send" if sends == "listener" else "listen")
     assert serving.process.stdout.readline() == "listens\n"
-    start(ends.client, "send" if sends == "client" else "take")
+    ends.peers = serving, start(ends.client, "send" if sends == "client" else "take")
     return fixed
 
 
@@ -222,7 +222,7 @@ def test_fixed_size_is_reported(supervisor, flows, case):
 def test_tiny_flow(supervisor, flows):
     """A fixed size that does not hold the flow back is nobody's concern."""
     ends = flows["tiny"]
-    ends.flow.finish()
+    assert ends.flow.finish()
     assert not learnt(supervisor, ends.client) and not learnt(supervisor, ends.listener)
 
 
@@ -230,4 +230,5 @@ def test_slow_reader(supervisor, flows):
     """It takes a window at once, but not in each round trip: its buffer holds nothing back."""
     ends = flows["slow_reader"]
     time.sleep(max(0, ends.since + 2.5 - time.monotonic()))     # as long as it takes to tell of one that is held back
+    assert [peer.process.poll() for peer in ends.peers] == [None, None]
     assert not learnt(supervisor, ends.client) and not learnt(supervisor, ends.listener)

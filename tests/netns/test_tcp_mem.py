@@ -208,7 +208,7 @@ def container(lab, supervisor):
 
 def test_raised_in_time_and_put_back(lab, supervisor, small, container):
     """100 MiB/s, up to three times of what the limits were: they rise in time, and are never met."""
-    before, told = refusals(container), len(supervisor.changes("host"))
+    before, told = refusals(container), len(supervisor.changes("host", TCP_MEM))
     load = lab.keep(Load(container))
     rate = load.fill_up(3 * 16384)
     limits = current()
