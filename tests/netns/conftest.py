@@ -33,6 +33,7 @@ def pytest_configure(config):
     config.findings = lab_module.Findings()
     config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
     config.addinivalue_line("markers", "alone: runs beside no other test")
+    config.addinivalue_line("markers", "last: of the kernels of `make check-vm`, on the last alone")
     if not config.getoption("reruns", 0) and not config.getoption("usepdb"):    # a failed test runs again, alone
         config.pluginmanager.register(Lanes(config))
 

@@ -28,7 +28,7 @@ def test_bbr_on_a_stock_kernel(lab, ends):
     assert "bbr is not available" in supervisor.cli("status", near.name).stdout
     before = flow["mbit"]
     run("modprobe", "tcp_bbr")
-    flow = cong.send(near, FAR, PORT, 15)       # what there is to choose from is read at most every 10 s
+    flow = cong.send(near, FAR, PORT, 30, until="bbr")       # what there is to choose from is read at most every 10 s
     assert flow["first"] != "bbr" and flow["last"] == "bbr"     # it may have begun as a trial of reno
     wait_for(lambda: cong.firsts(near, FAR, PORT, 10).count("bbr") >= 6, 10, "bbr to be chosen")
     # One in twenty is a trial of another.
