@@ -15,7 +15,7 @@ struct reading {
 	__u32 rtt_us;	 /* 0: it is not over */
 	__u32 bytes;	 /* read in one round trip */
 	__u32 window;	 /* the peer may have sent that much: its window if nothing were unread */
-	_Bool is_filled; /* all of it came, and was read; of a small window, as many segments as fit */
+	_Bool is_filled; /* all of it came, and was read; of a small window, what no delayed acknowledgement waits for */
 };
 
 /* Of a burst that has just come in, only the beginning may have been read. */
@@ -53,8 +53,9 @@ static __always_inline void look_at_reading(const struct tcp_sock *tp, struct re
 	ret_reading->for_us = for_us;
 	ret_reading->pause_us = for_us > 2 * look_us && read <= ret_reading->window ? for_us - look_us : 0;
 	segment = BPF_CORE_READ(tp, inet_conn.icsk_ack.rcv_mss);
+	/* An acknowledgement is delayed for up to two segments: RFC 9293, 3.8.6.3. */
 	ret_reading->is_filled = bytes >= ret_reading->window / 4 * 3 ||
-				 (bytes >= ret_reading->window / 2 && bytes + segment > ret_reading->window);
+				 (bytes >= ret_reading->window / 2 && bytes + 2 * segment > ret_reading->window);
 }
 
 #endif
