@@ -6,14 +6,14 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "supervisor/bpf.h"
-#include "supervisor/control.h"
-#include "supervisor/instance.h"
-#include "supervisor/ledger.h"
-#include "supervisor/notify.h"
-#include "supervisor/plugin.h"
-#include "supervisor/stream.h"
-#include "supervisor/watch.h"
+#include "supervisor/kernel/bpf.h"
+#include "supervisor/operator/control.h"
+#include "supervisor/instances/registry.h"
+#include "supervisor/changes/ledger.h"
+#include "supervisor/operator/notify.h"
+#include "supervisor/kernel/plugin.h"
+#include "supervisor/operator/stream.h"
+#include "supervisor/instances/watch.h"
 
 #define BPFTUNE_RUN_DIR "/run/bpftune"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "supervisor/ledger.h"
+#include "supervisor/changes/ledger.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

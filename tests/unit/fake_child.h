@@ -19,10 +19,10 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/child.h"
-#include "supervisor/pair.h"
-#include "supervisor/route.h"
-#include "supervisor/scan.h"
+#include "supervisor/workers/child.h"
+#include "supervisor/instances/pair.h"
+#include "supervisor/workers/route.h"
+#include "supervisor/instances/scan.h"
 #include "supervisor/supervisor.h"
 #include "worker/worker.h"
 

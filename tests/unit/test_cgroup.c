@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/cgroup.h"
+#include "supervisor/instances/cgroup.h"
 
 #define PATH_BYTES 4096
 #define ID "3f4a8c1e9b7d2056a1c3e5f70918273645546372819a0bcdef123456789abcde"

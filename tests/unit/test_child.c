@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/child.h"
+#include "supervisor/workers/child.h"
 
 /* The life of a worker as one picture; "-" is no news: the state stays, nothing is done. */
 static void test_every_cell(void **state)

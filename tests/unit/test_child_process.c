@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "supervisor/room.h"
+#include "supervisor/workers/capacity.h"
 #include "tests/unit/fake_child.h"
 
 #define NOW_MS 500000
@@ -543,7 +543,7 @@ static void test_other_processes(void **state)
 }
 
 /* A worker that retires leaves room: for an instance of the same owner, or of any owner if all room was taken. */
-static void test_room_is_handed_on(void **state)
+static void test_capacity_is_handed_on(void **state)
 {
 	static const struct {
 		const char *what;
@@ -633,7 +633,7 @@ int main(void)
 		on_a_supervisor(test_death),
 		on_a_supervisor(test_pause_after_death),
 		on_a_supervisor(test_other_processes),
-		on_a_supervisor(test_room_is_handed_on),
+		on_a_supervisor(test_capacity_is_handed_on),
 		on_a_supervisor(test_is_alive),
 	};
 

@@ -14,7 +14,7 @@
 #include <zlib.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/ledger.h"
+#include "supervisor/changes/ledger.h"
 
 #define NETNS 7
 #define NAME "a.x"

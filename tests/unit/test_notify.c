@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/notify.h"
+#include "supervisor/operator/notify.h"
 
 static void test_address(void **state)
 {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/plugin.h"
+#include "supervisor/kernel/plugin.h"
 
 static const struct bpftune_tunable of_first[] = {
 	{ .name = "net.ipv4.tcp_wmem" },

@@ -35,7 +35,7 @@ static void test_text(void **state)
 }
 
 /* The longest text there is fits. */
-static void test_room(void **state)
+static void test_capacity(void **state)
 {
 	struct remote remote;
 	char text[REMOTE_TEXT_BYTES];
@@ -49,7 +49,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_text),
-		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_capacity),
 	};
 
 	return cmocka_run_group_tests_name("remote", tests, NULL, NULL);

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/learnt.h"
-#include "supervisor/room.h"
-#include "supervisor/route.h"
+#include "supervisor/changes/learnt.h"
+#include "supervisor/workers/capacity.h"
+#include "supervisor/workers/route.h"
 #include "supervisor/supervisor.h"
 
 /* The last tunable and the last scenario are past the tuner's own. */

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/stream.h"
+#include "supervisor/operator/stream.h"
 
 /* Takes a record; what the sink writes to standard error is not for the terminal. */
 static void tell(struct streams *streams, uint64_t instance, const char *container, const char *text)

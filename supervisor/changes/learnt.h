@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an instance's tuners have learnt, for `status`, and decided, for their BPF programs. */
+#ifndef BPFTUNE_SUPERVISOR_CHANGES_LEARNT_H
+#define BPFTUNE_SUPERVISOR_CHANGES_LEARNT_H
+
+#include <stdbool.h>
+#include <uthash.h>
+
+#include "tuners/tuner.h"
+
+#define LEARNT_MAX 64 /* a tuner, in an instance */
+
+struct instance;
+
+struct learnt_key {
+	uint16_t tuner;
+	char about[BPFTUNE_VALUE_BYTES]; /* zeros to its end */
+};
+
+struct learnt {
+	struct learnt_key key;
+	char text[BPFTUNE_TEXT_BYTES];
+	bool decided; /* there is a verdict */
+	struct bpftune_verdict verdict;
+	UT_hash_handle hh; /* in order: the least recently told first */
+};
+
+/*
+ * Keeps it, in place of what was told about the same or, past LEARNT_MAX, of the oldest. A verdict (or NULL) goes to
+ * the tuner's programs; host NULL: it does not. True: it is another one than before, and the text says so.
+ */
+bool learnt_put(struct bpftune_host *host, struct instance *instance, const struct learnt_key *key, const char *text,
+		const struct bpftune_verdict *verdict);
+
+/* The tuners' programs find nothing any more that was decided in this instance. */
+void learnt_take_back(struct bpftune_host *host, const struct instance *instance);
+
+void learnt_free(struct learnt **table);
+
+#endif

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/changes/ledger_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "ipc/cleanup.h"
+
+#define CRC_CHARS 8
+#define COMPACT_MIN_BYTES (256 * 1024)
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+
+json_t *ledger_file_parse(const char *line, size_t n)
+{
+	char crc_text[CRC_CHARS + 1] = "", *end;
+	json_t *object;
+	uint32_t crc;
+
+	if (n < CRC_CHARS + 3 || n > LEDGER_LINE_MAX || line[CRC_CHARS] != ' ')
+		return NULL;
+	memcpy(crc_text, line, CRC_CHARS);
+	crc = strtoul(crc_text, &end, 16);
+	if (*end || crc != crc32(0, (const Bytef *)line + CRC_CHARS + 1, n - CRC_CHARS - 1))
+		return NULL;
+	object = json_loadb(line + CRC_CHARS + 1, n - CRC_CHARS - 1, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(object)) {
+		json_decref(object);
+		return NULL;
+	}
+	return object;
+}
+
+/* Takes the reference. One write(2), so a line is whole or torn, never mixed. */
+static int write_line(int fd, json_t *object, size_t *bytes)
+{
+	_cleanup_free_ char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	char line[CRC_CHARS + 1 + LEDGER_LINE_MAX + 1];
+	ssize_t written;
+	size_t n;
+
+	json_decref(object);
+	if (!json)
+		return -ENOMEM;
+	n = snprintf(line, sizeof(line), "%08lx %s\n", crc32(0, (const Bytef *)json, strlen(json)), json);
+	if (n > LEDGER_LINE_MAX)
+		return -EMSGSIZE;
+	written = write(fd, line, n);
+	if (written == (ssize_t)n) {
+		*bytes += n;
+		return 0;
+	}
+	return written < 0 ? -errno : -ENOSPC;
+}
+
+static json_t *entry_json(const struct ledger_entry *entry)
+{
+	json_t *scenarios = json_object();
+
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
+		json_object_set_new(scenarios, entry->scenarios[i].name, json_integer(entry->scenarios[i].changes));
+	return json_pack("{s:s s:I s:s s:s s:s s:b s:b s:o}", "kind", "entry", "netns",
+			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "initial", entry->initial,
+			 "current", entry->current, "renew", entry->renew,
+			 "foreign", entry->foreign, "scenarios", scenarios);
+}
+
+static json_t *row_json(const char *kind, const struct ledger_entry *entry, const struct ledger_row *row)
+{
+	return json_pack("{s:s s:I s:s s:I s:s s:s s:s s:s s:s}", "kind", kind, "netns",
+			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "time_us",
+			 (json_int_t)row->time_us, "from", row->from, "to", row->to, "tuner", row->tuner,
+			 "scenario", row->scenario, "reason", row->reason);
+}
+
+static json_t *state_json(const struct ledger_state *state)
+{
+	return json_pack("{s:s s:I s:s s:s s:s}", "kind", "state", "netns", (json_int_t)state->key.netns_cookie,
+			 "tuner", state->key.name, "state", tuner_state_name(state->state), "why", state->why);
+}
+
+/* --- the file as a whole ------------------------------------------------------------------------ */
+
+static void complain(const struct ledger *ledger, const char *what, int error)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "cannot %s the ledger %s: %s (no change is made that it does not hold)", what,
+		 ledger->path ? ledger->path : "", strerror(-error));
+	if (ledger->complain)
+		ledger->complain(ledger->arg, text);
+}
+
+static int read_boot_id(char ret_boot_id[64])
+{
+	_cleanup_fclose_ FILE *file = fopen(BOOT_ID, "re");
+
+	if (!file || !fgets(ret_boot_id, 64, file))
+		return -errno;
+	ret_boot_id[strcspn(ret_boot_id, "\n")] = '\0';
+	return 0;
+}
+
+static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t *bytes)
+{
+	const struct ledger_entry *entry;
+	const struct ledger_state *state;
+	int err = write_line(fd, json_pack("{s:i s:s}", "bpftune_ledger", LEDGER_VERSION, "boot", boot_id), bytes);
+
+	for (entry = ledger->entries; entry && !err; entry = entry->hh.next) {
+		err = write_line(fd, entry_json(entry), bytes);
+		for (size_t i = 0; i < entry->n_rows && !err; i++)
+			err = write_line(fd, row_json("change", entry, &entry->rows[i]), bytes);
+		if (!err && entry->intended)
+			err = write_line(fd, row_json("intent", entry, &entry->intent), bytes);
+	}
+	for (state = ledger->states; state && !err; state = state->hh.next)
+		err = write_line(fd, state_json(state), bytes);
+	return err;
+}
+
+/* A new file with what is known now takes the old one's place, at once or not at all: rename(2). */
+static int compact(struct ledger *ledger)
+{
+	_cleanup_close_ int fd = -1;
+	char path[4096], boot_id[64];
+	size_t bytes = 0;
+	int err;
+
+	err = read_boot_id(boot_id);
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "%s.new", ledger->path);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	err = write_all(ledger, fd, boot_id, &bytes);
+	if (!err && rename(path, ledger->path) < 0)
+		err = -errno;
+	if (err) {
+		unlink(path);
+		return err;
+	}
+	close_fdp(&ledger->fd);
+	ledger->fd = take_fd(&fd);
+	ledger->file_bytes = bytes;
+	ledger->compact_at = 2 * bytes + COMPACT_MIN_BYTES;
+	return 0;
+}
+
+static int append(struct ledger *ledger, json_t *line)
+{
+	off_t end = ledger->file_bytes;
+	int err;
+
+	if (ledger->fd < 0) {
+		json_decref(line);
+		return -EROFS;
+	}
+	err = write_line(ledger->fd, line, &ledger->file_bytes);
+	if (err) {
+		complain(ledger, "write", err);
+		/* A part of a line would make the next one part of it. */
+		if (ftruncate(ledger->fd, end) < 0)
+			close_fdp(&ledger->fd);
+		return err;
+	}
+	if (ledger->file_bytes > ledger->compact_at) {
+		err = compact(ledger);
+		if (err) {
+			complain(ledger, "rewrite", err);
+			ledger->compact_at = 2 * ledger->file_bytes;
+		}
+	}
+	return 0;
+}
+
+int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry)
+{
+	int err = append(ledger, entry_json(entry));
+
+	entry->on_disk = entry->on_disk || !err;
+	return err;
+}
+
+int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry)
+{
+	return append(ledger, row_json("intent", entry, &entry->intent));
+}
+
+int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row)
+{
+	return append(ledger, row_json("change", entry, row));
+}
+
+int ledger_file_state(struct ledger *ledger, const struct ledger_state *state)
+{
+	return state ? append(ledger, state_json(state)) : -ENOMEM;
+}
+
+int ledger_file_gone(struct ledger *ledger, uint64_t netns_cookie)
+{
+	return append(ledger, json_pack("{s:s s:I}", "kind", "gone", "netns", (json_int_t)netns_cookie));
+}
+
+void ledger_file_close(struct ledger *ledger)
+{
+	close_fdp(&ledger->fd);
+	free(ledger->path);
+	ledger->path = NULL;
+}
+
+/* --- opening ------------------------------------------------------------------------------------ */
+
+/* The file out of the way, under a name that tells why. */
+static void set_aside(struct ledger *ledger, const char *why)
+{
+	char path[4096], text[8192 + 256];
+
+	snprintf(path, sizeof(path), "%s.%s-%lld", ledger->path, why, (long long)time(NULL));
+	if (rename(ledger->path, path) < 0)
+		snprintf(text, sizeof(text), "cannot set the ledger %s aside (%s): %s", ledger->path, why, strerror(errno));
+	else
+		snprintf(text, sizeof(text), "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
+			 why, path);
+	ledger->complain(ledger->arg, text);
+}
+
+static int read_whole(const char *path, char **ret_text, size_t *ret_size)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	_cleanup_free_ char *text = NULL;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) || st.st_size > LEDGER_FILE_MAX)
+		return -EFBIG;
+	text = malloc(st.st_size + 1);
+	if (!text)
+		return -ENOMEM;
+	n = read(fd, text, st.st_size);
+	if (n < 0)
+		return -errno;
+	*ret_size = n;
+	*ret_text = take_ptr(text);
+	return 0;
+}
+
+static void take_up(struct ledger *ledger, const char *boot_id)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int err = read_whole(ledger->path, &text, &size);
+
+	if (err == -ENOENT)
+		return;
+	if (!err)
+		err = ledger_replay(ledger, text, size, boot_id);
+	if (err)
+		set_aside(ledger, err == -ESTALE ? "other-boot" : err == -EPROTONOSUPPORT ? "other-version" : "damaged");
+}
+
+int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)
+{
+	char boot_id[64];
+	int err;
+
+	*ledger = (struct ledger){ .fd = -1, .complain = complain_to, .arg = arg };
+	if (asprintf(&ledger->path, "%s/ledger", run_dir) < 0) {
+		ledger->path = NULL;
+		return -ENOMEM;
+	}
+	err = read_boot_id(boot_id);
+	if (err)
+		return err;
+	take_up(ledger, boot_id);
+	err = compact(ledger);
+	if (err)
+		complain(ledger, "write", err);
+	return err;
+}

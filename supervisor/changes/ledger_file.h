@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The ledger's file: how its lines are written, checked, and made few again. Used by ledger.c only. */
+#ifndef BPFTUNE_SUPERVISOR_CHANGES_LEDGER_FILE_H
+#define BPFTUNE_SUPERVISOR_CHANGES_LEDGER_FILE_H
+
+#include <jansson.h>
+
+#include "supervisor/changes/ledger.h"
+
+/* One line without its newline: the object of it, a new reference; NULL: checksum or JSON is wrong. */
+json_t *ledger_file_parse(const char *line, size_t n);
+
+/* Each appends one line. -errno of write(2); what could not be written was complained of. */
+int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry);
+int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry);
+int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row);
+int ledger_file_state(struct ledger *ledger, const struct ledger_state *state);
+int ledger_file_gone(struct ledger *ledger, uint64_t netns_cookie);
+
+void ledger_file_close(struct ledger *ledger);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The subcommands that ask a running supervisor, each an exit status. Errors are said on standard error. */
+#ifndef BPFTUNE_SUPERVISOR_CLI_CLIENT_H
+#define BPFTUNE_SUPERVISOR_CLI_CLIENT_H
+
+#include <stdbool.h>
+
+struct question {
+	const char *run_dir;
+	const char *container; /* NULL: all */
+	const char *tuner;     /* of resume; NULL: all */
+	bool json, follow, dry_run;
+	int lines; /* -1: the supervisor's default */
+};
+
+int client_status(const struct question *question);
+int client_log(const struct question *question);
+int client_rollback(const struct question *question);
+int client_resume(const struct question *question);
+int client_tuners(const struct question *question);
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the supervisor and the programs of watch.bpf.c tell each other in maps. */
+#ifndef BPFTUNE_SUPERVISOR_KERNEL_BPF_MAPS_H
+#define BPFTUNE_SUPERVISOR_KERNEL_BPF_MAPS_H
+
+#include "supervisor/kernel/bpf.h"
+
+/* Asks for NETNS_UNUSED events of the namespaces that nobody but us uses: 0 or -errno. */
+int bpf_sweep(struct bpftune_host *host);
+
+/* The instance's gate for the programs: written on every change of it. */
+int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate);
+
+/* Forgets a namespace: a later task in it is a sighting again. */
+void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* Forgets a cgroup: the next task of the host's namespace that executes there is told of again. */
+void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
+
+/* Whether an instance is paired with the cgroup: then its end is told. */
+void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired);
+
+/* The task last seen in a namespace, or 0. */
+uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);
+
+/* Writes of this sysctl by anybody but our workers are events: 0 or -errno. */
+int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner);
+
+/* Our workers, so that their writes are told from an administrator's. */
+void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours);
+
+/* Whether somebody else's write has taken the tuner over in that namespace, and one that followed was not told of. */
+bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+bool bpf_is_untold(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+
+/* Takes that back; and takes a tuner over. */
+void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+
+/* For the tuner's programs to find, or, with a value of zeros, no more: 0; -ENOENT: it looks for none. */
+int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
+		    const struct bpftune_verdict *verdict);
+
+/* Events that found the ring buffer full. */
+uint64_t bpf_lost(const struct bpftune_host *host);
+
+/* Tasks and sockets of namespaces for which there was no room among those that can be known. */
+uint64_t bpf_unsighted(const struct bpftune_host *host);
+
+#endif

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/operator/connection.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/operator/method.h"
+#include "supervisor/changes/rollback.h"
+#include "supervisor/supervisor.h"
+
+#define SHED_BYTES (64 * 1024)        /* an answer that leaves some behind */
+#define ANSWER_BYTES_MAX (256 * 1024) /* past it, a client that calls and does not read is not read either */
+
+struct connection *connection_new(struct supervisor *s)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	if (!connection)
+		return NULL;
+	connection->s = s;
+	connection->calls = json_array();
+	connection->reader.max = VARLINK_CALL_MAX;
+	uv_pipe_init(&s->loop, &connection->pipe, 0);
+	connection->pipe.data = connection;
+	DL_APPEND(s->control.connections, connection);
+	s->control.n_connections++;
+	return connection;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct connection *connection = handle->data;
+
+	json_decref(connection->calls);
+	varlink_reader_clear(&connection->reader);
+	free(connection);
+}
+
+void connection_close(struct connection *connection)
+{
+	struct control *control = &connection->s->control;
+
+	if (connection->closing)
+		return;
+	connection->closing = true;
+	if (connection->rollback)
+		rollback_detach(connection->rollback);
+	DL_DELETE(control->connections, connection);
+	control->n_connections--;
+	uv_close((uv_handle_t *)&connection->pipe, on_closed);
+}
+
+/* --- clients that do not read what they ask for ------------------------------------------------- */
+
+static bool is_behind(const struct connection *connection)
+{
+	return uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe) > ANSWER_BYTES_MAX;
+}
+
+static void on_call(void *arg, json_t *message)
+{
+	struct connection *connection = arg;
+
+	if (connection->closing)
+		return;
+	connection->paused |= is_behind(connection);
+	if (connection->paused)
+		json_array_append(connection->calls, message); /* no more than one read brought */
+	else
+		method_call(connection, message);
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	(void)handle;
+	buf->base = malloc(suggested);
+	buf->len = buf->base ? suggested : 0;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+	struct connection *connection = stream->data;
+	_cleanup_free_ char *bytes = buf->base;
+
+	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
+		connection_close(connection);
+	else if (connection->paused)
+		uv_read_stop(stream);
+}
+
+void connection_read(struct connection *connection)
+{
+	uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
+}
+
+/* What it asked for has been read, at least in part. */
+static void go_on(struct connection *connection)
+{
+	size_t done = 0, n = json_array_size(connection->calls);
+	json_t *left = json_array();
+
+	for (; done < n && !connection->closing && !is_behind(connection); done++)
+		method_call(connection, json_array_get(connection->calls, done));
+	for (; done < n; done++)
+		json_array_append(left, json_array_get(connection->calls, done));
+	json_decref(connection->calls);
+	connection->calls = left;
+	if (connection->closing || json_array_size(left) || is_behind(connection))
+		return;
+	connection->paused = false;
+	connection_read(connection);
+}
+
+/* --- replies ------------------------------------------------------------------------------------ */
+
+struct reply {
+	uv_write_t write;
+	char *text;
+	size_t size;
+};
+
+/*
+ * A worker shares our pages until we write to them: then the old ones are its own. What a large answer leaves
+ * free in the heap would be so with each worker that is forked before the next.
+ */
+static void shed_free_pages(size_t answered_bytes)
+{
+#ifdef __GLIBC__
+	if (answered_bytes >= SHED_BYTES)
+		malloc_trim(0);
+#else
+	(void)answered_bytes;
+#endif
+}
+
+static void on_written(uv_write_t *write, int status)
+{
+	struct reply *reply = container_of(write, struct reply, write);
+	struct connection *connection = write->handle->data;
+
+	(void)status; /* a client that left is noticed by its end of file */
+	free(reply->text);
+	shed_free_pages(reply->size);
+	free(reply);
+	if (connection->paused && !connection->closing)
+		go_on(connection);
+}
+
+static void send_message(struct connection *connection, json_t *message)
+{
+	struct reply *reply = calloc(1, sizeof(*reply));
+	uv_buf_t buf;
+
+	if (!reply) {
+		json_decref(message);
+		return;
+	}
+	reply->text = varlink_encode(message, &reply->size);
+	if (reply->text) {
+		buf = uv_buf_init(reply->text, reply->size);
+		if (!uv_write(&reply->write, (uv_stream_t *)&connection->pipe, &buf, 1, on_written))
+			return;
+	}
+	free(reply->text);
+	free(reply);
+	connection_close(connection);
+}
+
+void call_reply(const struct call *call, json_t *parameters, bool continues)
+{
+	if (call->oneway)
+		json_decref(parameters);
+	else if (continues)
+		send_message(call->connection, json_pack("{s:o s:b}", "parameters", parameters, "continues", true));
+	else
+		send_message(call->connection, json_pack("{s:o}", "parameters", parameters));
+}
+
+void call_fail(const struct call *call, const char *error, json_t *parameters)
+{
+	if (call->oneway)
+		json_decref(parameters);
+	else
+		send_message(call->connection, json_pack("{s:s s:o}", "error", error, "parameters", parameters));
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A client of the control socket: the calls that it makes, and what it is replied. */
+#ifndef BPFTUNE_SUPERVISOR_OPERATOR_CONNECTION_H
+#define BPFTUNE_SUPERVISOR_OPERATOR_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "ipc/varlink.h"
+
+struct rollback;
+struct supervisor;
+
+struct connection {
+	uv_pipe_t pipe;
+	struct supervisor *s;
+	struct varlink_reader reader;
+	bool following, closing, paused;
+	json_t *calls; /* of what was read before it was paused */
+	uint64_t follow_instance; /* 0: all */
+	unsigned int missed;
+	struct rollback *rollback; /* whose result it waits for */
+	struct connection *prev, *next;
+};
+
+struct call {
+	struct connection *connection;
+	const char *method;
+	json_t *parameters; /* an object; borrowed */
+	bool more, oneway;
+};
+
+/* One more of the control socket's, yet to be accepted. NULL: no memory. */
+struct connection *connection_new(struct supervisor *s);
+
+/* Handles the calls that it makes from now on, until it closes. */
+void connection_read(struct connection *connection);
+
+/* It is none of the control socket's any more; freed when the loop lets go of it. */
+void connection_close(struct connection *connection);
+
+/* Replies, unless the call wants none. `parameters` are given away. `continues`: more replies follow. */
+void call_reply(const struct call *call, json_t *parameters, bool continues);
+
+/* The same with an error. */
+void call_fail(const struct call *call, const char *error, json_t *parameters);
+
+#endif

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/operator/method.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "ipc/cleanup.h"
+#include "supervisor/operator/connection.h"
+#include "supervisor/operator/io.bpftune.varlink.h"
+#include "supervisor/changes/manual.h"
+#include "supervisor/instances/pair.h"
+#include "supervisor/changes/rollback.h"
+#include "supervisor/operator/status.h"
+#include "supervisor/supervisor.h"
+
+#define LOG_LINES 100
+
+static void get_info(const struct call *call)
+{
+	call_reply(call, json_pack("{s:s s:s s:s s:s s:[s s]}", "vendor", "bpftune", "product", "bpftune", "version",
+				   PACKAGE_VERSION, "url", PACKAGE_URL, "interfaces", "org.varlink.service",
+				   "io.bpftune"), false);
+}
+
+static void get_interface(const struct call *call)
+{
+	static const char service[] =
+		"interface org.varlink.service\n"
+		"method GetInfo() -> (vendor: string, product: string, version: string, url: string, interfaces: []string)\n"
+		"method GetInterfaceDescription(interface: string) -> (description: string)\n"
+		"error InterfaceNotFound (interface: string)\n"
+		"error MethodNotFound (method: string)\n"
+		"error MethodNotImplemented (method: string)\n"
+		"error InvalidParameter (parameter: string)\n";
+	const char *interface = json_string_value(json_object_get(call->parameters, "interface"));
+
+	if (!interface)
+		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "interface"));
+	else if (!strcmp(interface, "io.bpftune"))
+		call_reply(call, json_pack("{s:s}", "description", io_bpftune_varlink), false);
+	else if (!strcmp(interface, "org.varlink.service"))
+		call_reply(call, json_pack("{s:s}", "description", service), false);
+	else
+		call_fail(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s}", "interface", interface));
+}
+
+/* The `container` parameter: its instance's id, 0 when absent. False: an error was sent. */
+static bool container_of_call(const struct call *call, bool ended_too, uint64_t *ret_id)
+{
+	const struct supervisor *s = call->connection->s;
+	json_t *parameter = json_object_get(call->parameters, "container");
+	const char *container = json_string_value(parameter);
+	const struct instance *instance;
+
+	*ret_id = 0;
+	if (!parameter || json_is_null(parameter))
+		return true;
+	if (!container) {
+		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
+		return false;
+	}
+	instance = instance_find(&s->registry, container);
+	if (instance && instance->pub.id == INSTANCE_HOST && !strncmp(container, "pid:", 4)) {
+		const struct instance *sharer = pair_sharer_of(s, atoi(container + 4));
+
+		if (sharer && !instance_is_claim(sharer))
+			instance = sharer;
+	}
+	if (instance)
+		*ret_id = instance->pub.id;
+	else if (errno == ENOENT && ended_too)
+		*ret_id = streams_find_ended(&s->streams, container);
+	if (!*ret_id)
+		call_fail(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" :
+				errno == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
+			  json_pack("{s:s}", "container", container));
+	return *ret_id != 0;
+}
+
+static void get_status(const struct call *call)
+{
+	const struct supervisor *s = call->connection->s;
+	uint64_t id;
+
+	if (container_of_call(call, false, &id))
+		call_reply(call, status_json(s, id ? instance_by_id(&s->registry, id) : NULL), false);
+}
+
+static void append_record(void *arg, const struct log_record *record)
+{
+	json_array_append_new(arg, log_json(record));
+}
+
+static void get_log(const struct call *call)
+{
+	struct connection *connection = call->connection;
+	struct supervisor *s = connection->s;
+	json_t *lines = json_object_get(call->parameters, "lines"), *records;
+	json_int_t n = json_is_integer(lines) ? json_integer_value(lines) : LOG_LINES;
+	uint64_t id;
+
+	if ((lines && !json_is_integer(lines) && !json_is_null(lines)) || n < 0) {
+		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "lines"));
+		return;
+	}
+	if (!container_of_call(call, true, &id))
+		return;
+	records = json_array();
+	streams_read(&s->streams, id, n, append_record, records);
+	connection->follow_instance = id;
+	connection->following = call->more && !(id && !instance_by_id(&s->registry, id));
+	call_reply(call, json_pack("{s:o s:i}", "records", records, "missed", 0), connection->following);
+}
+
+static void on_rolled_back(void *arg, json_t *result)
+{
+	struct connection *connection = arg;
+	struct call call = { .connection = connection };
+
+	if (!connection)
+		return; /* it left */
+	connection->rollback = NULL;
+	if (result)
+		call_reply(&call, json_incref(result), false);
+	else
+		connection_close(connection);
+}
+
+static void roll_back(const struct call *call)
+{
+	struct connection *connection = call->connection;
+	struct supervisor *s = connection->s;
+	struct instance *only;
+	uint64_t id;
+
+	if (!container_of_call(call, false, &id))
+		return;
+	only = id ? instance_by_id(&s->registry, id) : NULL;
+	if (json_is_true(json_object_get(call->parameters, "dry_run")) || s->options.dry_run)
+		call_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(s, only)), false);
+	else if (connection->rollback || s->stopping)
+		call_fail(call, "io.bpftune.Busy", json_object());
+	else if (call->oneway)
+		rollback_start(s, only, true, on_rolled_back, NULL);
+	else
+		connection->rollback = rollback_start(s, only, true, on_rolled_back, connection);
+}
+
+static void resume(const struct call *call)
+{
+	struct supervisor *s = call->connection->s;
+	const char *tuner = json_string_value(json_object_get(call->parameters, "tuner"));
+	uint64_t id;
+	int n;
+
+	if (!json_is_string(json_object_get(call->parameters, "container"))) {
+		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
+		return;
+	}
+	if (!container_of_call(call, false, &id))
+		return;
+	n = manual_resume(s, instance_by_id(&s->registry, id), tuner);
+	if (n < 0)
+		call_fail(call, "io.bpftune.NoSuchTuner", json_pack("{s:s}", "tuner", tuner));
+	else
+		call_reply(call, json_pack("{s:i}", "resumed", n), false);
+}
+
+static const struct {
+	const char *name;
+	void (*handle)(const struct call *call);
+} methods[] = {
+	{ "org.varlink.service.GetInfo", get_info },
+	{ "org.varlink.service.GetInterfaceDescription", get_interface },
+	{ "io.bpftune.GetStatus", get_status },
+	{ "io.bpftune.GetLog", get_log },
+	{ "io.bpftune.Rollback", roll_back },
+	{ "io.bpftune.Resume", resume },
+};
+
+static void send_not_found(const struct call *call)
+{
+	const char *dot = strrchr(call->method, '.');
+	size_t n = dot ? dot - call->method : 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (n && !strncmp(methods[i].name, call->method, n + 1)) {
+			call_fail(call, "org.varlink.service.MethodNotFound", json_pack("{s:s}", "method", call->method));
+			return;
+		}
+	call_fail(call, "org.varlink.service.InterfaceNotFound",
+		  json_pack("{s:s%}", "interface", call->method, n));
+}
+
+void method_call(struct connection *connection, json_t *message)
+{
+	struct call call = {
+		.connection = connection,
+		.method = json_string_value(json_object_get(message, "method")),
+		.parameters = json_object_get(message, "parameters"),
+		.more = json_is_true(json_object_get(message, "more")),
+		.oneway = json_is_true(json_object_get(message, "oneway")),
+	};
+
+	if (!call.method) {
+		connection_close(connection);
+		return;
+	}
+	supervisor_take_events(connection->s); /* whoever wrote a sysctl and then asks finds it known */
+	if (connection->closing)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (!strcmp(methods[i].name, call.method)) {
+			methods[i].handle(&call);
+			return;
+		}
+	send_not_found(&call);
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/operator/stream.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/cleanup.h"
+
+static void stream_free(struct streams *streams, struct stream *stream)
+{
+	HASH_DEL(streams->by_instance, stream);
+	for (size_t i = 0; i < stream->capacity; i++)
+		free(stream->records[i]);
+	free(stream->records);
+	free(stream->name);
+	free(stream);
+}
+
+static struct stream *stream_get(struct streams *streams, const struct log_record *fields)
+{
+	struct stream *stream;
+
+	HASH_FIND(hh, streams->by_instance, &fields->instance, sizeof(fields->instance), stream);
+	if (stream)
+		return stream;
+	stream = calloc(1, sizeof(*stream));
+	if (!stream)
+		return NULL;
+	stream->instance = fields->instance;
+	HASH_ADD(hh, streams->by_instance, instance, sizeof(stream->instance), stream);
+	return stream;
+}
+
+static struct log_record *newest(const struct stream *stream)
+{
+	return stream->n ? stream->records[(stream->n - 1) % stream->capacity] : NULL;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool says_the_same(const struct log_record *a, const struct log_record *b)
+{
+	return a->severity == b->severity && same_text(a->tuner, b->tuner) && same_text(a->scenario, b->scenario) &&
+	       same_text(a->text, b->text) && same_text(a->tunable, b->tunable) && same_text(a->from, b->from) &&
+	       same_text(a->to, b->to);
+}
+
+/* Most streams stay short, and each worker's fork has a copy. */
+static bool make_room(struct stream *stream)
+{
+	size_t capacity = stream->capacity ? 2 * stream->capacity : 4;
+	struct log_record **records;
+
+	if (stream->n < stream->capacity || stream->capacity == STREAM_RECORDS)
+		return true;
+	records = realloc(stream->records, capacity * sizeof(*records));
+	if (!records)
+		return false;
+	memset(records + stream->capacity, 0, (capacity - stream->capacity) * sizeof(*records));
+	stream->records = records;
+	stream->capacity = capacity;
+	return true;
+}
+
+static void keep(struct streams *streams, struct stream *stream, struct log_record *record, uint64_t now_us)
+{
+	struct log_record **slot;
+
+	if (!make_room(stream)) {
+		free(record);
+		return;
+	}
+	slot = &stream->records[stream->n++ % stream->capacity];
+	record->time_us = now_us;
+	record->seq = ++streams->seq;
+	free(*slot);
+	*slot = record;
+	log_write(record);
+	if (streams->told)
+		streams->told(streams->arg, record);
+}
+
+static void say_repeated(struct streams *streams, struct stream *stream, uint64_t now_us)
+{
+	const struct log_record *repeated = newest(stream);
+	struct log_record *note;
+	char text[64];
+
+	if (!repeated || !stream->repeated)
+		return;
+	snprintf(text, sizeof(text), "the last record was repeated %u times", stream->repeated);
+	stream->repeated = 0;
+	note = log_record_new(&(struct log_record){
+		.instance = stream->instance,
+		.severity = repeated->severity,
+		.container = stream->name,
+		.tuner = repeated->tuner,
+		.text = text,
+	});
+	if (note)
+		keep(streams, stream, note, now_us);
+}
+
+void streams_log(struct streams *streams, const struct log_record *fields)
+{
+	struct stream *stream = stream_get(streams, fields);
+	struct log_record *record = log_record_new(fields);
+	uint64_t now_us = log_realtime_us();
+	const struct log_record *last;
+
+	if (!stream || !record) {
+		free(record);
+		return;
+	}
+	if (record->container && (!stream->name || strcmp(stream->name, record->container))) {
+		free(stream->name);
+		stream->name = strdup(record->container);
+	}
+	last = newest(stream);
+	if (last && now_us - last->time_us < STREAM_FOLD_US && says_the_same(last, record)) {
+		stream->repeated++;
+		free(record);
+		return;
+	}
+	say_repeated(streams, stream, now_us);
+	keep(streams, stream, record, now_us);
+}
+
+void streams_end(struct streams *streams, uint64_t instance)
+{
+	struct stream *stream, *next, *oldest = NULL;
+	size_t ended = 0;
+
+	HASH_FIND(hh, streams->by_instance, &instance, sizeof(instance), stream);
+	if (!stream)
+		return;
+	say_repeated(streams, stream, log_realtime_us());
+	stream->ended = ++streams->endings;
+	HASH_ITER(hh, streams->by_instance, stream, next) {
+		if (!stream->ended)
+			continue;
+		ended++;
+		if (!oldest || stream->ended < oldest->ended)
+			oldest = stream;
+	}
+	if (ended > STREAM_ENDED_MAX)
+		stream_free(streams, oldest);
+}
+
+uint64_t streams_find_ended(const struct streams *streams, const char *name)
+{
+	const struct stream *stream, *last = NULL;
+
+	for (stream = streams->by_instance; stream; stream = stream->hh.next)
+		if (stream->ended && stream->name && !strcmp(stream->name, name) &&
+		    (!last || stream->ended > last->ended))
+			last = stream;
+	return last ? last->instance : 0;
+}
+
+static int by_seq(const void *a, const void *b)
+{
+	const struct log_record *x = *(const struct log_record *const *)a, *y = *(const struct log_record *const *)b;
+
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+int streams_read(const struct streams *streams, uint64_t instance, size_t n,
+		 void (*got)(void *arg, const struct log_record *record), void *arg)
+{
+	size_t capacity = STREAM_RECORDS * HASH_COUNT(streams->by_instance), have = 0;
+	_cleanup_free_ const struct log_record **records = calloc(capacity + 1, sizeof(*records));
+
+	if (!records)
+		return -ENOMEM;
+	for (const struct stream *stream = streams->by_instance; stream; stream = stream->hh.next)
+		for (size_t i = 0; i < stream->capacity && (!instance || stream->instance == instance); i++)
+			if (stream->records[i])
+				records[have++] = stream->records[i];
+	qsort(records, have, sizeof(*records), by_seq);
+	for (size_t i = have > n ? have - n : 0; i < have; i++)
+		got(arg, records[i]);
+	return 0;
+}
+
+void streams_free(struct streams *streams)
+{
+	struct stream *stream, *next;
+
+	HASH_ITER(hh, streams->by_instance, stream, next)
+		stream_free(streams, stream);
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The life of a worker: a table of state and event, with short actions. */
+#ifndef BPFTUNE_SUPERVISOR_WORKERS_CHILD_H
+#define BPFTUNE_SUPERVISOR_WORKERS_CHILD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "ipc/pipe.h"
+
+struct instance;
+struct supervisor;
+
+enum child_state {
+	CHILD_NONE,     /* no process */
+	CHILD_STARTING, /* forked, not READY yet */
+	CHILD_READY,
+	CHILD_RETIRING, /* told to end by its end of file */
+	CHILD_BACKOFF,  /* died; the next fork waits */
+	CHILD_GONE,     /* the instance is let go */
+	N_CHILD_STATES
+};
+
+enum child_event {
+	CHILD_WANTED,  /* it is a container of 250 ms, or has an event to handle */
+	CHILD_IS_READY,
+	CHILD_EXITED,
+	CHILD_UNUSED,  /* nobody else uses the namespace */
+	CHILD_TIMEOUT, /* of the state's timer */
+	CHILD_FAILED,  /* it could not be forked */
+	CHILD_PUT_OFF, /* there is no room for it, or no way into the namespace */
+	CHILD_STOP,    /* the supervisor ends */
+	N_CHILD_EVENTS
+};
+
+enum child_action {
+	CHILD_IGNORE,
+	CHILD_FORK,    /* open the namespace, fork; arms the ready timer */
+	CHILD_SERVE,   /* send what was queued */
+	CHILD_HANG_UP, /* close its event pipe; arms the kill timer */
+	CHILD_KILL,
+	CHILD_DELAY,   /* arms the backoff timer */
+	CHILD_FORGET,  /* let the instance go */
+};
+
+struct child_transition {
+	enum child_state next;
+	enum child_action action;
+};
+
+#define CHILD_READY_MS 10000
+#define CHILD_KILL_MS 1000
+#define CHILD_BACKOFF_MIN_MS 1000
+#define CHILD_BACKOFF_MAX_MS 60000
+#define CHILD_HEALTHY_MS 60000
+
+struct child {
+	enum child_state state;
+	pid_t pid;                   /* 0: none */
+	int event_fd, report_fd;     /* the supervisor's ends; -1 */
+	uv_poll_t *events, *reports; /* when writable, when readable */
+	uv_timer_t *timer;
+	struct event_queue queue;
+	struct record_reader reader;
+	unsigned int restarts, backoff_ms;
+	bool mad; /* it is being killed for that */
+	uint64_t forked_ms, retry_ms; /* uv_now() */
+};
+
+/* The table, for one cell. */
+struct child_transition child_next(enum child_state state, enum child_event event);
+
+const char *child_state_name(enum child_state state);
+
+/* The pause before the next fork: doubles from 1 s to 60 s, and starts anew after a minute of health. */
+unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms);
+
+/* Does what the table says. CHILD_GONE: the instance has been freed. */
+enum child_state child_step(struct supervisor *s, struct instance *instance, enum child_event event);
+
+/* Sends the event to the worker, or queues it until it can be. Never blocks. */
+void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event);
+
+/* It is ready, or retiring, and has not ended, reaped or not. */
+bool child_is_alive(const struct child *child);
+
+/* Reaps every child that has ended, and steps its instance. */
+void child_reap(struct supervisor *s);
+
+/* fork(2) with all signals blocked in the child, which resets them. */
+pid_t child_fork(void);
+
+#endif
