@@ -84,7 +84,22 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16]; /* by enum cgroup_subsys_id */
+	struct cgroup *dfl_cgrp;		/* in cgroup2 */
+};
+
+enum cgroup_subsys_id {
+	memory_cgrp_id = 1,
+};
+
 struct task_struct {
+	struct css_set *cgroups;
+	int pid;
 	int tgid;
 	char comm[16];
 	struct nsproxy *nsproxy;

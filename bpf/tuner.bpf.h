@@ -8,10 +8,9 @@
 #define BPFTUNE_BPF_TUNER_H
 
 #include "bpf/kernel.h"
+#include "bpf/sizes.h"
 #include "ipc/event.h"
 
-#define BPFTUNE_EVENTS_BYTES (256 * 1024)
-#define BPFTUNE_NETNS_MAX 8192
 #define NSEC_PER_USEC 1000ULL
 #define NSEC_PER_MSEC 1000000ULL
 #define NSEC_PER_SEC 1000000000ULL

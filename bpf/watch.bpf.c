@@ -43,35 +43,36 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, BPFTUNE_SYSCTLS_MAX);
 	__type(key, char[BPFTUNE_SYSCTL_NAME_BYTES]); /* net/ipv4/tcp_wmem */
 	__type(value, struct bpftune_owner);
 } owned_sysctls SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__uint(max_entries, BPFTUNE_WORKERS_MAX);
 	__type(key, __u32); /* our workers' pids */
 	__type(value, __u8);
 } own_pids SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
+	__uint(max_entries, BPFTUNE_TAKEN_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC); /* most are never needed */
 	__type(key, struct watch_taken);
 	__type(value, __u8);
 } taken SEC(".maps"); /* tuners that an administrator took over, per namespace */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, BPFTUNE_RATES_MAX);
 	__type(key, struct watch_move);
 	__type(value, __u64); /* when it was told */
 } moves SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, BPFTUNE_RATES_MAX);
 	__type(key, __u64); /* cgroup id */
 	__type(value, __u8);
 } host_cgroups SEC(".maps"); /* where a program of the host's namespace was executed: told once */
@@ -85,24 +86,46 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, BPFTUNE_RATES_MAX);
 	__type(key, struct rate_key);
 	__type(value, __u64);
 } writes SEC(".maps");
 
-#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: WATCH_TOLD_MS */
+#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: WATCH_REPORTED_MS */
 #define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;
 
-static __always_inline _Bool tell(__u64 cookie, __u16 what, __u32 pid, __u32 inode)
+static __always_inline __u64 memory_cgroup_id(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup_subsys_state *css = NULL;
+
+	if (!bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id))
+		return 0;
+	bpf_probe_read_kernel(&css, sizeof(css),
+			      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+				      sizeof(css) * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+	return BPF_CORE_READ(css, cgroup, kn, id);
+}
+
+/* `pid` is the gate's own_users where there is no task (NULL). */
+static __always_inline _Bool tell(__u64 cookie, __u16 what, struct task_struct *task, __u32 pid, __u32 inode)
 {
 	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
+	struct bpftune_place *place;
 
 	if (!event)
 		return 0;
+	place = (struct bpftune_place *)event->payload;
+	place->netns_inode = inode;
 	event->pid = pid;
-	((struct bpftune_sighting *)event->payload)->inode = inode;
+	if (task) {
+		event->pid = BPF_CORE_READ(task, tgid);
+		place->tid = BPF_CORE_READ(task, pid);
+		place->cgroup_id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+		place->memory_cgroup_id = memory_cgroup_id(task);
+	}
 	bpf_ringbuf_submit(event, 0);
 	return 1;
 }
@@ -126,16 +149,16 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 	*ret_cookie = cookie;
 	if (!cookie || cookie == host_cookie)
 		return NULL;
-	fresh.pid = BPF_CORE_READ(task, tgid);
+	fresh.tid = BPF_CORE_READ(task, pid);
 	known = bpf_map_lookup_elem(&netns, &cookie);
 	if (known) {
-		known->pid = fresh.pid;
+		known->tid = fresh.tid;
 		return known;
 	}
 	fresh.net = (__u64)net;
 	fresh.inode = BPF_CORE_READ(net, ns.inum);
 	err = bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST);
-	if (!err && !tell(cookie, BPFTUNE_NETNS_SIGHTED, fresh.pid, fresh.inode))
+	if (!err && !tell(cookie, BPFTUNE_NETNS_SIGHTED, task, 0, fresh.inode))
 		bpf_map_delete_elem(&netns, &cookie); /* the ring is full: the next task tells */
 	if (err == -E2BIG)
 		count_unsighted();
@@ -152,31 +175,21 @@ int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
 }
 
 /*
- * The paired cgroup must hold all tasks of the namespace: clone3(2) and setns(2) can make it untrue. Of one that is
- * paired with none, a container may be beginning that was put into its cgroup while in the host's namespace.
+ * A task has executed a program, or was moved, outside of the cgroup that is paired with its namespace: clone3(2) and
+ * setns(2) do that without moving. `moved_to` is the id of where it was moved; 0: it was not.
  */
-static __always_inline void look_for_stray(struct watch_netns *known, __u64 cookie)
+static __always_inline void look_at_place(struct task_struct *task, __u64 cookie, __u32 inode, __u64 moved_to)
 {
 	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
-	struct watch_move stray = { .netns_cookie = cookie };
+	struct watch_move move = { .netns_cookie = cookie, .cgroup_id = moved_to };
 
-	if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
-		return;
-	stray.cgroup_id = bpf_get_current_cgroup_id();
-	if (rate_allows(&moves, &stray, MOVES_MIN_NS))
-		tell(cookie, BPFTUNE_NETNS_STRAYED, known->pid, known->inode);
-}
-
-static __always_inline _Bool tell_cgroup(__u64 cookie, __u16 what, __u32 pid, __u64 cgroup_id)
-{
-	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
-
-	if (!event)
-		return 0;
-	event->pid = pid;
-	((struct bpftune_cgroup *)event->payload)->id = cgroup_id;
-	bpf_ringbuf_submit(event, 0);
-	return 1;
+	if (!moved_to) {
+		move.cgroup_id = bpf_get_current_cgroup_id();
+		if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
+			return;
+	}
+	if (rate_allows(&moves, &move, MOVES_MIN_NS))
+		tell(cookie, BPFTUNE_NETNS_PLACED, task, 0, inode);
 }
 
 /* clone3(CLONE_INTO_CGROUP) moves nobody: a container that shares the host's namespace may begin so. */
@@ -187,7 +200,7 @@ static __always_inline void look_for_sharer(struct task_struct *task)
 
 	if (!bpf_map_lookup_elem(&host_cgroups, &cgroup_id) &&
 	    !bpf_map_update_elem(&host_cgroups, &cgroup_id, &one, BPF_NOEXIST) &&
-	    !tell_cgroup(host_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), cgroup_id))
+	    !tell(host_cookie, BPFTUNE_NETNS_PLACED, task, 0, 0))
 		bpf_map_delete_elem(&host_cgroups, &cgroup_id);
 }
 
@@ -199,7 +212,7 @@ int watch_exec(struct bpf_raw_tracepoint_args *ctx)
 	struct watch_netns *known = sight(task, &cookie);
 
 	if (known)
-		look_for_stray(known, cookie);
+		look_at_place(task, cookie, known->inode, 0);
 	else if (cookie == host_cookie)
 		look_for_sharer(task);
 	return 0;
@@ -210,20 +223,19 @@ static __always_inline _Bool is_cgroup2(struct cgroup *cgroup)
 	return BPF_CORE_READ(cgroup, root, hierarchy_id) == 0;
 }
 
-/* trace_cgroup_attach_task(dst_cgrp, path, task, threadgroup): kernel/cgroup/cgroup.c */
+/*
+ * trace_cgroup_attach_task(dst_cgrp, path, task, threadgroup): kernel/cgroup/cgroup.c. It fires for each hierarchy; those
+ * of cgroup1 count by the memory controller's.
+ */
 SEC("raw_tp/cgroup_attach_task")
 int watch_attach(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
 	struct task_struct *task = (struct task_struct *)ctx->args[2];
-	struct watch_move move = { .netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie) };
+	__u64 cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie), cgroup_id = BPF_CORE_READ(cgroup, kn, id);
 
-	if (!move.netns_cookie || !is_cgroup2(cgroup))
-		return 0;
-	move.cgroup_id = BPF_CORE_READ(cgroup, kn, id);
-	if (!rate_allows(&moves, &move, MOVES_MIN_NS))
-		return 0;
-	tell_cgroup(move.netns_cookie, BPFTUNE_CGROUP_JOINED, BPF_CORE_READ(task, tgid), move.cgroup_id);
+	if (cookie && (is_cgroup2(cgroup) || cgroup_id == memory_cgroup_id(task)))
+		look_at_place(task, cookie, BPF_CORE_READ(task, nsproxy, net_ns, ns.inum), cgroup_id);
 	return 0;
 }
 
@@ -232,9 +244,15 @@ int watch_rmdir(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct cgroup *cgroup = (struct cgroup *)ctx->args[0];
 	__u64 cgroup_id = BPF_CORE_READ(cgroup, kn, id);
+	struct bpftune_event *event;
 
-	if (is_cgroup2(cgroup) && bpf_map_lookup_elem(&paired, &cgroup_id))
-		tell_cgroup(host_cookie, BPFTUNE_CGROUP_GONE, 0, cgroup_id);
+	if (!is_cgroup2(cgroup) || !bpf_map_lookup_elem(&paired, &cgroup_id))
+		return 0;
+	event = event_reserve(&events, &lost, host_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_CGROUP_GONE);
+	if (!event)
+		return 0;
+	((struct bpftune_place *)event->payload)->cgroup_id = cgroup_id;
+	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 
@@ -260,7 +278,7 @@ int watch_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (known && !known->left) {
 		known->left = 1;
-		tell(cookie, BPFTUNE_NETNS_LEFT, 0, known->inode);
+		tell(cookie, BPFTUNE_NETNS_LEFT, NULL, 0, known->inode);
 	}
 	return 0;
 }
@@ -289,7 +307,7 @@ static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_net
 	known->left = 0;
 	/* A freed struct net may be another's by now: cookies are never used twice. */
 	if (BPF_CORE_READ(net, net_cookie) != *cookie || netns_references(net) <= own_users)
-		tell(*cookie, BPFTUNE_NETNS_UNUSED, own_users, known->inode);
+		tell(*cookie, BPFTUNE_NETNS_UNUSED, NULL, own_users, known->inode);
 	return 0;
 }
 
@@ -322,7 +340,7 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	char current_value[sizeof(((struct bpftune_written *)0)->value)] = {};
 	struct bpftune_written written = { .owner = *owner };
 	struct bpftune_event *event;
-	__u8 told = WATCH_TOLD, untold = WATCH_UNTOLD;
+	__u8 reported = WATCH_REPORTED, unreported = WATCH_UNREPORTED;
 
 	bpf_sysctl_get_current_value(ctx, current_value, sizeof(current_value));
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
@@ -330,12 +348,12 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 		return;
 	struct rate_key key = { .netns_cookie = who->netns_cookie, .instance = owner->tuner, .scenario = owner->tunable };
 
-	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &untold, BPF_EXIST))
+	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
 		return;
-	bpf_map_update_elem(&taken, who, &told, BPF_NOEXIST);
+	bpf_map_update_elem(&taken, who, &reported, BPF_NOEXIST);
 	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
 	if (!event) {
-		bpf_map_update_elem(&taken, who, &untold, BPF_EXIST);
+		bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST);
 		return;
 	}
 	BPF_CORE_READ_STR_INTO(&written.comm, task, comm);

@@ -8,7 +8,7 @@
 struct watch_netns {
 	__u64 net;   /* struct net *; may be stale: believed only while its cookie still matches */
 	__u32 inode; /* of /proc/PID/ns/net */
-	__u32 pid;   /* the last task seen in it */
+	__u32 tid;   /* the last thread seen in it: one that is no leader may have a namespace of its own */
 	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
 	__u32 reserved;
 };
@@ -25,6 +25,6 @@ struct watch_taken {
 };
 
 /* In `taken`: of all its writes there was an event, or one at least was not told of. */
-enum { WATCH_TOLD = 1, WATCH_UNTOLD };
+enum { WATCH_REPORTED = 1, WATCH_UNREPORTED };
 
 #endif

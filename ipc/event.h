@@ -32,21 +32,20 @@ enum bpftune_event_source {
 };
 
 enum bpftune_watch {
-	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_sighting */
+	BPFTUNE_NETNS_SIGHTED,  /* a namespace not seen before; payload: bpftune_place */
 	BPFTUNE_NETNS_LEFT,     /* a task of a known namespace exits: time to look at its users */
 	BPFTUNE_NETNS_UNUSED,   /* nobody but we (or not even we) use it any more; pid: the gate's own_users */
-	BPFTUNE_NETNS_STRAYED, /* a program was executed in a cgroup that is not paired with its namespace; pid */
-	BPFTUNE_CGROUP_JOINED, /* a task moved into a cgroup, or is the first of the host to execute there; pid; payload: bpftune_cgroup */
-	BPFTUNE_CGROUP_GONE,   /* payload: bpftune_cgroup */
+	BPFTUNE_NETNS_PLACED,	/* a task of a known namespace, or of the host's, is in that cgroup now; payload: bpftune_place */
+	BPFTUNE_CGROUP_GONE,	/* payload: bpftune_place */
 	BPFTUNE_SYSCTL_WRITTEN, /* somebody else writes a tuner's sysctl; payload: bpftune_written */
 };
 
-struct bpftune_sighting {
-	__u32 inode; /* of /proc/PID/ns/net */
-};
-
-struct bpftune_cgroup {
-	__u64 id; /* inode of its directory in cgroup2 */
+/* Where a task is. An id is that of its cgroup's directory (struct kernfs_node); 0: not known. */
+struct bpftune_place {
+	__u64 cgroup_id;	/* in cgroup2 */
+	__u64 memory_cgroup_id; /* in the hierarchy with the memory controller: cgroup2 or one of cgroup1 */
+	__u32 netns_inode;	/* of /proc/PID/ns/net */
+	__u32 tid;		/* its thread's own id */
 };
 
 /* Which tunable of which tuner: the value of the owned-sysctls map, and part of payloads. */

@@ -8,16 +8,17 @@
 
 #define READ_BYTES 16384
 
-int record_read(struct record_reader *reader, int fd, void (*got)(void *arg, const void *record), void *arg)
+int record_read(struct record_reader *reader, int fd, size_t limit, void (*got)(void *arg, const void *record),
+		void *arg)
 {
 	unsigned char buffer[READ_BYTES] __attribute__((aligned(8)));
-	size_t have = reader->have, at;
+	size_t have = reader->have, room = sizeof(buffer) - have, at;
 	ssize_t n;
 	int records = 0;
 
 	memcpy(buffer, reader->partial, have);
 	do
-		n = read(fd, buffer + have, sizeof(buffer) - have);
+		n = read(fd, buffer + have, limit < room ? limit : room);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;

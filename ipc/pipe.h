@@ -21,11 +21,12 @@ struct record_reader {
 };
 
 /*
- * Reads once and hands each whole record to `got`; a rest waits for the next call. `got` must not free
- * the reader. Returns the number of records; -EAGAIN: nothing there now; -EPIPE: end of file;
+ * Reads once, at most `limit` bytes, and hands each whole record to `got`; a rest waits for the next call. `got` must
+ * not free the reader. Returns the number of records; -EAGAIN: nothing there now; -EPIPE: end of file;
  * -EBADMSG: end of file inside a record; or another -errno of read(2).
  */
-int record_read(struct record_reader *reader, int fd, void (*got)(void *arg, const void *record), void *arg);
+int record_read(struct record_reader *reader, int fd, size_t limit, void (*got)(void *arg, const void *record),
+		void *arg);
 
 /* 0 when all of it went; -EAGAIN: the pipe is full; -EPIPE: nobody reads; or another -errno. */
 int record_write(int fd, const void *record, size_t size);

@@ -8,8 +8,8 @@
 
 #include "config.h"
 #include "ipc/cleanup.h"
-#include "supervisor/cli/client.h"
-#include "supervisor/cli/probe.h"
+#include "ipc/exit.h"
+#include "supervisor/cli/cli.h"
 #include "supervisor/supervisor.h"
 
 static const char usage[] =

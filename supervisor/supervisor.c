@@ -5,156 +5,70 @@
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <syslog.h>
+#include <uv.h>
 
-#include "config.h"
 #include "ipc/cleanup.h"
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/changes/learnt.h"
-#include "supervisor/instances/pair.h"
-#include "supervisor/changes/rollback.h"
-#include "supervisor/workers/route.h"
-#include "supervisor/operator/run_dir.h"
-#include "supervisor/changes/summary.h"
+#include "ipc/exit.h"
+#include "supervisor/changes/changes.h"
+#include "supervisor/instances/instances.h"
+#include "supervisor/kernel/kernel.h"
+#include "supervisor/operator/operator.h"
+#include "supervisor/workers/workers.h"
 #include "worker/confine.h"
 #include "worker/worker.h"
 
-void supervisor_log(struct supervisor *s, const struct instance *instance, int severity, const char *format, ...)
-{
-	char text[1024];
-	va_list args;
-
-	if (!instance)
-		instance = instance_by_id(&s->registry, INSTANCE_HOST);
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	if (severity == LOG_DEBUG && !s->options.debug)
-		return;
-	streams_log(&s->streams, &(struct log_record){
-		.instance = instance ? instance->pub.id : INSTANCE_HOST,
-		.severity = severity,
-		.container = instance ? instance->pub.name : "host",
-		.text = text,
-	});
-}
-
-enum tuner_state supervisor_tuner_state(const struct supervisor *s, const struct instance *instance, uint16_t tuner)
-{
-	const struct ledger_state *state =
-		ledger_get_state(&s->ledger, instance->pub.netns_cookie, s->plugins.tuners[tuner]->name);
-
-	return state ? state->state : TUNER_ACTIVE;
-}
-
-void supervisor_set_gate(struct supervisor *s, const struct instance *instance)
-{
-	bool ours = instance->pub.id != INSTANCE_HOST && instance->child.state == CHILD_READY;
-	struct bpftune_gate gate = { .own_users = ours, .cgroup_id = instance->pub.cgroup_id };
-
-	if (instance->pub.shares_netns)
-		return; /* the gate is the host's */
-	if (instance->pub.id == INSTANCE_HOST)
-		gate.cgroup_id = 0; /* its tasks may be anywhere */
-	for (const char *p = instance->pub.cgroup_path; gate.cgroup_id && *p; p++)
-		gate.cgroup_level += *p == '/';
-
-	for (size_t i = 0; i < s->plugins.n; i++)
-		if (supervisor_tuner_state(s, instance, i) != TUNER_ACTIVE)
-			gate.tuners_off |= 1ULL << i;
-	bpf_set_gate(&s->host, instance->pub.netns_cookie, &gate);
-}
-
-void supervisor_set_tuner_state(struct supervisor *s, const struct instance *instance, uint16_t tuner,
-				enum tuner_state state, const char *why)
-{
-	uint64_t cookie = instance->pub.netns_cookie;
-
-	ledger_set_state(&s->ledger, cookie, s->plugins.tuners[tuner]->name, state, why);
-	if (state == TUNER_MANUAL)
-		bpf_take(&s->host, cookie, tuner);
-	else
-		bpf_untake(&s->host, cookie, tuner);
-	supervisor_set_gate(s, instance);
-}
-
-void supervisor_order(struct supervisor *s, struct instance *instance, enum bpftune_order order, const void *payload,
-		      size_t size)
-{
-	struct bpftune_event event = {
-		.netns_cookie = instance->pub.netns_cookie,
-		.tuner = BPFTUNE_FROM_SUPERVISOR,
-		.scenario = order,
-	};
-
-	memcpy(event.payload, payload, size);
-	child_send(s, instance, &event);
-}
-
-void supervisor_forget(struct supervisor *s, struct instance *instance)
-{
-	uint64_t id = instance->pub.id;
-
-	rollback_drop(s, id);
-	if (!s->stopping && !instance->pub.shares_netns)
-		ledger_gone(&s->ledger, instance->pub.netns_cookie);
-	watch_drop(s, instance);
-	learnt_take_back(&s->host, instance);
-	pair_let_go(s, instance);
-	if (!instance->pub.shares_netns)
-		bpf_forget(&s->host, instance->pub.netns_cookie);
-	instance_free(&s->registry, instance);
-	streams_end(&s->streams, id);
-	control_end_follow(s, id);
-	if (s->stopping && !s->registry.by_id)
-		uv_stop(&s->loop);
-}
-
-#define PRUNE_MS 5000
-#define PRUNE_ENTRIES 16384
 #define EVENTS_AT_ONCE 256
 #define RING_REST_MS 5
 
-/* --- the loop's callbacks ----------------------------------------------------------------------- */
+struct supervisor {
+	struct options options;
+	uv_loop_t loop;
+	uv_signal_t signals[3]; /* TERM, INT, CHLD */
+	uv_prepare_t turn;	/* before the loop waits */
+	uv_poll_t ring_poll;
+	uv_timer_t ring_rest; /* until it is looked at again */
+	struct ring_buffer *ring;
+	unsigned int taken_at_once; /* from the ring */
+	bool tuner_waits;	    /* one of them is a tuner's */
+	struct kernel kernel;
+	struct instances instances;
+	struct workers workers;
+	struct changes changes;
+	struct operator operator;
+	int stop_signal; /* that came; 0: none */
+	bool stopping;
+	int status; /* the exit status */
+};
 
-static int on_ring_event(void *arg, void *data, size_t size)
+/* --- an iteration of the loop ------------------------------------------------------------------- */
+
+static int on_event(void *arg, void *data, size_t size)
 {
+	const struct bpftune_event *event = data;
 	struct supervisor *s = arg;
 
-	if (size == sizeof(struct bpftune_event))
-		s->hurry |= route_event(s, data);
+	if (size == sizeof(*event)) {
+		s->operator.events_received++;
+		if (event->tuner != BPFTUNE_FROM_WATCH) {
+			workers_event(&s->workers, event);
+			s->tuner_waits = true;
+		} else if (event->scenario == BPFTUNE_SYSCTL_WRITTEN) {
+			changes_written(&s->changes, event);
+		} else if (!instances_event(&s->instances, event)) {
+			s->workers.counters.unroutable++;
+		}
+	}
 	/* Whoever fills the ring as fast as we empty it must not keep us from all else. */
 	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
 }
 
-void supervisor_take_events(struct supervisor *s)
-{
-	s->taken_at_once = 0;
-	s->hurry = false;
-	ring_buffer__consume(s->ring);
-}
-
-static void on_rested(uv_timer_t *timer);
-
-/*
- * Who comes and goes can wait a little, and while the ring is not empty the kernel wakes nobody for more: where
- * namespaces come by the hundred, there is a wake-up for several.
- */
+/* There is something in the ring: on_turn() takes it. */
 static void on_ring(uv_poll_t *poll, int status, int events)
 {
-	struct supervisor *s = poll->data;
-
-	(void)status, (void)events;
-	supervisor_take_events(s); /* the poll is level-triggered: what is left comes next */
-	if (s->hurry || s->taken_at_once >= EVENTS_AT_ONCE)
-		return;
-	uv_poll_stop(&s->ring_poll);
-	uv_timer_start(&s->ring_rest, on_rested, RING_REST_MS, 0);
+	(void)poll, (void)status, (void)events;
 }
 
 static void on_rested(uv_timer_t *timer)
@@ -164,70 +78,140 @@ static void on_rested(uv_timer_t *timer)
 	uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
 }
 
-static void stop_workers(void *arg, json_t *rolled_back)
+static void take_events(struct supervisor *s)
+{
+	s->taken_at_once = 0;
+	s->tuner_waits = false;
+	ring_buffer__consume(s->ring);
+	/*
+	 * Who comes and goes can wait a little, and while the ring is not empty the kernel wakes nobody for more: where
+	 * namespaces come by the hundred, there is a wake-up for several.
+	 */
+	if (!s->taken_at_once || s->tuner_waits || s->taken_at_once >= EVENTS_AT_ONCE || s->stopping)
+		return;
+	uv_poll_stop(&s->ring_poll);
+	uv_timer_start(&s->ring_rest, on_rested, RING_REST_MS, 0);
+}
+
+static void on_freed(void *arg, struct instance *instance)
+{
+	(void)arg;
+	workers_free(instance);
+	changes_free(instance);
+}
+
+/* --- what the rooms tell ------------------------------------------------------------------------ */
+
+static void on_log(void *arg, const struct log_record *record)
 {
 	struct supervisor *s = arg;
-	struct instance *instance, *next;
+
+	operator_log(&s->operator, record);
+}
+
+static void on_begun(void *arg, struct instance *instance)
+{
+	struct supervisor *s = arg;
+
+	changes_begun(&s->changes, instance);
+}
+
+static void on_paired(void *arg, struct instance *instance)
+{
+	struct supervisor *s = arg;
+
+	workers_recount(&s->workers, instance);
+}
+
+static void on_wanted(void *arg, struct instance *instance)
+{
+	struct supervisor *s = arg;
+
+	workers_want(&s->workers, instance);
+}
+
+static void on_unused(void *arg, struct instance *instance, bool is_entered)
+{
+	struct supervisor *s = arg;
+
+	workers_unused(&s->workers, instance, is_entered);
+}
+
+static void on_ready(void *arg, struct instance *instance)
+{
+	struct supervisor *s = arg;
+
+	changes_ready(&s->changes, instance);
+}
+
+static void on_report(void *arg, struct instance *instance, const struct bpftune_report *report)
+{
+	struct supervisor *s = arg;
+
+	changes_report(&s->changes, instance, report);
+}
+
+static void on_ended(void *arg, struct instance *instance)
+{
+	struct supervisor *s = arg;
+
+	changes_end(&s->changes, instance);
+	operator_end(&s->operator, instance);
+	instances_end(&s->instances, instance);
+}
+
+/* --- stop --------------------------------------------------------------------------------------- */
+
+static void end_workers(void *arg, json_t *rolled_back)
+{
+	struct supervisor *s = arg;
 
 	(void)rolled_back; /* what was put back, and what was left, is in the log */
-	summary_log(s);
-	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		child_step(s, instance, CHILD_STOP);
+	changes_summary(&s->changes);
+	workers_end_all(&s->workers);
 }
 
-#define NOTIFY_RETRY_MS 100
-
-/* To the service manager: first that we are ready, until it has taken that; then that the loop goes round. */
-static void tell_manager(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	unsigned int workers = 0;
-	char lines[128];
-
-	if (s->notify.fd < 0)
-		return;
-	for (const struct instance *i = s->registry.by_id; i; i = i->by_id.next)
-		workers += i->child.state == CHILD_READY;
-	snprintf(lines, sizeof(lines), "%s\nSTATUS=instances: %u, workers: %u", s->said_ready ? "WATCHDOG=1" : "READY=1",
-		 HASH_CNT(by_id, s->registry.by_id), workers);
-	if (notify_send(&s->notify, lines) == -EAGAIN) {
-		uv_timer_start(timer, tell_manager, NOTIFY_RETRY_MS, 0);
-		return;
-	}
-	s->said_ready = true;
-	if (s->notify.watchdog_ms)
-		uv_timer_start(timer, tell_manager, s->notify.watchdog_ms, 0);
-}
-
+/* After the events: what somebody else wrote just now is not rolled back. */
 static void stop(struct supervisor *s, int signal)
 {
-	if (s->stopping)
-		return;
-	notify_send(&s->notify, "STOPPING=1");
-	supervisor_log(s, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
-	s->stopping = true; /* from now on no intent is granted */
-	supervisor_take_events(s); /* what somebody else wrote just now is not rolled back */
+	operator_say_stopping(&s->operator);
+	instance_log(&s->instances, NULL, LOG_INFO, "stopping on %s", strsignal(signal));
+	s->stopping = s->instances.stopping = s->workers.stopping = s->changes.stopping = s->operator.stopping = true;
 	if (s->options.rollback && !s->options.dry_run)
-		rollback_start(s, NULL, false, stop_workers, s);
+		rollback_start(&s->changes, NULL, false, end_workers, s);
 	else
-		stop_workers(s, NULL);
+		end_workers(s, NULL);
 }
 
-void supervisor_open_control(struct supervisor *s)
+/*
+ * Before the loop waits: the one place where the ring is emptied, and where what has ended is freed. What came from workers
+ * and clients when the loop last waited was noted then, not handled. Of a write the kernel tells before a worker can report
+ * the value, or a client ask for it: so the event of the write is in the ring by now.
+ */
+static void on_turn(uv_prepare_t *prepare)
 {
-	int err;
+	struct supervisor *s = prepare->data;
 
-	if (s->stopping)
+	take_events(s);
+	workers_handle(&s->workers);
+	operator_handle(&s->operator);
+	if (s->stop_signal && !s->stopping)
+		stop(s, s->stop_signal);
+	instances_free_ended(&s->instances, on_freed);
+	if (s->stopping && !s->instances.by_id)
+		uv_stop(&s->loop);
+}
+
+static void on_started(void *arg)
+{
+	struct supervisor *s = arg;
+	int err = s->stopping ? 0 : operator_listen(&s->operator);
+
+	if (!err)
 		return;
-	supervisor_take_events(s);
-	err = control_start(s);
-	if (!err) {
-		tell_manager(&s->notify_due);
-		return;
-	}
 	fprintf(stderr, "bpftune: cannot listen on %s/control.sock: %s\n", s->options.run_dir, strerror(-err));
 	s->status = EXIT_FAILED;
-	stop(s, SIGTERM);
+	s->stop_signal = SIGTERM;
 }
 
 static void on_signal(uv_signal_t *handle, int signal)
@@ -235,82 +219,18 @@ static void on_signal(uv_signal_t *handle, int signal)
 	struct supervisor *s = handle->data;
 
 	if (signal == SIGCHLD)
-		child_reap(s);
+		workers_child_ended(&s->workers);
 	else
-		stop(s, signal);
+		s->stop_signal = signal;
 }
 
 /* --- start -------------------------------------------------------------------------------------- */
 
 static void complain(void *arg, const char *text)
 {
-	supervisor_log(arg, NULL, LOG_WARNING, "%s", text);
-}
+	const struct supervisor *s = arg;
 
-static void say_refused_hooks(struct supervisor *s)
-{
-	for (size_t i = 0; i < s->host.n_hooks; i++) {
-		const struct hook *hook = &s->host.hooks[i];
-
-		if (hook->error)
-			supervisor_log(s, NULL, LOG_WARNING, "%s: cannot use %s (%s): %s",
-				       hook->tuner < s->plugins.n ? s->plugins.tuners[hook->tuner]->name : "watch",
-				       hook->attach, hook->program, bpf_hook_error(hook));
-	}
-}
-
-static void own_sysctls(struct supervisor *s, uint16_t number)
-{
-	const struct bpftune_tuner *tuner = s->plugins.tuners[number];
-
-	for (uint16_t i = 0; i < tuner->n_tunables; i++) {
-		const struct bpftune_owner owner = { .tuner = number, .tunable = i };
-		int err = tuner->tunables[i].kind == BPFTUNE_SYSCTL ?
-				  bpf_own_sysctl(&s->host, tuner->tunables[i].name, &owner) : 0;
-
-		if (err)
-			supervisor_log(s, NULL, LOG_WARNING, "an administrator's writes of %s will not be noticed at once: %s",
-				       tuner->tunables[i].name, strerror(-err));
-	}
-}
-
-static int open_tuners(struct supervisor *s)
-{
-	int err = plugins_open(&s->plugins, s->options.plugin_dir, complain, s);
-
-	if (err) {
-		fprintf(stderr, "bpftune: cannot read the tuners' directory %s: %s (--plugin-dir names another)\n",
-			s->options.plugin_dir, strerror(-err));
-		return err;
-	}
-	for (size_t i = 0; i < s->plugins.n; i++) {
-		own_sysctls(s, i);
-		err = bpf_attach_tuner(&s->host, s->plugins.tuners[i], i);
-		if (err)
-			supervisor_log(s, NULL, LOG_ERR, "cannot load the BPF programs of tuner %s: %s",
-				       s->plugins.tuners[i]->name, strerror(-err));
-	}
-	say_refused_hooks(s);
-	return 0;
-}
-
-static int open_host_instance(struct supervisor *s, uint64_t cookie)
-{
-	struct instance *host;
-	struct stat netns, cgroup;
-
-	if (stat("/proc/self/ns/net", &netns) < 0 || fstat(s->host.cgroup_fd, &cgroup) < 0)
-		return -errno;
-	host = instance_new(&s->registry, cookie, netns.st_ino);
-	if (!host)
-		return -ENOMEM;
-	free(host->pub.name);
-	host->pub.name = strdup("host");
-	host->named = true; /* and of no container's limit */
-	host->pub.cgroup_id = cgroup.st_ino;
-	host->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
-	host->pid = getpid();
-	return host->pub.name ? 0 : -ENOMEM;
+	instance_log(&s->instances, NULL, LOG_WARNING, "%s", text);
 }
 
 static int watch_signals(struct supervisor *s)
@@ -332,47 +252,45 @@ static int watch_ring(struct supervisor *s)
 {
 	int err;
 
-	s->ring = ring_buffer__new(s->host.shared_fds[SHARED_EVENTS], on_ring_event, s, NULL);
+	s->ring = ring_buffer__new(s->kernel.host.shared_fds[SHARED_EVENTS], on_event, s, NULL);
 	if (!s->ring)
 		return -errno;
 	err = uv_poll_init(&s->loop, &s->ring_poll, ring_buffer__epoll_fd(s->ring));
 	uv_timer_init(&s->loop, &s->ring_rest);
-	s->ring_poll.data = s->ring_rest.data = s;
+	uv_prepare_init(&s->loop, &s->turn);
+	s->ring_poll.data = s->ring_rest.data = s->turn.data = s;
+	if (!err)
+		err = uv_prepare_start(&s->turn, on_turn);
 	return err ? err : uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
 }
 
-static bool lives(void *arg, uint64_t netns_cookie)
+static void make_rooms(struct supervisor *s)
 {
-	const struct supervisor *s = arg;
+	struct instances *instances = &s->instances;
+	struct workers *workers = &s->workers;
+	struct changes *changes = &s->changes;
 
-	return instance_by_cookie(&s->registry, netns_cookie) != NULL;
+	s->instances = (struct instances){
+		.kernel = &s->kernel, .loop = &s->loop, .mounts_fd = -1, .arg = s,
+		.listener = { on_log, on_begun, on_paired, on_wanted, on_unused, on_started },
+	};
+	s->workers = (struct workers){
+		.kernel = &s->kernel, .instances = instances, .loop = &s->loop, .dry_run = s->options.dry_run, .arg = s,
+		.listener = { on_ready, on_report, on_ended },
+	};
+	s->changes = (struct changes){
+		.kernel = &s->kernel, .instances = instances, .workers = workers, .loop = &s->loop, .dry_run = s->options.dry_run,
+	};
+	s->operator = (struct operator){
+		.kernel = &s->kernel, .instances = instances, .workers = workers, .changes = changes, .loop = &s->loop,
+		.run_dir = s->options.run_dir, .debug = s->options.debug, .dry_run = s->options.dry_run,
+	};
 }
 
-static void on_prune(uv_timer_t *timer)
+static int fail(const char *doing, const char *what, int err, const char *hint)
 {
-	struct supervisor *s = timer->data;
-
-	/* Cookies are never used again: an old entry does no harm, and its namespace may be held by a descriptor only. */
-	if (HASH_COUNT(s->ledger.entries) > PRUNE_ENTRIES)
-		ledger_prune(&s->ledger, lives, s);
-}
-
-static int watch_prune(struct supervisor *s)
-{
-	int err = uv_timer_init(&s->loop, &s->prune);
-
-	s->prune.data = s;
-	return err ? err : uv_timer_start(&s->prune, on_prune, PRUNE_MS, 0);
-}
-
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit); /* refused: then fewer workers fit */
-	}
+	fprintf(stderr, "bpftune: cannot %s %s: %s%s\n", doing, what, strerror(-err), hint);
+	return EXIT_FAILED;
 }
 
 /* Everything up to the running loop. An exit status; errors are said. */
@@ -383,44 +301,36 @@ static int start(struct supervisor *s)
 	const char *doing;
 	int err;
 
-	if (!cookie) {
-		fprintf(stderr, "bpftune: cannot read SO_NETNS_COOKIE: %s (needs Linux 5.15 or newer)\n", strerror(errno));
-		return EXIT_UNSUPPORTED;
-	}
 	bpf_set_debug(s->options.debug);
-	err = bpf_open(&s->host, cookie, &refusal);
+	err = kernel_open(&s->kernel, cookie, &refusal);
 	if (err) {
 		fprintf(stderr, "bpftune: %s\n", refusal.text);
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
 	log_open(s->options.to_stderr ? LOG_SINK_STDERR : LOG_SINK_AUTO);
-	err = ledger_open(&s->ledger, s->options.run_dir, complain, s);
-	if (err) {
-		fprintf(stderr, "bpftune: cannot write the ledger in %s: %s (no change is made without one)\n",
-			s->options.run_dir, strerror(-err));
-		return EXIT_FAILED;
-	}
-	if (open_tuners(s))
-		return EXIT_FAILED;
-	raise_descriptor_limit();
+	err = changes_open(&s->changes, s->options.run_dir, complain, s);
+	if (err)
+		return fail("write the ledger in", s->options.run_dir, err, " (no change is made without one)");
+	err = kernel_open_tuners(&s->kernel, s->options.plugin_dir, complain, s);
+	if (err)
+		return fail("read the tuners' directory", s->options.plugin_dir, err, " (--plugin-dir names another)");
+	task_raise_descriptor_limit();
 	confine_bounds();
-	s->streams.told = (void (*)(void *, const struct log_record *))control_tell;
-	s->streams.arg = s;
-	doing = "make the host's instance";
-	err = open_host_instance(s, cookie);
-	if (!err)
-		doing = "watch signals", err = watch_signals(s);
+	workers_start(&s->workers);
+	doing = "watch signals", err = watch_signals(s);
 	if (!err)
 		doing = "read the events", err = watch_ring(s);
+	task_keep_from_children("anon_inode:bpf-map"); /* the ring buffer, too */
+	malloc_trim(0);
 	if (!err)
-		doing = "watch the network namespaces", err = watch_start(s);
+		doing = "watch the network namespaces", err = instances_start(&s->instances, cookie);
 	if (!err)
-		doing = "look after the ledger", err = watch_prune(s);
+		doing = "look after the ledger", err = changes_start(&s->changes);
 	if (err) {
 		fprintf(stderr, "bpftune: cannot %s (run directory %s): %s\n", doing, s->options.run_dir, strerror(-err));
 		return EXIT_FAILED;
 	}
-	child_step(s, instance_by_id(&s->registry, INSTANCE_HOST), CHILD_WANTED);
+	workers_want(&s->workers, instance_host(&s->instances));
 	return EXIT_DONE;
 }
 
@@ -435,30 +345,30 @@ static void close_if_open(uv_handle_t *handle)
 
 static void end(struct supervisor *s)
 {
-	control_stop(s);
-	watch_stop(s);
+	operator_stop(&s->operator);
+	changes_stop(&s->changes);
+	workers_stop(&s->workers);
+	instances_stop(&s->instances);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	close_if_open((uv_handle_t *)&s->ring_poll);
 	close_if_open((uv_handle_t *)&s->ring_rest);
-	close_if_open((uv_handle_t *)&s->prune);
-	close_if_open((uv_handle_t *)&s->notify_due);
+	close_if_open((uv_handle_t *)&s->turn);
 	while (uv_run(&s->loop, UV_RUN_NOWAIT))
 		;
 	ring_buffer__free(s->ring);
-	bpf_close(&s->host);
-	while (s->registry.by_id)
-		instance_free(&s->registry, s->registry.by_id);
-	plugins_close(&s->plugins);
-	ledger_close(&s->ledger);
-	streams_free(&s->streams);
-	notify_close(&s->notify);
+	while (s->instances.by_id)
+		instances_end(&s->instances, s->instances.by_id);
+	instances_free_ended(&s->instances, on_freed);
+	kernel_close(&s->kernel);
+	changes_close(&s->changes);
+	operator_close(&s->operator);
 	uv_loop_close(&s->loop);
 }
 
 int supervisor_run(const struct options *options)
 {
-	struct supervisor s = { .options = *options, .host.cgroup_fd = -1, .watch.mounts_fd = -1 };
+	struct supervisor s = { .options = *options, .kernel.cgroupfs = { .fd = -1, .memory_fd = -1 } };
 	_cleanup_close_ int lock_fd = -1;
 	pid_t other = 0;
 	int err;
@@ -472,25 +382,18 @@ int supervisor_run(const struct options *options)
 	mallopt(M_MXFAST, 0);
 #endif
 	err = run_dir_lock(options->run_dir, &lock_fd, &other);
-	if (err) {
-		if (err == -EALREADY)
-			fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
-				options->run_dir, other);
-		else
-			fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n",
-				options->run_dir, strerror(-err));
+	if (err == -EALREADY) {
+		fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
+			options->run_dir, other);
 		return EXIT_FAILED;
 	}
+	if (err)
+		return fail("use the run directory", options->run_dir, err, " (--run-dir names another)");
 	err = uv_loop_init(&s.loop);
-	if (err) {
-		fprintf(stderr, "bpftune: cannot start the loop: %s\n", strerror(-err));
-		return EXIT_FAILED;
-	}
-	s.loop.data = &s;
-	s.started_ms = uv_now(&s.loop);
-	uv_timer_init(&s.loop, &s.notify_due);
-	s.notify_due.data = &s;
-	notify_open(&s.notify);
+	if (err)
+		return fail("start", "the loop", err, "");
+	make_rooms(&s);
+	operator_start(&s.operator);
 	s.status = start(&s);
 	if (!s.status)
 		uv_run(&s.loop, UV_RUN_DEFAULT);

@@ -10,7 +10,7 @@
 #define IDLE_BOLD_PERCENT 60 /* two and a half times */
 #define SMALL_BYTES (1 << 20)
 
-#define SPELL_GAP_US 3000000 /* it is told of twice a second while there is traffic */
+#define PERIOD_GAP_US 3000000 /* it is told of twice a second while there is traffic */
 
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
 #define RWND_MIN_PERCENT 10   /* of the busy time */
@@ -24,7 +24,7 @@
 #define WRITTEN_US 1000000 /* since a step, by then */
 #define FLOW_GONE_US 2000000
 #define UNPROVEN_US 20000000 /* so long it waits for a flow that can tell */
-#define HEIRS_MAX 2
+#define SUCCESSORS_MAX 2
 #define HOLD_MIN_S 20
 #define HOLD_MAX_S 3600
 #define LATELY_US 600000000ULL
@@ -101,12 +101,12 @@ int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint6
 	return 0;
 }
 
-uint64_t tcp_buffer_spell_us(struct tcp_buffer_spell *spell, uint64_t now_us)
+uint64_t tcp_buffer_period_us(struct tcp_buffer_period *period, uint64_t now_us)
 {
-	if (!spell->since_us || now_us < spell->since_us || now_us > spell->told_us + SPELL_GAP_US)
-		spell->since_us = now_us;
-	spell->told_us = now_us;
-	return now_us - spell->since_us;
+	if (!period->since_us || now_us < period->since_us || now_us > period->told_us + PERIOD_GAP_US)
+		period->since_us = now_us;
+	period->told_us = now_us;
+	return now_us - period->since_us;
 }
 
 /* --- measuring ---------------------------------------------------------------------------------- */
@@ -278,7 +278,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	side->judging = true;
 	side->measuring = false;
 	side->flow = look->flow;
-	side->heirs = 0;
+	side->successors = 0;
 	side->stepped = *look;
 	side->seen_us = look->time_us;
 	side->prev_bytes = current_bytes;
@@ -292,7 +292,7 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 /* --- judging ------------------------------------------------------------------------------------ */
 
 /* The verdict after which nothing more is tried for a while. */
-static struct tcp_buffer_decision hold(struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t now_us,
+static struct tcp_buffer_decision hold_off(struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t now_us,
 				       uint64_t rate)
 {
 	return (struct tcp_buffer_decision){
@@ -320,7 +320,7 @@ static struct tcp_buffer_decision step_back(struct tcp_buffer_side *side, const 
 					    uint64_t rate)
 {
 	int64_t next_bytes = side->next_bytes, fit_bytes = scale(in_path_bytes(look, rate), 5, 4);
-	struct tcp_buffer_decision decision = hold(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, rate);
+	struct tcp_buffer_decision decision = hold_off(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, rate);
 
 	if (gained_a_little(side, rate) && fit_bytes > decision.bytes && fit_bytes < next_bytes)
 		decision.bytes = fit_bytes;
@@ -343,9 +343,9 @@ static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const 
 					    struct tcp_buffer_decision decision)
 {
 	if (gained_a_little(side, decision.rate))
-		return hold(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, decision.rate);
+		return hold_off(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, decision.rate);
 	if (!look->receiving || look->size_bytes > side->prev_bytes)
-		return hold(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, decision.rate);
+		return hold_off(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, decision.rate);
 	side->flow = 0; /* it never took what it was given: another may tell, at once */
 	side->seen_us = look->time_us - FLOW_GONE_US;
 	side->measuring = false;
@@ -361,7 +361,7 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 	if (look->turn != side->stepped.turn)
 		side->stepped = *look;
 	since_step_us = busy_us(&side->stepped, look);
-	if (!side->heirs && since_step_us < shortest_us(look))
+	if (!side->successors && since_step_us < shortest_us(look))
 		return decision;
 	if (!side->measuring || !follows(look, &side->from)) {
 		measure_from(side, look);
@@ -377,7 +377,7 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 		return keep(side, look, decision);
 	if (!steady)
 		return decision;
-	if (side->heirs && limited_percent(&side->from, look) < LIMITED_MIN_PERCENT) {
+	if (side->successors && limited_percent(&side->from, look) < LIMITED_MIN_PERCENT) {
 		measure_from(side, look); /* something else holds it back */
 		return decision;
 	}
@@ -407,14 +407,14 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 
 	if (gone_us < FLOW_GONE_US || !look->is_limited)
 		return decision;
-	if (side->heirs < HEIRS_MAX && is_near(shortest_rtt_us(look), side->prev_min_rtt_us)) {
-		side->heirs++;
+	if (side->successors < SUCCESSORS_MAX && is_near(shortest_rtt_us(look), side->prev_min_rtt_us)) {
+		side->successors++;
 		side->flow = look->flow;
 		side->stepped = *look;
 		side->seen_us = look->time_us;
 		measure_from(side, look);
-	} else if (side->heirs == HEIRS_MAX || gone_us >= UNPROVEN_US) {
-		return hold(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, 0);
+	} else if (side->successors == SUCCESSORS_MAX || gone_us >= UNPROVEN_US) {
+		return hold_off(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, 0);
 	}
 	return decision;
 }

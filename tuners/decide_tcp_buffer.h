@@ -37,7 +37,7 @@ struct tcp_buffer_side {
 	bool judging;                /* a step waits for its verdict */
 	bool paid;                   /* the last step's gain was nearly as large as the step */
 	uint64_t flow;               /* the one that is judged */
-	uint32_t heirs;              /* how many took its place, as it ended before the verdict */
+	uint32_t successors;              /* how many took its place, as it ended before the verdict */
 	struct tcp_buffer_look stepped; /* the judged flow, as it was then: its time counts from here */
 	uint64_t seen_us;
 	int64_t before_bytes, after_bytes; /* the limit, of the last decision: any other is somebody else's, */
@@ -101,12 +101,12 @@ int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint6
 				   int64_t current_bytes);
 
 /* A state that events tell of while it lasts. Begins as zeroes. */
-struct tcp_buffer_spell {
+struct tcp_buffer_period {
 	uint64_t since_us, told_us;
 };
 
 /* It is told of at now_us: for how long without a gap? */
-uint64_t tcp_buffer_spell_us(struct tcp_buffer_spell *spell, uint64_t now_us);
+uint64_t tcp_buffer_period_us(struct tcp_buffer_period *period, uint64_t now_us);
 
 /*
  * What the flow would take if it had room: what it delivers in a shortest round trip, in memory, and as much more

@@ -49,7 +49,7 @@ struct {
 } rates SEC(".maps");
 
 /* The largest wish of a namespace that was told. */
-struct told {
+struct reported {
 	__u64 time_ns;
 	__u64 asked_bytes;
 };
@@ -58,8 +58,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct rate_key);
-	__type(value, struct told);
-} told SEC(".maps");
+	__type(value, struct reported);
+} reported SEC(".maps");
 
 /* Who fixed the sizes of a socket; what accept(2) gives has its listener's, as it has the sizes. */
 struct owner {
@@ -107,14 +107,14 @@ struct {
 
 const volatile __u16 tuner;
 
-static __always_inline _Bool is_told(const struct rate_key *key, __u32 asked_bytes)
+static __always_inline _Bool is_reported(const struct rate_key *key, __u32 asked_bytes)
 {
-	struct told now = { .time_ns = bpf_ktime_get_ns(), .asked_bytes = asked_bytes };
-	struct told *last = bpf_map_lookup_elem(&told, key);
+	struct reported now = { .time_ns = bpf_ktime_get_ns(), .asked_bytes = asked_bytes };
+	struct reported *last = bpf_map_lookup_elem(&reported, key);
 
 	if (last && asked_bytes <= last->asked_bytes && now.time_ns - last->time_ns < WISH_REPEAT_NS)
 		return 1;
-	bpf_map_update_elem(&told, key, &now, BPF_ANY);
+	bpf_map_update_elem(&reported, key, &now, BPF_ANY);
 	return 0;
 }
 
@@ -124,7 +124,7 @@ static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *
 	struct bpftune_event *event;
 
 	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(&gates, cookie, tuner) ||
-	    is_told(&key, wish->asked_bytes))
+	    is_reported(&key, wish->asked_bytes))
 		return;
 	event = event_reserve(&events, &lost, cookie, tuner, SOCK_BUF_WISH_CUT);
 	if (!event)

@@ -52,7 +52,7 @@ struct state {
 	int64_t initial_bytes[N_LIMITS]; /* when this worker started */
 	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
 	struct tcp_buffer_lowered lowered; /* as memory was short */
-	struct tcp_buffer_spell short_of_memory, eased;
+	struct tcp_buffer_period short_of_memory, eased;
 	bool told_no_diag;
 	struct tcp_buffer_smallest smallest;
 	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
@@ -330,8 +330,8 @@ static void give_back(struct bpftune *b, struct state *state, const struct bpftu
 	uint64_t now_us = event->time_ns / NSEC_PER_USEC, held_pages;
 	long long value[BPFTUNE_INTS_MAX], from_bytes;
 
-	state->eased = (struct tcp_buffer_spell){ 0 };
-	if (tcp_buffer_spell_us(&state->short_of_memory, now_us) < NO_ROOM_US)
+	state->eased = (struct tcp_buffer_period){ 0 };
+	if (tcp_buffer_period_us(&state->short_of_memory, now_us) < NO_ROOM_US)
 		return;
 	state->short_of_memory.since_us = now_us; /* the next step follows after as long again */
 	if (!may_come_down(b))
@@ -365,7 +365,7 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 	long long value[BPFTUNE_INTS_MAX];
 	bool all = true, returned = false;
 
-	if (tcp_buffer_spell_us(&state->eased, event->time_ns / NSEC_PER_USEC) < EASED_US)
+	if (tcp_buffer_period_us(&state->eased, event->time_ns / NSEC_PER_USEC) < EASED_US)
 		return;
 	for (unsigned int i = 0; i < N_LIMITS; i++) {
 		if (bpftune_value_ints(b, i, value) < 0)
@@ -387,7 +387,7 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 	}
 	if (!all)
 		return;
-	state->eased = (struct tcp_buffer_spell){ 0 }; /* an event that is under way says that nothing is returned yet */
+	state->eased = (struct tcp_buffer_period){ 0 }; /* an event that is under way says that nothing is returned yet */
 	bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
 		       "stay as they are, set by somebody else");
 }

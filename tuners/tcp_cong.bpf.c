@@ -55,7 +55,7 @@ struct {
 	__uint(max_entries, 8192);
 	__type(key, struct bpftune_verdict_key);
 	__type(value, __u64);
-} told SEC(".maps");
+} reported SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -78,7 +78,7 @@ struct flow {
 	__u64 instance;		  /* whose program looks after it; 0: the root's */
 	__u64 look_ns;		  /* not before */
 	struct counters chosen;	  /* when it got its algorithm */
-	struct counters told;	  /* when it was last told of */
+	struct counters reported;	  /* when it was last told of */
 	struct counters tried;	  /* when it, a trial, was last looked at */
 	__u32 looks, app_limited; /* round trips since then, and those that the application did not fill */
 	__u8 begun;
@@ -170,7 +170,7 @@ static __always_inline _Bool verdict_key_of(const struct sock *sk, __u64 instanc
 }
 
 /*
- * A remote's own verdict, or else the one for all others that were heard of. A crowd of remotes makes `told` forget
+ * A remote's own verdict, or else the one for all others that were heard of. A crowd of remotes makes `reported` forget
  * those of other containers, which only spares these a trial.
  */
 static __always_inline const struct tcp_cong_verdict *verdict_find(struct bpftune_verdict_key *key)
@@ -180,7 +180,7 @@ static __always_inline const struct tcp_cong_verdict *verdict_find(struct bpftun
 
 	if (verdict && now_ns < verdict->valid_until_ns)
 		return verdict;
-	heard_ns = bpf_map_lookup_elem(&told, key);
+	heard_ns = bpf_map_lookup_elem(&reported, key);
 	if (!heard_ns || now_ns - *heard_ns > HEARD_NS)
 		return NULL;
 	__builtin_memset(key->key, 0, sizeof(key->key));
@@ -245,7 +245,7 @@ static __always_inline void choose_by(struct bpf_sock_ops *ctx, struct flow *flo
 
 static __always_inline _Bool worth_telling(struct tcp_sock *tp, const struct flow *flow, const struct counters *now)
 {
-	__u32 segs = now->segs - flow->told.segs, retrans = retrans_between(&flow->told, now);
+	__u32 segs = now->segs - flow->reported.segs, retrans = retrans_between(&flow->reported, now);
 
 	if (segs < (flow->trial ? TRIAL_SEGS_MIN : TOLD_SEGS_MIN))
 		return 0;
@@ -256,7 +256,7 @@ static __always_inline _Bool remote_allows(const struct bpftune_verdict_key *key
 {
 	struct rate_key rate = { .netns_cookie = key->netns_cookie, .instance = key->instance };
 
-	return rate_allows(&told, key, REMOTE_NS) && rate_allows(&rates, &rate, INSTANCE_NS);
+	return rate_allows(&reported, key, REMOTE_NS) && rate_allows(&rates, &rate, INSTANCE_NS);
 }
 
 static __always_inline _Bool tell(struct tcp_sock *tp, struct flow *flow, const struct counters *now)
@@ -275,16 +275,16 @@ static __always_inline _Bool tell(struct tcp_sock *tp, struct flow *flow, const 
 	seen = (struct tcp_cong_seen *)event->payload;
 	__builtin_memcpy(&seen->remote, key.key, sizeof(seen->remote));
 	algorithm_of(tp, (union name *)seen->algorithm);
-	seen->acked_bytes = now->acked_bytes - flow->told.acked_bytes;
-	seen->busy_us = busy_us(&flow->told, now);
-	seen->segs = now->segs - flow->told.segs;
-	seen->retrans = retrans_between(&flow->told, now);
+	seen->acked_bytes = now->acked_bytes - flow->reported.acked_bytes;
+	seen->busy_us = busy_us(&flow->reported, now);
+	seen->segs = now->segs - flow->reported.segs;
+	seen->retrans = retrans_between(&flow->reported, now);
 	seen->min_rtt_us = tp->rtt_min.s[0].v;
 	seen->srtt_us = tp->srtt_us >> 3;
 	seen->app_limited_percent = flow->looks ? 100ULL * flow->app_limited / flow->looks : 0;
 	seen->decided = bpf_map_lookup_elem(&verdicts, &key) != NULL;
 	bpf_ringbuf_submit(event, 0);
-	flow->told = *now;
+	flow->reported = *now;
 	flow->looks = flow->app_limited = 0;
 	return 1;
 }
@@ -311,9 +311,9 @@ static __always_inline void begin(struct bpf_sock_ops *ctx, struct tcp_sock *tp,
 		return;
 	flow->begun = 1;
 	flow->instance = instance;
-	count(tp, bpf_ktime_get_ns(), &flow->told);
-	flow->chosen = flow->tried = flow->told;
-	flow->look_ns = flow->told.time_ns + LOOK_NS;
+	count(tp, bpf_ktime_get_ns(), &flow->reported);
+	flow->chosen = flow->tried = flow->reported;
+	flow->look_ns = flow->reported.time_ns + LOOK_NS;
 	bpf_sock_ops_cb_flags_set(ctx,
 				  ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG);
 	if (!may_choose(tp, flow) || tuner_is_off(&gates, key.netns_cookie, tuner))
@@ -346,7 +346,7 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 	const struct tcp_cong_verdict *verdict;
 	struct bpftune_verdict_key key;
 
-	if (flow->trial && flow->told.time_ns == flow->chosen.time_ns)
+	if (flow->trial && flow->reported.time_ns == flow->chosen.time_ns)
 		return; /* what it was for is not told yet */
 	if (!may_choose(tp, flow) || !verdict_key_of((struct sock *)tp, flow->instance, &key) ||
 	    tuner_is_off(&gates, key.netns_cookie, tuner))
@@ -358,7 +358,7 @@ static __always_inline void follow(struct bpf_sock_ops *ctx, struct tcp_sock *tp
 		return;
 	flow->trial = 0;
 	flow->trial_kbit = 0;
-	flow->chosen = flow->told = *now;
+	flow->chosen = flow->reported = *now;
 	flow->looks = flow->app_limited = 0;
 }
 
@@ -385,8 +385,8 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 	lossy = loses(&flow->chosen, &now);
 	failed = tried && fails(flow, &now);
 	/* The first time at once, so that it can be helped. */
-	if (now_ns - flow->told.time_ns >= TELL_NS ||
-	    ((lossy || failed) && flow->told.time_ns == flow->chosen.time_ns)) {
+	if (now_ns - flow->reported.time_ns >= TELL_NS ||
+	    ((lossy || failed) && flow->reported.time_ns == flow->chosen.time_ns)) {
 		if (tell(tp, flow, &now))
 			flow->look_ns = now_ns + AGAIN_NS;
 	}

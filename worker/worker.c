@@ -23,7 +23,7 @@
 #endif
 
 #define TICK_MS 1000
-#define AGAIN_MS 100
+#define REREAD_MS 100
 
 struct serving {
 	struct worker worker;
@@ -31,7 +31,7 @@ struct serving {
 	uv_poll_t poll;
 	uv_timer_t tick;
 	unsigned int ticks; /* to come, if no event does */
-	uv_timer_t again;
+	uv_timer_t reread;
 };
 
 uint64_t worker_netns_cookie(void)
@@ -81,7 +81,7 @@ static struct engine *engine_of(struct worker *worker, uint16_t tuner)
 	return tuner < worker->n_engines && !worker->engines[tuner].off ? &worker->engines[tuner] : NULL;
 }
 
-static void on_again(uv_timer_t *timer)
+static void on_reread(uv_timer_t *timer)
 {
 	struct serving *serving = timer->data;
 
@@ -100,7 +100,7 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 		break;
 	case BPFTUNE_READ:
 		if (tunable_read(worker, owner))
-			uv_timer_start(&serving->again, on_again, AGAIN_MS, 0);
+			uv_timer_start(&serving->reread, on_reread, REREAD_MS, 0);
 		break;
 	case BPFTUNE_RESTORE:
 		tunable_restore(worker, (const struct bpftune_restore *)event->payload);
@@ -148,7 +148,7 @@ static void on_event(void *arg, const void *record)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct serving *serving = poll->data;
-	int n = status < 0 ? status : record_read(&serving->events, serving->worker.instance->event_fd, on_event, serving);
+	int n = status < 0 ? status : record_read(&serving->events, serving->worker.instance->event_fd, SIZE_MAX, on_event, serving);
 
 	(void)events;
 	if (n < 0 && n != -EAGAIN)
@@ -193,14 +193,14 @@ static void serve(struct serving *serving)
 	if (!err)
 		err = uv_timer_init(&loop, &serving->tick);
 	if (!err)
-		err = uv_timer_init(&loop, &serving->again);
-	serving->poll.data = serving->tick.data = serving->again.data = serving;
+		err = uv_timer_init(&loop, &serving->reread);
+	serving->poll.data = serving->tick.data = serving->reread.data = serving;
 	if (!err)
 		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
 	if (err)
 		give_up(worker, "start its loop", err);
 	uv_unref((uv_handle_t *)&serving->tick);
-	uv_unref((uv_handle_t *)&serving->again);
+	uv_unref((uv_handle_t *)&serving->reread);
 	record_write(worker->report_fd, &ready, sizeof(ready));
 	uv_run(&loop, UV_RUN_DEFAULT);
 }

@@ -6,76 +6,75 @@
 #include <string.h>
 
 #include "ipc/log.h"
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/instances/registry.h"
+#include "supervisor/changes/state.h"
 
-static void tell_programs(struct bpftune_host *host, const struct instance *instance, const struct learnt *learnt,
+static void tell_programs(struct changes *changes, const struct instance *instance, const struct learnt *learnt,
 			  const struct bpftune_verdict *verdict)
 {
 	struct bpftune_verdict_key key = {
-		.netns_cookie = instance->pub.netns_cookie,
-		.instance = instance->pub.shares_netns ? instance->pub.id : 0,
+		.netns_cookie = instance->view.netns_cookie,
+		.instance = instance->view.shares_netns ? instance->view.id : 0,
 	};
 
 	memcpy(key.key, verdict->key, sizeof(key.key));
-	if (host)
-		bpf_set_verdict(host, learnt->key.tuner, &key, verdict);
+	if (!changes->dry_run)
+		bpf_set_verdict(&changes->kernel->host, learnt->key.tuner, &key, verdict);
 }
 
-static void take_back(struct bpftune_host *host, const struct instance *instance, const struct learnt *learnt)
+static void take_back(struct changes *changes, const struct instance *instance, const struct learnt *learnt)
 {
 	struct bpftune_verdict none = { 0 };
 
 	memcpy(none.key, learnt->verdict.key, sizeof(none.key));
 	if (learnt->decided)
-		tell_programs(host, instance, learnt, &none);
+		tell_programs(changes, instance, learnt, &none);
 }
 
-static void forget(struct bpftune_host *host, struct instance *instance, struct learnt *learnt)
+static void forget(struct changes *changes, struct instance *instance, struct learnt *learnt)
 {
-	take_back(host, instance, learnt);
-	HASH_DEL(instance->learnt, learnt);
+	take_back(changes, instance, learnt);
+	HASH_DEL(instance->state->learnt, learnt);
 	free(learnt);
 }
 
 /* The tuner's oldest goes when it has as many as it may. */
-static void make_room(struct bpftune_host *host, struct instance *instance, uint16_t tuner)
+static void make_room(struct changes *changes, struct instance *instance, uint16_t tuner)
 {
 	struct learnt *oldest = NULL;
 	unsigned int n = 0;
 
-	for (struct learnt *learnt = instance->learnt; learnt; learnt = learnt->hh.next) {
+	for (struct learnt *learnt = instance->state->learnt; learnt; learnt = learnt->hh.next) {
 		if (learnt->key.tuner != tuner)
 			continue;
 		oldest = oldest ? oldest : learnt;
 		n++;
 	}
 	if (n >= LEARNT_MAX)
-		forget(host, instance, oldest);
+		forget(changes, instance, oldest);
 }
 
-static struct learnt *find_or_make(struct bpftune_host *host, struct instance *instance, const struct learnt_key *key)
+static struct learnt *find_or_make(struct changes *changes, struct instance *instance, const struct learnt_key *key)
 {
 	struct learnt *learnt;
 
-	HASH_FIND(hh, instance->learnt, key, sizeof(*key), learnt);
+	HASH_FIND(hh, instance->state->learnt, key, sizeof(*key), learnt);
 	if (learnt) {
-		HASH_DEL(instance->learnt, learnt); /* to be the newest */
+		HASH_DEL(instance->state->learnt, learnt); /* to be the newest */
 	} else {
-		make_room(host, instance, key->tuner);
+		make_room(changes, instance, key->tuner);
 		learnt = calloc(1, sizeof(*learnt));
 		if (!learnt)
 			return NULL;
 		learnt->key = *key;
 	}
-	HASH_ADD(hh, instance->learnt, key, sizeof(learnt->key), learnt);
+	HASH_ADD(hh, instance->state->learnt, key, sizeof(learnt->key), learnt);
 	return learnt;
 }
 
-bool learnt_put(struct bpftune_host *host, struct instance *instance, const struct learnt_key *key, const char *text,
+bool learnt_put(struct changes *changes, struct instance *instance, const struct learnt_key *key, const char *text,
 		const struct bpftune_verdict *verdict)
 {
-	struct learnt *learnt = find_or_make(host, instance, key);
+	struct learnt *learnt = instance_state_of(instance) ? find_or_make(changes, instance, key) : NULL;
 	char before[sizeof(learnt->text)];
 	bool other;
 
@@ -87,17 +86,31 @@ bool learnt_put(struct bpftune_host *host, struct instance *instance, const stru
 	if (!other)
 		return false;
 	if (memcmp(learnt->verdict.key, verdict->key, sizeof(verdict->key)))
-		take_back(host, instance, learnt);
+		take_back(changes, instance, learnt);
 	learnt->decided = true;
 	learnt->verdict = *verdict;
-	tell_programs(host, instance, learnt, verdict);
+	tell_programs(changes, instance, learnt, verdict);
 	return strcmp(learnt->text, before); /* one that only holds for longer is no news */
 }
 
-void learnt_take_back(struct bpftune_host *host, const struct instance *instance)
+void learnt_take_back(struct changes *changes, const struct instance *instance)
 {
-	for (const struct learnt *learnt = instance->learnt; learnt; learnt = learnt->hh.next)
-		take_back(host, instance, learnt);
+	const struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
+
+	for (; learnt; learnt = learnt->hh.next)
+		take_back(changes, instance, learnt);
+}
+
+json_t *changes_learnt(const struct changes *changes, const struct instance *instance)
+{
+	const struct learnt *row = instance->state ? instance->state->learnt : NULL;
+	json_t *learnt = json_array();
+
+	for (; row; row = row->hh.next)
+		json_array_append_new(learnt, json_pack("{s:s s:s s:s}", "tuner",
+							changes->kernel->plugins.tuners[row->key.tuner]->name, "about",
+							row->key.about, "text", row->text));
+	return learnt;
 }
 
 void learnt_free(struct learnt **table)

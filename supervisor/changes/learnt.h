@@ -6,11 +6,9 @@
 #include <stdbool.h>
 #include <uthash.h>
 
-#include "tuners/tuner.h"
+#include "supervisor/changes/changes.h"
 
 #define LEARNT_MAX 64 /* a tuner, in an instance */
-
-struct instance;
 
 struct learnt_key {
 	uint16_t tuner;
@@ -27,13 +25,13 @@ struct learnt {
 
 /*
  * Keeps it, in place of what was told about the same or, past LEARNT_MAX, of the oldest. A verdict (or NULL) goes to
- * the tuner's programs; host NULL: it does not. True: it is another one than before, and the text says so.
+ * the tuner's programs, but in a dry run. True: it is another one than before, and the text says so.
  */
-bool learnt_put(struct bpftune_host *host, struct instance *instance, const struct learnt_key *key, const char *text,
+bool learnt_put(struct changes *changes, struct instance *instance, const struct learnt_key *key, const char *text,
 		const struct bpftune_verdict *verdict);
 
 /* The tuners' programs find nothing any more that was decided in this instance. */
-void learnt_take_back(struct bpftune_host *host, const struct instance *instance);
+void learnt_take_back(struct changes *changes, const struct instance *instance);
 
 void learnt_free(struct learnt **table);
 

@@ -87,7 +87,7 @@ static json_t *state_json(const struct ledger_state *state)
 
 /* --- the file as a whole ------------------------------------------------------------------------ */
 
-static void complain(const struct ledger *ledger, const char *what, int error)
+void ledger_file_complain(const struct ledger *ledger, const char *what, int error)
 {
 	char text[512];
 
@@ -97,7 +97,7 @@ static void complain(const struct ledger *ledger, const char *what, int error)
 		ledger->complain(ledger->arg, text);
 }
 
-static int read_boot_id(char ret_boot_id[64])
+int ledger_file_read_boot_id(char ret_boot_id[64])
 {
 	_cleanup_fclose_ FILE *file = fopen(BOOT_ID, "re");
 
@@ -126,14 +126,14 @@ static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t 
 }
 
 /* A new file with what is known now takes the old one's place, at once or not at all: rename(2). */
-static int compact(struct ledger *ledger)
+int ledger_file_rewrite(struct ledger *ledger)
 {
 	_cleanup_close_ int fd = -1;
 	char path[4096], boot_id[64];
 	size_t bytes = 0;
 	int err;
 
-	err = read_boot_id(boot_id);
+	err = ledger_file_read_boot_id(boot_id);
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s.new", ledger->path);
@@ -165,16 +165,16 @@ static int append(struct ledger *ledger, json_t *line)
 	}
 	err = write_line(ledger->fd, line, &ledger->file_bytes);
 	if (err) {
-		complain(ledger, "write", err);
+		ledger_file_complain(ledger, "write", err);
 		/* A part of a line would make the next one part of it. */
 		if (ftruncate(ledger->fd, end) < 0)
 			close_fdp(&ledger->fd);
 		return err;
 	}
 	if (ledger->file_bytes > ledger->compact_at) {
-		err = compact(ledger);
+		err = ledger_file_rewrite(ledger);
 		if (err) {
-			complain(ledger, "rewrite", err);
+			ledger_file_complain(ledger, "rewrite", err);
 			ledger->compact_at = 2 * ledger->file_bytes;
 		}
 	}
@@ -214,76 +214,4 @@ void ledger_file_close(struct ledger *ledger)
 	close_fdp(&ledger->fd);
 	free(ledger->path);
 	ledger->path = NULL;
-}
-
-/* --- opening ------------------------------------------------------------------------------------ */
-
-/* The file out of the way, under a name that tells why. */
-static void set_aside(struct ledger *ledger, const char *why)
-{
-	char path[4096], text[8192 + 256];
-
-	snprintf(path, sizeof(path), "%s.%s-%lld", ledger->path, why, (long long)time(NULL));
-	if (rename(ledger->path, path) < 0)
-		snprintf(text, sizeof(text), "cannot set the ledger %s aside (%s): %s", ledger->path, why, strerror(errno));
-	else
-		snprintf(text, sizeof(text), "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
-			 why, path);
-	ledger->complain(ledger->arg, text);
-}
-
-static int read_whole(const char *path, char **ret_text, size_t *ret_size)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	_cleanup_free_ char *text = NULL;
-	struct stat st;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > LEDGER_FILE_MAX)
-		return -EFBIG;
-	text = malloc(st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	n = read(fd, text, st.st_size);
-	if (n < 0)
-		return -errno;
-	*ret_size = n;
-	*ret_text = take_ptr(text);
-	return 0;
-}
-
-static void take_up(struct ledger *ledger, const char *boot_id)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
-	int err = read_whole(ledger->path, &text, &size);
-
-	if (err == -ENOENT)
-		return;
-	if (!err)
-		err = ledger_replay(ledger, text, size, boot_id);
-	if (err)
-		set_aside(ledger, err == -ESTALE ? "other-boot" : err == -EPROTONOSUPPORT ? "other-version" : "damaged");
-}
-
-int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)
-{
-	char boot_id[64];
-	int err;
-
-	*ledger = (struct ledger){ .fd = -1, .complain = complain_to, .arg = arg };
-	if (asprintf(&ledger->path, "%s/ledger", run_dir) < 0) {
-		ledger->path = NULL;
-		return -ENOMEM;
-	}
-	err = read_boot_id(boot_id);
-	if (err)
-		return err;
-	take_up(ledger, boot_id);
-	err = compact(ledger);
-	if (err)
-		complain(ledger, "write", err);
-	return err;
 }

@@ -3,21 +3,9 @@
 #ifndef BPFTUNE_SUPERVISOR_CHANGES_MANUAL_H
 #define BPFTUNE_SUPERVISOR_CHANGES_MANUAL_H
 
-#include "ipc/event.h"
-
-struct instance;
-struct supervisor;
-
-/* Somebody wrote a sysctl just now: a BPFTUNE_SYSCTL_WRITTEN event. */
-void manual_written(struct supervisor *s, const struct bpftune_event *event);
+#include "supervisor/changes/changes.h"
 
 /* A worker found another value than we left: written while nobody looked, or by netlink. */
-void manual_found(struct supervisor *s, struct instance *instance, const struct bpftune_owner *owner, const char *value);
-
-/*
- * `bpftune resume`: the tuner (or all, NULL) is active again there, and the values found now are the new
- * initial ones where it was manual. The number of tuners that were not active, or -ENOENT: no such tuner.
- */
-int manual_resume(struct supervisor *s, struct instance *instance, const char *tuner);
+void manual_found(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner, const char *value);
 
 #endif

@@ -8,8 +8,7 @@
 #include <syslog.h>
 #include <utlist.h>
 
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/changes/state.h"
 
 #define SET_SINCE "somebody else set it since"
 
@@ -17,11 +16,11 @@ struct step {
 	uint64_t instance;
 	struct bpftune_owner owner;
 	uint64_t changed_us;
-	bool sent, again, done; /* again: sent a second time */
+	bool is_sent, is_repeated, is_done;
 };
 
 struct rollback {
-	struct supervisor *s;
+	struct changes *changes;
 	struct step *steps;
 	size_t n_steps, n_open;
 	json_t *restored, *left;
@@ -40,24 +39,24 @@ static int last_first(const void *a, const void *b)
 	return x->changed_us < y->changed_us ? 1 : x->changed_us > y->changed_us ? -1 : 0;
 }
 
-static const struct bpftune_tunable *tunable_of(const struct supervisor *s, const struct step *step)
+static const struct bpftune_tunable *tunable_of(const struct changes *changes, const struct step *step)
 {
-	return &s->plugins.tuners[step->owner.tuner]->tunables[step->owner.tunable];
+	return &changes->kernel->plugins.tuners[step->owner.tuner]->tunables[step->owner.tunable];
 }
 
-static struct ledger_entry *entry_of(const struct supervisor *s, const struct instance *instance, const struct step *step)
+static struct ledger_entry *entry_of(const struct changes *changes, const struct instance *instance, const struct step *step)
 {
-	return ledger_find(&s->ledger, instance->pub.netns_cookie, tunable_of(s, step)->name);
+	return ledger_find(&changes->ledger, instance->view.netns_cookie, tunable_of(changes, step)->name);
 }
 
-static int add_instance(const struct supervisor *s, const struct instance *instance, struct step **steps, size_t *n)
+static int add_instance(const struct changes *changes, const struct instance *instance, struct step **steps, size_t *n)
 {
-	if (instance->pub.shares_netns)
+	if (instance->view.shares_netns)
 		return 0; /* the values are the host's */
-	for (uint16_t i = 0; i < s->plugins.n; i++)
-		for (uint16_t j = 0; j < s->plugins.tuners[i]->n_tunables; j++) {
-			struct step step = { .instance = instance->pub.id, .owner = { .tuner = i, .tunable = j } };
-			const struct ledger_entry *entry = entry_of(s, instance, &step);
+	for (uint16_t i = 0; i < changes->kernel->plugins.n; i++)
+		for (uint16_t j = 0; j < changes->kernel->plugins.tuners[i]->n_tunables; j++) {
+			struct step step = { .instance = instance->view.id, .owner = { .tuner = i, .tunable = j } };
+			const struct ledger_entry *entry = entry_of(changes, instance, &step);
 			struct step *grown;
 
 			if (!entry || (!entry->intended && !strcmp(entry->initial, entry->current)))
@@ -73,16 +72,16 @@ static int add_instance(const struct supervisor *s, const struct instance *insta
 	return 0;
 }
 
-static int find_steps(const struct supervisor *s, const struct instance *only, struct step **ret_steps, size_t *ret_n)
+static int find_steps(const struct changes *changes, const struct instance *only, struct step **ret_steps, size_t *ret_n)
 {
 	const struct instance *instance;
 	int err = 0;
 
 	*ret_steps = NULL;
 	*ret_n = 0;
-	for (instance = s->registry.by_id; instance && !err; instance = instance->by_id.next)
+	for (instance = changes->instances->by_id; instance && !err; instance = instance->by_id.next)
 		if (!only || instance == only)
-			err = add_instance(s, instance, ret_steps, ret_n);
+			err = add_instance(changes, instance, ret_steps, ret_n);
 	if (*ret_n)
 		qsort(*ret_steps, *ret_n, sizeof(**ret_steps), last_first);
 	return err;
@@ -90,35 +89,35 @@ static int find_steps(const struct supervisor *s, const struct instance *only, s
 
 static json_t *row(const struct instance *instance, const char *tunable, const char *from, const char *to, const char *why)
 {
-	return json_pack("{s:I s:s s:s s:s s:s s:o}", "instance", (json_int_t)instance->pub.id, "container",
-			 instance->pub.name, "tunable", tunable, "from", from, "to", to, "why",
+	return json_pack("{s:I s:s s:s s:s s:s s:o}", "instance", (json_int_t)instance->view.id, "container",
+			 instance->view.name, "tunable", tunable, "from", from, "to", to, "why",
 			 why ? json_string(why) : json_null());
 }
 
-static const char *why_left(const struct supervisor *s, const struct instance *instance, const struct step *step)
+static const char *why_left(const struct changes *changes, const struct instance *instance, const struct step *step)
 {
-	return entry_of(s, instance, step)->foreign ? SET_SINCE : NULL;
+	return entry_of(changes, instance, step)->foreign ? SET_SINCE : NULL;
 }
 
-json_t *rollback_plan(struct supervisor *s, const struct instance *only)
+json_t *rollback_plan(struct changes *changes, const struct instance *only)
 {
 	json_t *plan = json_array();
 	struct step *steps;
 	size_t n;
 
-	find_steps(s, only, &steps, &n);
+	find_steps(changes, only, &steps, &n);
 	for (size_t i = 0; i < n; i++) {
-		const struct instance *instance = instance_by_id(&s->registry, steps[i].instance);
-		const struct bpftune_tunable *tunable = tunable_of(s, &steps[i]);
-		const struct ledger_entry *entry = entry_of(s, instance, &steps[i]);
-		json_t *item = row(instance, tunable->name, entry->current, entry->initial, why_left(s, instance, &steps[i]));
+		const struct instance *instance = instance_by_id(changes->instances, steps[i].instance);
+		const struct bpftune_tunable *tunable = tunable_of(changes, &steps[i]);
+		const struct ledger_entry *entry = entry_of(changes, instance, &steps[i]);
+		json_t *item = row(instance, tunable->name, entry->current, entry->initial, why_left(changes, instance, &steps[i]));
 		char enter[64] = "", command[512];
 
-		if (instance->pub.id != INSTANCE_HOST && instance->child.pid)
-			snprintf(enter, sizeof(enter), "nsenter -t %d -n ", instance->child.pid);
+		if (instance->view.id != INSTANCE_HOST && instance->worker_pid)
+			snprintf(enter, sizeof(enter), "nsenter -t %d -n ", instance->worker_pid);
 		snprintf(command, sizeof(command), "%ssysctl -w %s='%s'", enter, tunable->name, entry->initial);
 		/* Without a process in the namespace the command would be the host's. */
-		bool reachable = instance->pub.id == INSTANCE_HOST || instance->child.pid;
+		bool reachable = instance->view.id == INSTANCE_HOST || instance->worker_pid;
 
 		json_object_set_new(item, "command", tunable->kind == BPFTUNE_SYSCTL && reachable ?
 					     json_string(command) : json_null());
@@ -144,7 +143,7 @@ static void finish(struct rollback *rollback)
 {
 	json_t *result = json_pack("{s:O s:O}", "restored", rollback->restored, "left", rollback->left);
 
-	DL_DELETE(rollback->s->rollbacks, rollback);
+	DL_DELETE(rollback->changes->rollbacks, rollback);
 	uv_close((uv_handle_t *)&rollback->deadline, on_closed);
 	rollback->done(rollback->arg, result);
 	json_decref(result);
@@ -152,58 +151,57 @@ static void finish(struct rollback *rollback)
 
 static void end_step(struct rollback *rollback, struct step *step, json_t *list, json_t *item)
 {
-	const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
+	const struct instance *instance = instance_by_id(rollback->changes->instances, step->instance);
 
-	if (step->sent && instance && supervisor_tuner_state(rollback->s, instance, step->owner.tuner) == TUNER_MANUAL)
-		bpf_take(&rollback->s->host, instance->pub.netns_cookie, step->owner.tuner);
-	step->done = true;
+	if (step->is_sent && instance && changes_tuner_state(rollback->changes, instance, step->owner.tuner) == TUNER_MANUAL)
+		bpf_take(&rollback->changes->kernel->host, instance->view.netns_cookie, step->owner.tuner);
+	step->is_done = true;
 	rollback->n_open--;
 	json_array_append_new(list, item);
 }
 
 static void leave(struct rollback *rollback, struct step *step, const char *why)
 {
-	const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
-	const struct ledger_entry *entry = instance ? entry_of(rollback->s, instance, step) : NULL;
+	const struct instance *instance = instance_by_id(rollback->changes->instances, step->instance);
+	const struct ledger_entry *entry = instance ? entry_of(rollback->changes, instance, step) : NULL;
 
 	if (entry)
-		supervisor_log(rollback->s, instance, LOG_NOTICE, "rollback leaves %s at %s: %s",
-			       tunable_of(rollback->s, step)->name, entry->current, why);
+		instance_log(rollback->changes->instances, instance, LOG_NOTICE, "rollback leaves %s at %s: %s",
+			       tunable_of(rollback->changes, step)->name, entry->current, why);
 	if (entry)
 		end_step(rollback, step, rollback->left,
-			 row(instance, tunable_of(rollback->s, step)->name, entry->current, entry->initial, why));
+			 row(instance, tunable_of(rollback->changes, step)->name, entry->current, entry->initial, why));
 	else
 		end_step(rollback, step, rollback->left, json_object());
 }
 
 static void send_step(struct rollback *rollback, struct step *step)
 {
-	struct supervisor *s = rollback->s;
-	struct instance *instance = instance_by_id(&s->registry, step->instance);
-	const struct ledger_entry *entry = entry_of(s, instance, step);
+	struct changes *changes = rollback->changes;
+	struct instance *instance = instance_by_id(changes->instances, step->instance);
+	const struct ledger_entry *entry = entry_of(changes, instance, step);
 	struct bpftune_restore restore = { .owner = step->owner };
 	int err;
 
 	/* What the kernel may not have taken of somebody else's is read first, by the worker that is to come. */
-	if (why_left(s, instance, step) && (instance->child.state == CHILD_READY || !*entry->ours)) {
-		leave(rollback, step, why_left(s, instance, step));
+	if (why_left(changes, instance, step) && (worker_is_ready(instance) || !*entry->ours)) {
+		leave(rollback, step, why_left(changes, instance, step));
 		return;
 	}
-	if (instance->child.state != CHILD_READY) { /* it reads the values first: rollback_ready() goes on then */
-		if (instance->child.state == CHILD_NONE)
-			child_step(s, instance, CHILD_WANTED);
+	if (!worker_is_ready(instance)) { /* it reads the values first: rollback_ready() goes on then */
+		workers_want(changes->workers, instance);
 		return;
 	}
 	if (!entry->intended && !strcmp(entry->current, entry->initial)) {
 		end_step(rollback, step, rollback->restored,
-			 row(instance, tunable_of(s, step)->name, entry->current, entry->initial, NULL));
+			 row(instance, tunable_of(changes, step)->name, entry->current, entry->initial, NULL));
 		return;
 	}
-	err = ledger_intent(&s->ledger, &(struct ledger_change){
-		.netns_cookie = instance->pub.netns_cookie,
-		.container = instance->pub.name,
-		.tuner = s->plugins.tuners[step->owner.tuner]->name,
-		.tunable = tunable_of(s, step)->name,
+	err = ledger_intent(&changes->ledger, &(struct ledger_change){
+		.netns_cookie = instance->view.netns_cookie,
+		.container = instance->view.name,
+		.tuner = changes->kernel->plugins.tuners[step->owner.tuner]->name,
+		.tunable = tunable_of(changes, step)->name,
 		.scenario = LEDGER_ROLLBACK,
 		.from = entry->current,
 		.to = entry->initial,
@@ -215,11 +213,11 @@ static void send_step(struct rollback *rollback, struct step *step)
 		leave(rollback, step, strerror(-err));
 		return;
 	}
-	step->sent = true;
+	step->is_sent = true;
 	/* Of a tuner that was taken over, the other values are still ours to put back. */
-	bpf_untake(&s->host, instance->pub.netns_cookie, step->owner.tuner);
+	bpf_untake(&changes->kernel->host, instance->view.netns_cookie, step->owner.tuner);
 	memcpy(restore.value, entry->initial, sizeof(restore.value));
-	supervisor_order(s, instance, BPFTUNE_RESTORE, &restore, sizeof(restore));
+	workers_order(changes->workers, instance, BPFTUNE_RESTORE, &restore, sizeof(restore));
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -228,26 +226,26 @@ static void on_deadline(uv_timer_t *timer)
 
 	for (size_t i = 0; i < rollback->n_steps; i++) {
 		struct step *step = &rollback->steps[i];
-		const struct instance *instance = instance_by_id(&rollback->s->registry, step->instance);
-		const char *theirs = instance ? why_left(rollback->s, instance, step) : NULL;
+		const struct instance *instance = instance_by_id(rollback->changes->instances, step->instance);
+		const char *theirs = instance ? why_left(rollback->changes, instance, step) : NULL;
 
-		if (!step->done)
+		if (!step->is_done)
 			leave(rollback, step, theirs ? theirs : "its worker did not answer");
 	}
 	finish(rollback);
 }
 
-static void pause_tuners(struct supervisor *s, const struct instance *only)
+static void pause_tuners(struct changes *changes, const struct instance *only)
 {
-	const struct instance *instance;
+	struct instance *instance;
 
-	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		for (size_t i = 0; i < s->plugins.n && (!only || instance == only) && !instance->pub.shares_netns; i++)
-			if (supervisor_tuner_state(s, instance, i) == TUNER_ACTIVE)
-				supervisor_set_tuner_state(s, instance, i, TUNER_PAUSED, "rolled back");
+	for (instance = changes->instances->by_id; instance; instance = instance->by_id.next)
+		for (size_t i = 0; i < changes->kernel->plugins.n && (!only || instance == only) && !instance->view.shares_netns; i++)
+			if (changes_tuner_state(changes, instance, i) == TUNER_ACTIVE)
+				changes_set_tuner_state(changes, instance, i, TUNER_PAUSED, "rolled back");
 }
 
-struct rollback *rollback_start(struct supervisor *s, struct instance *only, bool pause, rollback_done *done, void *arg)
+struct rollback *rollback_start(struct changes *changes, struct instance *only, bool pause, rollback_done *done, void *arg)
 {
 	struct rollback *rollback = calloc(1, sizeof(*rollback));
 
@@ -255,16 +253,16 @@ struct rollback *rollback_start(struct supervisor *s, struct instance *only, boo
 		done(arg, NULL);
 		return NULL;
 	}
-	*rollback = (struct rollback){ .s = s, .done = done, .arg = arg };
+	*rollback = (struct rollback){ .changes = changes, .done = done, .arg = arg };
 	rollback->restored = json_array();
 	rollback->left = json_array();
 	if (pause)
-		pause_tuners(s, only);
-	find_steps(s, only, &rollback->steps, &rollback->n_steps);
+		pause_tuners(changes, only);
+	find_steps(changes, only, &rollback->steps, &rollback->n_steps);
 	rollback->n_open = rollback->n_steps;
-	uv_timer_init(&s->loop, &rollback->deadline);
+	uv_timer_init(changes->loop, &rollback->deadline);
 	rollback->deadline.data = rollback;
-	DL_APPEND(s->rollbacks, rollback);
+	DL_APPEND(changes->rollbacks, rollback);
 	for (size_t i = 0; i < rollback->n_steps; i++)
 		send_step(rollback, &rollback->steps[i]);
 	if (!rollback->n_open) {
@@ -281,7 +279,7 @@ static struct step *find_step(struct rollback *rollback, const struct instance *
 	for (size_t i = 0; i < rollback->n_steps; i++) {
 		struct step *step = &rollback->steps[i];
 
-		if (!step->done && step->instance == instance->pub.id && step->owner.tuner == report->tuner &&
+		if (!step->is_done && step->instance == instance->view.id && step->owner.tuner == report->tuner &&
 		    step->owner.tunable == report->tunable)
 			return step;
 	}
@@ -292,42 +290,42 @@ static struct step *find_step(struct rollback *rollback, const struct instance *
 static bool may_try_again(const struct rollback *rollback, struct step *step, const struct instance *instance,
 			  const struct bpftune_report *report)
 {
-	if (report->error != -EPERM || step->again || entry_of(rollback->s, instance, step)->foreign)
+	if (report->error != -EPERM || step->is_repeated || entry_of(rollback->changes, instance, step)->foreign)
 		return false;
-	step->again = true;
+	step->is_repeated = true;
 	return true;
 }
 
-void rollback_outcome(struct supervisor *s, struct instance *instance, const struct bpftune_report *report)
+void rollback_outcome(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
 {
 	struct rollback *rollback, *next;
 
-	DL_FOREACH_SAFE(s->rollbacks, rollback, next) {
+	DL_FOREACH_SAFE(changes->rollbacks, rollback, next) {
 		struct step *step = find_step(rollback, instance, report);
 		const char *theirs;
 
 		if (!step)
 			continue;
-		theirs = why_left(s, instance, step);
-		if (!step->sent || may_try_again(rollback, step, instance, report))
+		theirs = why_left(changes, instance, step);
+		if (!step->is_sent || may_try_again(rollback, step, instance, report))
 			send_step(rollback, step);
 		else if (theirs || report->error)
 			leave(rollback, step, theirs || report->error == -ESTALE ? SET_SINCE : strerror(-report->error));
 		else
 			end_step(rollback, step, rollback->restored,
-				 row(instance, tunable_of(s, step)->name, report->from, report->to, NULL));
+				 row(instance, tunable_of(changes, step)->name, report->from, report->to, NULL));
 		if (!rollback->n_open)
 			finish(rollback);
 	}
 }
 
-void rollback_ready(struct supervisor *s, struct instance *instance)
+void rollback_ready(struct changes *changes, struct instance *instance)
 {
 	struct rollback *rollback, *next;
 
-	DL_FOREACH_SAFE(s->rollbacks, rollback, next) {
+	DL_FOREACH_SAFE(changes->rollbacks, rollback, next) {
 		for (size_t i = 0; i < rollback->n_steps; i++)
-			if (rollback->steps[i].instance == instance->pub.id && !rollback->steps[i].done)
+			if (rollback->steps[i].instance == instance->view.id && !rollback->steps[i].is_done)
 				send_step(rollback, &rollback->steps[i]);
 		if (!rollback->n_open)
 			finish(rollback);
@@ -339,13 +337,13 @@ void rollback_detach(struct rollback *rollback)
 	rollback->arg = NULL;
 }
 
-void rollback_drop(struct supervisor *s, uint64_t instance)
+void rollback_drop(struct changes *changes, uint64_t instance)
 {
 	struct rollback *rollback, *next;
 
-	DL_FOREACH_SAFE(s->rollbacks, rollback, next) {
+	DL_FOREACH_SAFE(changes->rollbacks, rollback, next) {
 		for (size_t i = 0; i < rollback->n_steps; i++)
-			if (rollback->steps[i].instance == instance && !rollback->steps[i].done)
+			if (rollback->steps[i].instance == instance && !rollback->steps[i].is_done)
 				leave(rollback, &rollback->steps[i], "its namespace is gone");
 		if (!rollback->n_open)
 			finish(rollback);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "supervisor/cli/probe.h"
+#include "supervisor/cli/cli.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,9 +7,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "supervisor/kernel/bpf.h"
-#include "supervisor/kernel/plugin.h"
-#include "supervisor/supervisor.h"
+#include "ipc/exit.h"
+#include "supervisor/kernel/kernel.h"
 #include "worker/worker.h"
 
 static void complain(void *arg, const char *text)
@@ -34,10 +33,9 @@ static int print_hooks(const struct bpftune_host *host, const struct plugins *pl
 
 int probe_run(const char *plugin_dir)
 {
-	struct bpftune_host host = { .cgroup_fd = -1 };
+	struct kernel kernel = { 0 };
 	struct bpf_refusal refusal;
-	struct plugins plugins = { 0 };
-	struct utsname kernel;
+	struct utsname system;
 	uint64_t cookie = worker_netns_cookie();
 	int err, refused;
 
@@ -45,25 +43,24 @@ int probe_run(const char *plugin_dir)
 		fprintf(stderr, "bpftune: cannot probe: not root (use sudo)\n");
 		return EXIT_FAILED;
 	}
-	uname(&kernel);
-	printf("%-12s %s\n%-12s %s\n", "kernel", kernel.release, "netns cookie", cookie ? "ok" : strerror(errno));
+	uname(&system);
+	printf("%-12s %s\n%-12s %s\n", "kernel", system.release, "netns cookie", cookie ? "ok" : strerror(errno));
 	bpf_set_debug(false);
-	err = bpf_open(&host, cookie, &refusal);
+	err = kernel_open(&kernel, cookie, &refusal);
 	if (err) {
-		bpf_close(&host);
+		kernel_close(&kernel);
 		fflush(stdout);
 		fprintf(stderr, "bpftune: %s\n", refusal.text);
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
-	printf("%-12s %s\n%-12s %s\n", "kernel BTF", "ok", "cgroup2", host.cgroup_path);
-	err = plugins_open(&plugins, plugin_dir, complain, NULL);
+	printf("%-12s %s\n%-12s %s\n", "kernel BTF", "ok", "cgroup2", kernel.cgroupfs.mount);
+	err = plugins_open(&kernel.plugins, plugin_dir, complain, NULL);
 	if (err)
 		fprintf(stderr, "bpftune: cannot read the tuners' directory %s: %s (--plugin-dir names another)\n",
 			plugin_dir, strerror(-err));
-	for (size_t i = 0; i < plugins.n; i++)
-		bpf_attach_tuner(&host, plugins.tuners[i], i);
-	refused = print_hooks(&host, &plugins);
-	bpf_close(&host);
-	plugins_close(&plugins);
+	for (size_t i = 0; i < kernel.plugins.n; i++)
+		bpf_attach_tuner(&kernel.host, kernel.plugins.tuners[i], i);
+	refused = print_hooks(&kernel.host, &kernel.plugins);
+	kernel_close(&kernel);
 	return refused ? EXIT_UNSUPPORTED : err ? EXIT_FAILED : cookie ? EXIT_DONE : EXIT_UNSUPPORTED;
 }

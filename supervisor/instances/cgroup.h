@@ -41,14 +41,4 @@ bool cgroup_is_below(const char *path, const char *parent);
 /* The deepest cgroup that holds both: cuts `path` to what it has in common with `other`. */
 void cgroup_common(char *path, const char *other);
 
-/*
- * A task's cgroup from its /proc/PID/cgroup text, seen from another task's (ours): cgroup2's path ("0::")
- * when it differs, else (hybrid hosts may leave all in cgroup2's root) the first hierarchy's in which a known
- * runtime put it. False: the same place as ours, or only roots.
- */
-bool cgroup_of_text(const char *proc_cgroup, const char *own_proc_cgroup, char *ret_path, size_t size);
-
-/* Whether the path ends as that of a removed cgroup does; a living one may be called so, too. */
-bool cgroup_looks_deleted(const char *path);
-
 #endif

@@ -1,228 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/pair.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <syslog.h>
-#include <unistd.h>
+#include <utlist.h>
 
 #include "ipc/cleanup.h"
-#include "ipc/log.h"
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/instances/cgroup.h"
-#include "supervisor/kernel/nsfs.h"
-#include "supervisor/supervisor.h"
-#include "supervisor/kernel/task.h"
+#include "supervisor/instances/name.h"
+#include "supervisor/instances/place.h"
+#include "supervisor/instances/registry.h"
 
-/* --- naming ------------------------------------------------------------------------------------- */
-
-static void set_text(char **text, const char *new)
-{
-	char escaped[1024], *copy = NULL;
-
-	if (new) {
-		log_escape(new, escaped, sizeof(escaped));
-		copy = strdup(escaped);
-		if (!copy)
-			return;
-	}
-	free(*text);
-	*text = copy;
-}
-
-/* Two that would be called the same stay apart: NAME@ID. */
-static void set_name(const struct supervisor *s, struct instance *instance, const char *name)
-{
-	const struct instance *other;
-	char apart[512];
-
-	log_escape(name, apart, sizeof(apart) - 32);
-	for (other = s->registry.by_id; other; other = other->by_id.next)
-		if (other != instance && other->child.state != CHILD_RETIRING && !strcmp(other->pub.name, apart)) {
-			snprintf(apart + strlen(apart), 32, "@%llu", (unsigned long long)instance->pub.id);
-			break;
-		}
-	set_text(&instance->pub.name, apart);
-}
-
-static const char *low_level_runtime(const char *id)
-{
-	static const char *const names[] = { "runc", "crun" };
-	char path[512];
-
-	for (size_t i = 0; *id && *id != '.' && i < ARRAY_SIZE(names); i++)
-		if ((size_t)snprintf(path, sizeof(path), "/run/%s/%s", names[i], id) < sizeof(path) && !access(path, F_OK))
-			return names[i];
-	return NULL;
-}
+/* --- the instances of a cgroup ------------------------------------------------------------------ */
 
 /*
- * runc and crun keep a directory for each container, under its id; the path has no mark of theirs. The outermost
- * component that is so called counts: who is in it may make cgroups of any name.
+ * A program can be attached to a cgroup only once (kernel/bpf/cgroup.c: find_attach_entry()), so of the instances of
+ * one cgroup one has its id on what the programs tell. A container in the host's namespace goes first: the others are
+ * found by cookie.
  */
-static bool parse_low_level(const char *path, struct cgroup_name *ret_name)
-{
-	for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
-		struct cgroup_name name = { 0 };
-		size_t n = strcspn(at, "/");
-
-		if (n < sizeof(name.container_id)) {
-			memcpy(name.container_id, at, n);
-			name.runtime = low_level_runtime(name.container_id);
-		}
-		at += n;
-		name.bytes = name.container_bytes = at - path;
-		if (name.runtime) {
-			*ret_name = name;
-			return true;
-		}
-	}
-	return false;
-}
-
-static bool is_service(const struct cgroup_name *name)
-{
-	return name->runtime && !strcmp(name->runtime, "systemd");
-}
-
-/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
-static bool parse(const char *path, struct cgroup_name *ret_name)
-{
-	struct cgroup_name low_level;
-
-	*ret_name = (struct cgroup_name){ 0 };
-	if (cgroup_parse(path, ret_name) && !is_service(ret_name))
-		return true;
-	if (parse_low_level(path, &low_level))
-		*ret_name = low_level;
-	return ret_name->runtime != NULL;
-}
-
-bool pair_cut_to_container(char *path)
-{
-	struct cgroup_name name;
-
-	/* A service of the host's namespace is the host's. */
-	if (!parse(path, &name) || is_service(&name))
-		return false;
-	path[name.container_bytes ? name.container_bytes : name.bytes] = '\0'; /* a pod's own, if in no container */
-	return true;
-}
-
-bool pair_is_inside(const struct instance *instance, int pid)
-{
-	char path[CGROUP_PATH_BYTES];
-	struct cgroup_name name;
-
-	return instance->pub.cgroup_id && parse(instance->pub.cgroup_path, &name) && name.container_bytes &&
-	       task_find_cgroup(pid, path, sizeof(path)) && cgroup_is_below(path, instance->pub.cgroup_path);
-}
-
-static bool is_container(const char *path)
-{
-	struct cgroup_name name;
-
-	return parse(path, &name) && !is_service(&name);
-}
-
-bool pair_is_astray(const struct instance *instance, int pid)
-{
-	const char *paired = instance->pub.cgroup_id ? instance->pub.cgroup_path : NULL;
-	char path[CGROUP_PATH_BYTES];
-
-	if (!task_find_cgroup(pid, path, sizeof(path)) || cgroup_is_session(path))
-		return false;
-	return !paired || (!cgroup_is_below(path, paired) && (is_container(path) || !is_container(paired)));
-}
-
-/* The last component of the path's first n bytes. */
-static const char *component_at(const char *path, size_t n, char *ret_component, size_t size)
-{
-	size_t from;
-
-	while (n && path[n - 1] == '/')
-		n--;
-	for (from = n; from && path[from - 1] != '/'; from--)
-		;
-	snprintf(ret_component, size, "%.*s", (int)(n - from), path + from);
-	return ret_component;
-}
-
-/* What the path says; false: nothing that makes a container of it. */
-static bool take_name(const struct supervisor *s, struct instance *instance, const char *path)
-{
-	char component[NAME_MAX + 1];
-	struct cgroup_name name;
-	bool known = parse(path, &name);
-
-	if (!known && cgroup_is_session(path))
-		return false;
-	instance->runtime = name.runtime;
-	instance->pod_qos = name.pod_qos;
-	set_text(&instance->pod_uid, name.pod_uid[0] ? name.pod_uid : NULL);
-	set_text(&instance->container_id, name.container_id[0] ? name.container_id : NULL);
-	set_name(s, instance, name.container_id[0] ? name.container_id :
-			      name.pod_uid[0]	   ? name.pod_uid :
-			      component_at(path, known ? name.bytes : strlen(path), component, sizeof(component)));
-	return true;
-}
-
-/* Who made it; what lies below does not count, as it is made from inside. */
-static void take_owner(struct instance *instance, const char *path)
-{
-	struct cgroup_name name;
-	size_t container_bytes = parse_low_level(path, &name) ? name.container_bytes : 0;
-	char *owner = strndup(path, cgroup_owner_bytes(path, container_bytes));
-
-	if (!owner)
-		return;
-	free(instance->owner);
-	instance->owner = owner;
-}
-
-/* A mount of our own mount namespace: only root of the host makes one. False: there is none. */
-static bool take_mount(const struct supervisor *s, struct instance *instance)
-{
-	char path[CGROUP_PATH_BYTES], component[NAME_MAX + 1];
-
-	if (instance->pub.shares_netns || nsfs_find_mount(instance->pub.netns_inode, path, sizeof(path)) < 0)
-		return false;
-	instance->named = true;
-	if (!instance->container_id && !instance->pod_uid)
-		set_name(s, instance, component_at(path, strlen(path), component, sizeof(component)));
-	return true;
-}
-
-void pair_find_owner(struct supervisor *s, struct instance *instance)
-{
-	char path[CGROUP_PATH_BYTES];
-	int pids[] = { instance->pid, bpf_last_pid(&s->host, instance->pub.netns_cookie) };
-
-	if (instance->owner || instance->named || take_mount(s, instance))
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(pids) && !instance->owner; i++)
-		if (task_find_cgroup(pids[i], path, sizeof(path)))
-			take_owner(instance, path);
-	if (!instance->owner)
-		instance->owner = strdup(""); /* asked once, not for each event */
-}
-
-/* --- its programs ------------------------------------------------------------------------------- */
-
-static struct instance *holder_of(const struct supervisor *s, uint64_t cgroup_id)
-{
-	struct instance *instance = s->registry.by_id;
-
-	while (instance && !(instance->n_links && instance->pub.cgroup_id == cgroup_id))
-		instance = instance->by_id.next;
-	return instance;
-}
+struct paired_cgroup {
+	uint64_t id;
+	struct instance *instances; /* all that are paired with it */
+	struct instance *attached;  /* whose id it is; NULL: none */
+	struct bpf_link **links;
+	size_t n_links;
+	UT_hash_handle hh;
+};
 
 struct refused {
-	struct supervisor *s;
+	struct instances *instances;
 	const struct instance *instance;
 };
 
@@ -230,223 +37,165 @@ static void say_refused(void *arg, const struct hook *hook)
 {
 	const struct refused *refused = arg;
 
-	supervisor_log(refused->s, refused->instance, LOG_WARNING, "cannot attach %s to cgroup %s: %s", hook->program,
-		       refused->instance->pub.cgroup_path, bpf_hook_error(hook));
+	instance_log(refused->instances, refused->instance, LOG_WARNING, "cannot attach %s to cgroup %s: %s", hook->program,
+		     refused->instance->view.cgroup_path, bpf_hook_error(hook));
 }
 
-/*
- * A program can be attached to a cgroup only once (kernel/bpf/cgroup.c: find_attach_entry()), so one instance's id
- * is on what it tells. That of a container in the host's namespace goes first: the others are found by cookie.
- */
-static void hold(struct supervisor *s, struct instance *instance, int cgroup_fd)
+static void attach(struct instances *instances, struct paired_cgroup *cgroup, struct instance *instance, int cgroup_fd)
 {
-	struct instance *holder = holder_of(s, instance->pub.cgroup_id);
+	bpf_detach_container(&cgroup->links, &cgroup->n_links);
+	cgroup->attached = instance;
+	bpf_attach_container(&instances->kernel->host, cgroup_fd, instance->view.id, &cgroup->links, &cgroup->n_links,
+			     say_refused, &(struct refused){ instances, instance });
+}
 
-	if (holder && (!instance->pub.shares_netns || holder->pub.shares_netns))
+static void join(struct instances *instances, struct instance *instance, int cgroup_fd)
+{
+	uint64_t id = instance->view.cgroup_id;
+	struct paired_cgroup *cgroup;
+
+	HASH_FIND(hh, instances->cgroups, &id, sizeof(id), cgroup);
+	if (!cgroup) {
+		cgroup = calloc(1, sizeof(*cgroup));
+		if (!cgroup)
+			return;
+		cgroup->id = id;
+		HASH_ADD(hh, instances->cgroups, id, sizeof(id), cgroup);
+		bpf_set_paired(&instances->kernel->host, id, true);
+	}
+	instance->cgroup = cgroup;
+	DL_APPEND2(cgroup->instances, instance, cgroup_prev, cgroup_next);
+	if (!cgroup->attached || (instance->view.shares_netns && !cgroup->attached->view.shares_netns))
+		attach(instances, cgroup, instance, cgroup_fd);
+}
+
+/* Another instance of the same cgroup gets the programs. */
+static void attach_another(struct instances *instances, struct paired_cgroup *cgroup)
+{
+	struct instance *next = cgroup->instances, *other;
+	_cleanup_close_ int fd = -1;
+
+	DL_FOREACH2(cgroup->instances, other, cgroup_next)
+		if (other->view.shares_netns && !next->view.shares_netns)
+			next = other;
+	fd = cgroupfs_open_path(&instances->kernel->cgroupfs, CGROUP2, next->view.cgroup_path);
+	if (fd >= 0)
+		attach(instances, cgroup, next, fd);
+}
+
+void pair_let_go(struct instances *instances, struct instance *instance)
+{
+	struct paired_cgroup *cgroup = instance->cgroup;
+
+	instance->view.cgroup_id = 0;
+	instance->cgroup = NULL;
+	if (!cgroup)
 		return;
-	if (holder)
-		bpf_detach_container(&holder->links, &holder->n_links);
-	bpf_attach_container(&s->host, cgroup_fd, instance->pub.id, &instance->links, &instance->n_links, say_refused,
-			     &(struct refused){ s, instance });
+	DL_DELETE2(cgroup->instances, instance, cgroup_prev, cgroup_next);
+	if (cgroup->attached == instance) {
+		bpf_detach_container(&cgroup->links, &cgroup->n_links);
+		cgroup->attached = NULL;
+		if (cgroup->instances && !instances->stopping)
+			attach_another(instances, cgroup);
+	}
+	if (cgroup->instances)
+		return;
+	bpf_set_paired(&instances->kernel->host, cgroup->id, false);
+	HASH_DEL(instances->cgroups, cgroup);
+	free(cgroup);
 }
 
-void pair_let_go(struct supervisor *s, struct instance *instance)
+void pair_each_of_cgroup(struct instances *instances, uint64_t cgroup_id,
+			 void (*found)(struct instances *instances, struct instance *instance))
 {
-	uint64_t cgroup_id = instance->pub.cgroup_id;
-	bool held = instance->n_links, left = false;
-	struct instance *other;
+	struct paired_cgroup *cgroup;
+	struct instance *instance, *next;
 
-	bpf_detach_container(&instance->links, &instance->n_links);
-	instance->pub.cgroup_id = 0;
-	for (other = cgroup_id && !s->stopping ? s->registry.by_id : NULL; other; other = other->by_id.next)
-		if (other->pub.cgroup_id == cgroup_id && other->pub.id != INSTANCE_HOST) {
-			_cleanup_close_ int fd = held ? bpf_open_cgroup(&s->host, other->pub.cgroup_path) : -1;
-
-			left = true;
-			if (fd >= 0)
-				hold(s, other, fd);
-		}
-	if (cgroup_id && !left)
-		bpf_set_paired(&s->host, cgroup_id, false);
+	HASH_FIND(hh, instances->cgroups, &cgroup_id, sizeof(cgroup_id), cgroup);
+	/* The last that goes takes the record with it. */
+	for (instance = cgroup ? cgroup->instances : NULL; instance; instance = next) {
+		next = instance->cgroup_next;
+		found(instances, instance);
+	}
 }
 
-bool pair_is_there(const struct supervisor *s, const struct instance *instance)
+bool pair_is_there(const struct instances *instances, const struct instance *instance)
 {
 	struct stat st;
 
-	return fstatat(s->host.cgroup_fd, instance->pub.cgroup_path + 1, &st, 0) == 0 && st.st_ino == instance->pub.cgroup_id;
+	return fstatat(instances->kernel->cgroupfs.fd, instance->view.cgroup_path + 1, &st, 0) == 0 &&
+	       st.st_ino == instance->view.cgroup_id;
 }
 
-void pair_dissolve(struct supervisor *s, struct instance *instance)
+/* --- an instance's cgroup ----------------------------------------------------------------------- */
+
+void pair_dissolve(struct instances *instances, struct instance *instance)
 {
-	pair_let_go(s, instance);
-	instance->pub.cgroup_path[1] = '\0'; /* "/": another of the same path is another cgroup */
-	supervisor_set_gate(s, instance);
+	pair_let_go(instances, instance);
+	instance->view.cgroup_path[1] = '\0'; /* "/": another of the same path is another cgroup */
+	instance_set_gate(instances, instance);
 }
 
-static void take_cgroup(struct supervisor *s, struct instance *instance, const char *path)
+static void take_cgroup(struct instances *instances, struct instance *instance, const char *path,
+			enum cgroup_hierarchy hierarchy)
 {
 	_cleanup_close_ int fd = -1;
+	char *copy = strdup(path);
 	struct stat st;
-	char *copy;
 
-	take_owner(instance, path);
-	if (!strcmp(instance->pub.cgroup_path, path) && instance->pub.cgroup_id)
-		return;
-	copy = strdup(path);
 	if (!copy)
 		return;
-	pair_let_go(s, instance);
-	free(instance->pub.cgroup_path);
-	instance->pub.cgroup_path = copy;
-	fd = bpf_open_cgroup(&s->host, path);
+	pair_let_go(instances, instance);
+	free(instance->view.cgroup_path);
+	instance->view.cgroup_path = copy;
+	/* BPF programs know of cgroup2 only. */
+	fd = hierarchy == CGROUP2 ? cgroupfs_open_path(&instances->kernel->cgroupfs, CGROUP2, path) : -1;
 	if (fd >= 0 && fstat(fd, &st) == 0) {
-		instance->pub.cgroup_id = st.st_ino;
-		bpf_set_paired(&s->host, st.st_ino, true);
-		hold(s, instance, fd);
+		instance->view.cgroup_id = st.st_ino;
+		join(instances, instance, fd);
 	}
-	supervisor_set_gate(s, instance);
+	instance_set_gate(instances, instance);
 }
 
-struct instance *pair_sharer(const struct supervisor *s, const char *path)
+bool pair_with(struct instances *instances, struct instance *instance, const char *path, enum cgroup_hierarchy hierarchy)
 {
-	struct instance *instance = s->registry.by_id;
-
-	while (instance && !(instance->pub.shares_netns && instance->child.state != CHILD_RETIRING &&
-			     !strcmp(instance->pub.cgroup_path, path)))
-		instance = instance->by_id.next;
-	return instance;
+	name_owner(instance, path);
+	if (instance->view.cgroup_id && !strcmp(instance->view.cgroup_path, path))
+		return true;
+	if (!name_by_path(instances, instance, path))
+		return false;
+	take_cgroup(instances, instance, path, hierarchy);
+	return true;
 }
 
-struct instance *pair_sharer_of(const struct supervisor *s, int pid)
+bool pair_by_places(struct instances *instances, struct instance *instance)
 {
+	enum cgroup_hierarchy hierarchy;
 	char path[CGROUP_PATH_BYTES];
+	bool is_container = false;
 
-	return task_find_cgroup(pid, path, sizeof(path)) && pair_cut_to_container(path) ? pair_sharer(s, path) : NULL;
+	if (place_best(instance, path, &hierarchy))
+		is_container = pair_with(instances, instance, path, hierarchy);
+	is_container |= name_by_mount(instances, instance);
+	instances->listener.paired(instances->arg, instance);
+	return is_container;
 }
 
-bool pair_instance(struct supervisor *s, struct instance *instance, int pid)
+bool pair_is_inside(const struct instance *instance, const char *path)
 {
-	char path[CGROUP_PATH_BYTES];
-	bool container = false;
+	struct cgroup_name name;
 
-	if (task_find_cgroup(pid, path, sizeof(path)) &&
-	    (!instance->pub.shares_netns || pair_cut_to_container(path))) {
-		container = take_name(s, instance, path);
-		if (container)
-			take_cgroup(s, instance, path);
-		else
-			take_owner(instance, path);
-	}
-	return take_mount(s, instance) || container;
+	return instance->view.cgroup_id && name_parse(instance->view.cgroup_path, &name) && name.container_bytes &&
+	       cgroup_is_below(path, instance->view.cgroup_path);
 }
 
-/* --- pairing again ------------------------------------------------------------------------------ */
-
-struct again {
-	struct instance *instance;
-	bool contained; /* the tasks that count are in containers: then others only look in */
-	bool stays;     /* one of them is where it was */
-	char *first;    /* where the first of them is; NULL: there is none yet */
-	char *common;   /* to all of them */
-};
-
-struct agains {
-	struct again *list;
-	size_t n;
-	char own[TASK_CGROUPS_BYTES]; /* read once for all tasks */
-};
-
-static void add_path(struct again *again, const char *path)
+void instance_find_owner(struct instances *instances, struct instance *instance)
 {
-	bool contained = is_container(path);
-
-	/* Who looks in from a login is not what the namespace is for; nor is a service, if it is a container's. */
-	if ((cgroup_is_session(path) || again->contained) && !contained)
+	if (instance->owner || instance->is_mounted || name_by_mount(instances, instance))
 		return;
-	if (contained && !again->contained) {
-		free(again->first);
-		free(again->common);
-		again->first = again->common = NULL;
-		again->stays = false;
-	}
-	again->contained = contained;
-	again->stays |= again->instance->pub.cgroup_id && cgroup_is_below(path, again->instance->pub.cgroup_path);
-	if (!again->first)
-		again->first = strdup(path);
-	if (again->common)
-		cgroup_common(again->common, path);
+	if (instance->places)
+		name_owner(instance, instance->places->path);
 	else
-		again->common = strdup(path);
-}
-
-static void add_task(void *arg, uint32_t inode, pid_t pid)
-{
-	struct agains *agains = arg;
-	char path[CGROUP_PATH_BYTES];
-
-	for (size_t i = 0; i < agains->n; i++) {
-		struct again *again = &agains->list[i];
-
-		if (again->instance->pub.netns_inode == inode && pid != again->instance->child.pid &&
-		    task_find_cgroup_beside(pid, agains->own, path, sizeof(path)))
-			add_path(again, path);
-	}
-}
-
-/*
- * The deepest cgroup that holds all its tasks; but when that is where unrelated ones are side by side, the
- * container that it is paired with, or was first.
- */
-static const char *best_of(const struct again *again)
-{
-	if (!again->first || !again->common)
-		return NULL;
-	if (!cgroup_is_place(again->common))
-		return again->common;
-	return again->stays ? again->instance->pub.cgroup_path : again->first;
-}
-
-static void move(struct supervisor *s, struct instance *instance, const char *path)
-{
-	if (!strcmp(path, instance->pub.cgroup_path) || !take_name(s, instance, path))
-		return;
-	take_mount(s, instance);
-	take_cgroup(s, instance, path);
-	supervisor_log(s, instance, LOG_INFO, "is in cgroup %s now", instance->pub.cgroup_path);
-	if (uv_now(&s->loop) - instance->sighted_ms >= WATCH_YOUNG_MS)
-		child_step(s, instance, CHILD_WANTED); /* a container: worth a worker if it has none */
-}
-
-static bool look_at_all(struct agains *agains)
-{
-	return !agains->n || (task_read_own_cgroups(agains->own) && !nsfs_each_process(add_task, agains));
-}
-
-void pair_again(struct supervisor *s)
-{
-	struct agains agains = { .list = calloc(HASH_CNT(by_id, s->registry.by_id) + 1, sizeof(struct again)) };
-	struct instance *instance;
-	bool looked;
-
-	if (!agains.list)
-		return;
-	for (instance = s->registry.by_id; instance; instance = instance->by_id.next) {
-		if (!instance->misplaced || watch_is_young(s, instance))
-			continue;
-		if (!instance->pub.shares_netns)
-			agains.list[agains.n++].instance = instance;
-		instance->misplaced = false;
-	}
-	looked = look_at_all(&agains);
-	for (size_t i = 0; i < agains.n; i++) {
-		const char *path = best_of(&agains.list[i]);
-
-		agains.list[i].instance->misplaced = !looked || watch_was_just_told(s, agains.list[i].instance);
-		if (path)
-			move(s, agains.list[i].instance, path);
-		free(agains.list[i].first);
-		free(agains.list[i].common);
-	}
-	free(agains.list);
+		instance->owner = strdup("");
+	instances->listener.paired(instances->arg, instance);
 }

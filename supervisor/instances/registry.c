@@ -1,168 +1,204 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/registry.h"
 
-#include <errno.h>
-#include <stdbool.h>
-#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "supervisor/kernel/bpf.h"
-#include "supervisor/changes/learnt.h"
-
-static struct instance *make(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
+static struct instance *make(struct instances *instances, uint64_t netns_cookie, uint32_t netns_inode)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
 
 	if (!instance)
 		return NULL;
-	instance->pub.netns_cookie = netns_cookie;
-	instance->pub.netns_inode = netns_inode;
-	instance->pub.ring_fd = instance->pub.event_fd = -1;
-	instance->child.event_fd = instance->child.report_fd = -1;
-	instance->pub.cgroup_path = strdup("/");
-	if (asprintf(&instance->pub.name, "netns-%u", netns_inode) < 0)
-		instance->pub.name = NULL;
-	if (!instance->pub.name || !instance->pub.cgroup_path) {
-		free(instance->pub.name);
-		free(instance->pub.cgroup_path);
+	instance->view.netns_cookie = netns_cookie;
+	instance->view.netns_inode = netns_inode;
+	instance->view.event_fd = -1;
+	instance->view.ring_fd = instances->kernel->host.shared_fds[SHARED_EVENTS];
+	instance->view.cgroup_path = strdup("/");
+	if (asprintf(&instance->view.name, "netns-%u", netns_inode) < 0)
+		instance->view.name = NULL;
+	if (!instance->view.name || !instance->view.cgroup_path) {
+		free(instance->view.name);
+		free(instance->view.cgroup_path);
 		free(instance);
 		return NULL;
 	}
-	instance->pub.id = ++registry->last_id;
-	HASH_ADD(by_id, registry->by_id, pub.id, sizeof(uint64_t), instance);
+	instance->view.id = ++instances->last_id;
+	HASH_ADD(by_id, instances->by_id, view.id, sizeof(uint64_t), instance);
+	HASH_ADD_KEYPTR(by_name, instances->by_name, instance->view.name, strlen(instance->view.name), instance);
 	return instance;
 }
 
-struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode)
+struct instance *registry_add(struct instances *instances, uint64_t netns_cookie, uint32_t netns_inode)
 {
-	struct instance *instance = make(registry, netns_cookie, netns_inode);
+	struct instance *instance = make(instances, netns_cookie, netns_inode);
 
-	if (instance)
-		HASH_ADD(by_cookie, registry->by_cookie, pub.netns_cookie, sizeof(uint64_t), instance);
+	if (!instance)
+		return NULL;
+	HASH_ADD(by_cookie, instances->by_cookie, view.netns_cookie, sizeof(uint64_t), instance);
+	HASH_ADD(by_inode, instances->by_inode, view.netns_inode, sizeof(uint32_t), instance);
 	return instance;
 }
 
-struct instance *instance_new_shared(struct registry *registry, const struct instance *host)
+struct instance *registry_add_claim(struct instances *instances, const char *cgroup_path)
 {
-	struct instance *instance = make(registry, host->pub.netns_cookie, host->pub.netns_inode);
+	const struct instance *host = instance_host(instances);
+	struct instance *instance = make(instances, host->view.netns_cookie, host->view.netns_inode);
 
-	if (instance)
-		instance->pub.shares_netns = true;
+	if (!instance)
+		return NULL;
+	instance->view.shares_netns = true;
+	instance->claim = strdup(cgroup_path);
+	if (!instance->claim) {
+		registry_remove(instances, instance);
+		registry_free(instance);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(by_claim, instances->by_claim, instance->claim, strlen(instance->claim), instance);
 	return instance;
+}
+
+void registry_remove(struct instances *instances, struct instance *instance)
+{
+	instance_is_to_end(instances, instance);
+	if (!instance->view.shares_netns) {
+		HASH_DELETE(by_cookie, instances->by_cookie, instance);
+		HASH_DELETE(by_inode, instances->by_inode, instance);
+	}
+	HASH_DELETE(by_id, instances->by_id, instance);
+}
+
+void registry_free(struct instance *instance)
+{
+	free(instance->claim);
+	free(instance->container_id);
+	free(instance->pod_uid);
+	free(instance->owner);
+	free(instance->view.name);
+	free(instance->view.cgroup_path);
+	free(instance);
+}
+
+bool registry_name_is_taken(const struct instances *instances, const char *name)
+{
+	struct instance *other;
+
+	HASH_FIND(by_name, instances->by_name, name, strlen(name), other);
+	return other != NULL;
+}
+
+void registry_rename(struct instances *instances, struct instance *instance, char *name)
+{
+	if (!instance->is_ending)
+		HASH_DELETE(by_name, instances->by_name, instance);
+	free(instance->view.name);
+	instance->view.name = name;
+	if (!instance->is_ending)
+		HASH_ADD_KEYPTR(by_name, instances->by_name, name, strlen(name), instance);
+}
+
+void instance_is_to_end(struct instances *instances, struct instance *instance)
+{
+	if (instance->is_ending)
+		return;
+	instance->is_ending = true;
+	HASH_DELETE(by_name, instances->by_name, instance);
+	if (instance->claim)
+		HASH_DELETE(by_claim, instances->by_claim, instance);
 }
 
 bool instance_is_claim(const struct instance *instance)
 {
-	return instance->pub.shares_netns && !instance->pub.cgroup_id;
+	return instance->view.shares_netns && !instance->view.cgroup_id;
 }
 
-void instance_free(struct registry *registry, struct instance *instance)
-{
-	if (!instance->pub.shares_netns)
-		HASH_DELETE(by_cookie, registry->by_cookie, instance);
-	HASH_DELETE(by_id, registry->by_id, instance);
-	event_queue_clear(&instance->child.queue);
-	learnt_free(&instance->learnt);
-	bpf_detach_container(&instance->links, &instance->n_links);
-	free(instance->container_id);
-	free(instance->pod_uid);
-	free(instance->owner);
-	free(instance->pub.name);
-	free(instance->pub.cgroup_path);
-	free(instance);
-}
+/* --- lookups ------------------------------------------------------------------------------------ */
 
-struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie)
+struct instance *instance_by_cookie(const struct instances *instances, uint64_t netns_cookie)
 {
 	struct instance *instance;
 
-	HASH_FIND(by_cookie, registry->by_cookie, &netns_cookie, sizeof(netns_cookie), instance);
+	HASH_FIND(by_cookie, instances->by_cookie, &netns_cookie, sizeof(netns_cookie), instance);
 	return instance;
 }
 
-struct instance *instance_by_id(const struct registry *registry, uint64_t id)
+struct instance *instance_by_id(const struct instances *instances, uint64_t id)
 {
 	struct instance *instance;
 
-	HASH_FIND(by_id, registry->by_id, &id, sizeof(id), instance);
+	HASH_FIND(by_id, instances->by_id, &id, sizeof(id), instance);
 	return instance;
 }
 
-static bool parse_number(const char *text, unsigned long *ret_number)
+struct instance *registry_by_claim(const struct instances *instances, const char *cgroup_path)
 {
-	char *end;
+	struct instance *instance;
 
-	if (!*text || strspn(text, "0123456789") != strlen(text))
-		return false;
-	errno = 0;
-	*ret_number = strtoul(text, &end, 10);
-	return errno == 0;
+	HASH_FIND(by_claim, instances->by_claim, cgroup_path, strlen(cgroup_path), instance);
+	return instance;
 }
 
-static bool is_called(const struct instance *instance, const char *container)
+struct instance *registry_by_inode(const struct instances *instances, uint32_t netns_inode)
 {
-	return !strcmp(instance->pub.name, container) ||
-	       (instance->container_id && !strcmp(instance->container_id, container));
+	struct instance *instance;
+
+	HASH_FIND(by_inode, instances->by_inode, &netns_inode, sizeof(netns_inode), instance);
+	return instance;
 }
 
-static bool has_prefix(const struct instance *instance, const char *container)
+struct instance *instance_host(const struct instances *instances)
 {
-	size_t n = strlen(container);
-
-	/* Not the ones inside it: OUTER/INNER */
-	return instance->container_id && !strncmp(instance->container_id, container, n) &&
-	       !strchr(instance->container_id + n, '/');
+	return instance_by_id(instances, INSTANCE_HOST);
 }
 
-static struct instance *find_one(const struct registry *registry, const char *container,
-				 bool (*matches)(const struct instance *instance, const char *container))
-{
-	struct instance *instance, *found = NULL;
+/* --- log, gate ---------------------------------------------------------------------------------- */
 
-	errno = ENOENT;
-	for (instance = registry->by_id; instance; instance = instance->by_id.next) {
-		if (instance_is_claim(instance) || !matches(instance, container))
-			continue;
-		if (found) {
-			errno = ENOTUNIQ;
-			return NULL;
-		}
-		found = instance;
-	}
-	return found;
+void instance_log(const struct instances *instances, const struct instance *instance, int severity, const char *format,
+		  ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (!instance)
+		instance = instance_host(instances);
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	instances->listener.log(instances->arg, &(struct log_record){
+		.instance = instance ? instance->view.id : INSTANCE_HOST,
+		.severity = severity,
+		.container = instance ? instance->view.name : "host",
+		.text = text,
+	});
 }
 
-static bool has_inode_of(const struct instance *instance, const char *path)
+/* A container that shares the host's namespace has the host's. */
+static uint64_t tuners_off(const struct instances *instances, const struct instance *instance)
 {
-	struct stat st;
+	const struct instance *host = instance->view.shares_netns ? instance_host(instances) : NULL;
 
-	return !instance->pub.shares_netns && stat(path, &st) == 0 && st.st_ino == instance->pub.netns_inode;
+	return host ? host->tuners_off : instance->tuners_off;
 }
 
-struct instance *instance_find(const struct registry *registry, const char *container)
+bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner)
 {
-	struct instance *found;
-	unsigned long number;
-	char path[64];
+	return !(tuners_off(instances, instance) >> tuner & 1);
+}
 
-	if (!strncmp(container, "pid:", 4)) {
-		if (!parse_number(container + 4, &number)) {
-			errno = ENOENT;
-			return NULL;
-		}
-		snprintf(path, sizeof(path), "/proc/%lu/ns/net", number);
-		if (access(path, F_OK) < 0)
-			return NULL; /* errno: ENOENT, or EACCES of a task that even root may not look at */
-		return find_one(registry, path, has_inode_of);
-	}
-	found = find_one(registry, container, is_called);
-	if (found || errno == ENOTUNIQ)
-		return found;
-	if (parse_number(container, &number) && (found = instance_by_id(registry, number)) && !instance_is_claim(found))
-		return found;
-	return *container ? find_one(registry, container, has_prefix) : NULL;
+void instance_set_gate(struct instances *instances, const struct instance *instance)
+{
+	bool is_host = instance->view.id == INSTANCE_HOST; /* its tasks may be anywhere */
+	struct bpftune_gate gate = {
+		.tuners_off = instance->tuners_off,
+		.own_users = instance->is_entered && !is_host,
+		.cgroup_id = is_host ? 0 : instance->view.cgroup_id,
+	};
+
+	if (instance->view.shares_netns)
+		return; /* the gate is the host's */
+	for (const char *p = instance->view.cgroup_path; gate.cgroup_id && *p; p++)
+		gate.cgroup_level += *p == '/';
+	bpf_set_gate(&instances->kernel->host, instance->view.netns_cookie, &gate);
 }

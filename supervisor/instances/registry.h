@@ -1,69 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The registry: one record a network namespace, by cookie and by id. */
+/* The records, and what finds them: the part of instances.h that this room keeps to itself. */
 #ifndef BPFTUNE_SUPERVISOR_INSTANCES_REGISTRY_H
 #define BPFTUNE_SUPERVISOR_INSTANCES_REGISTRY_H
 
-#include <stdbool.h>
-#include <uthash.h>
+#include "supervisor/instances/instances.h"
 
-struct bpf_link;
-struct learnt;
+/* A record of a namespace, named after its inode until it is paired. NULL: no memory. */
+struct instance *registry_add(struct instances *instances, uint64_t netns_cookie, uint32_t netns_inode);
 
-#include "supervisor/workers/child.h"
-#include "tuners/tuner.h"
+/* A record of a container that may share the host's namespace: found by its cgroup, not by cookie or inode. */
+struct instance *registry_add_claim(struct instances *instances, const char *cgroup_path);
+struct instance *registry_by_claim(const struct instances *instances, const char *cgroup_path);
 
-#define INSTANCE_HOST BPFTUNE_HOST_ID
+/* Nothing finds it any more; and it is freed. */
+void registry_remove(struct instances *instances, struct instance *instance);
+void registry_free(struct instance *instance);
 
-struct instance {
-	struct bpftune pub;
-	char *container_id;  /* NULL: none known */
-	const char *runtime; /* NULL: none known */
-	char *pod_uid;       /* NULL: no pod */
-	const char *pod_qos;
-	struct bpf_link **links; /* programs attached to its cgroup; its own */
-	size_t n_links;
-	struct learnt *learnt; /* what its tuners told, oldest first */
-	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
-	bool named;          /* by a mount of the host's: it was made by root of the host */
-	unsigned int doubts; /* how often it was put off whether it shares the host's namespace */
-	bool misplaced;      /* its tasks may be in another cgroup than it is paired with */
-	pid_t stray;         /* was last executed outside of that cgroup, and is yet to be looked at; 0: none */
-	uint64_t told_ms;    /* when a move or a stray was last told of */
-	uint64_t manual_said_ms; /* when a write by somebody else was last logged */
-	uint64_t unnamed;        /* tuners that stepped aside for nobody knows whom, by number */
-	int unserved;        /* wants a worker, and there is no room for one: room_is_lacking(); 0: no */
-	pid_t pid;           /* a task that was seen in it; may have ended */
-	uint64_t sighted_ms; /* uv_now() */
-	struct child child;
-	struct instance *due_next; /* in the watch's queue of young ones */
-	UT_hash_handle by_cookie, by_id;
-};
+struct instance *registry_by_inode(const struct instances *instances, uint32_t netns_inode);
 
-struct registry {
-	struct instance *by_cookie, *by_id;
-	uint64_t last_id;
-};
+bool registry_name_is_taken(const struct instances *instances, const char *name);
 
-/* A record with state CHILD_NONE, named after its inode until it is paired. NULL: no memory. */
-struct instance *instance_new(struct registry *registry, uint64_t netns_cookie, uint32_t netns_inode);
-
-/* A container that shares the host's namespace: not found by cookie. */
-struct instance *instance_new_shared(struct registry *registry, const struct instance *host);
-
-/* One that has only claimed a cgroup: it is yet to show whether its tasks stay in the host's namespace. */
-bool instance_is_claim(const struct instance *instance);
-
-/* Takes it out of the registry and frees it. Its child must be gone. */
-void instance_free(struct registry *registry, struct instance *instance);
-
-struct instance *instance_by_cookie(const struct registry *registry, uint64_t netns_cookie);
-struct instance *instance_by_id(const struct registry *registry, uint64_t id);
-
-/*
- * What an operator calls it: a name, a container id or a prefix of it, `pid:N` (that task's namespace), or
- * an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several; EACCES: that task's
- * namespace must not be looked at.
- */
-struct instance *instance_find(const struct registry *registry, const char *container);
+/* Takes the name, which is malloc()ed. */
+void registry_rename(struct instances *instances, struct instance *instance, char *name);
 
 #endif

@@ -13,57 +13,43 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/kernel/nsfs.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/instances/known.h"
+#include "supervisor/instances/mounts.h"
+#include "supervisor/instances/registry.h"
+#include "supervisor/instances/watch.h"
 
 struct scan {
-	struct supervisor *s;
+	struct instances *instances;
 	char **mounts; /* of namespaces that have no instance yet */
 	size_t n_mounts;
 };
 
-static struct instance *instance_by_inode(const struct supervisor *s, uint32_t inode)
+static void found_task(void *arg, uint32_t inode, pid_t tid)
 {
-	struct instance *instance = s->registry.by_id;
+	struct instances *instances = arg;
+	const struct instance *instance = registry_by_inode(instances, inode);
+	struct known_netns *known = instance ? NULL : known_add(instances, inode, tid);
+	enum cgroup_hierarchy hierarchy;
+	char path[CGROUP_PATH_BYTES];
 
-	while (instance && instance->pub.netns_inode != inode)
-		instance = instance->by_id.next;
-	return instance;
+	if ((!known && !instance) || !place_find_task(instances, tid, path, &hierarchy))
+		return;
+	if (known)
+		place_add(&known->places, path, hierarchy, tid, uv_now(instances->loop));
+	else if (instance->view.id == INSTANCE_HOST)
+		watch_host_task(instances, path);
 }
 
-static void found_process(void *arg, uint32_t inode, pid_t pid)
+/* Those that have no instance yet; false: there are none. */
+static bool find_mounts(struct scan *scan)
 {
-	struct scan *scan = arg;
-	struct watch *watch = &scan->s->watch;
-	struct known_process *process;
+	const struct mounted_netns *mounted = mounts_read(scan->instances);
 
-	if (inode == instance_by_id(&scan->s->registry, INSTANCE_HOST)->pub.netns_inode)
-		watch_sight_shared(scan->s, pid);
-	HASH_FIND_INT(watch->processes, &inode, process);
-	if (process || instance_by_inode(scan->s, inode))
-		return;
-	process = calloc(1, sizeof(*process));
-	if (!process)
-		return;
-	process->inode = inode;
-	process->pid = pid;
-	HASH_ADD_INT(watch->processes, inode, process);
-}
-
-static void found_mount(void *arg, uint32_t inode, const char *path)
-{
-	struct scan *scan = arg;
-	char **mounts;
-
-	if (instance_by_inode(scan->s, inode))
-		return;
-	mounts = realloc(scan->mounts, (scan->n_mounts + 1) * sizeof(*mounts));
-	if (!mounts)
-		return;
-	scan->mounts = mounts;
-	mounts[scan->n_mounts] = strdup(path);
-	if (mounts[scan->n_mounts])
-		scan->n_mounts++;
+	scan->mounts = calloc(HASH_COUNT(mounted) + 1, sizeof(*scan->mounts));
+	for (; mounted && scan->mounts; mounted = mounted->hh.next)
+		if (!registry_by_inode(scan->instances, mounted->inode))
+			scan->mounts[scan->n_mounts++] = mounted->path;
+	return scan->n_mounts > 0;
 }
 
 static void visit(int netns_fd)
@@ -77,89 +63,94 @@ static void visit(int netns_fd)
  * A child that enters each namespace, opens a socket there, and never comes back: to watch.bpf.c that is
  * a sighting like any other, with the cookie that no file shows.
  */
-static _Noreturn void scout(const struct scan *scan, const struct known_process *processes)
+static _Noreturn void scout(const struct scan *scan, const struct known_netns *known)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close_range(STDERR_FILENO + 1, ~0U, 0);
-	for (const struct known_process *p = processes; p; p = p->hh.next)
-		visit(nsfs_open_pid(p->pid, p->inode));
+	for (; known; known = known->hh.next)
+		visit(nsfs_open_pid(known->tid, known->inode));
 	for (size_t i = 0; i < scan->n_mounts; i++)
 		visit(open(scan->mounts[i], O_RDONLY | O_CLOEXEC));
 	_exit(EXIT_SUCCESS);
 }
 
 /* What existed at the start has been sighted, or as much of it as could be. */
-static void start_is_over(struct supervisor *s)
+static void start_is_over(struct instances *instances)
 {
-	if (!s->watch.start_is_over)
-		supervisor_open_control(s);
-	s->watch.start_is_over = true;
+	if (instances->start_is_over)
+		return;
+	instances->start_is_over = true;
+	instances->listener.started(instances->arg);
+	known_forget(instances); /* an inode may be another namespace's from now on */
 }
 
 /* A mount's path may hang, such as one below a dead file server's. */
 static void on_scout_late(uv_timer_t *timer)
 {
-	struct supervisor *s = timer->data;
+	struct instances *instances = timer->data;
 
-	supervisor_log(s, NULL, LOG_WARNING,
+	instance_log(instances, NULL, LOG_WARNING,
 		       "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
 		       SCAN_SCOUT_MS / 1000);
-	kill(s->watch.scout, SIGKILL);
-	start_is_over(s);
+	kill(instances->scout, SIGKILL);
+	start_is_over(instances);
 }
 
-static int send_scout(const struct scan *scan, const struct known_process *processes)
+static int send_scout(const struct scan *scan, const struct known_netns *known)
 {
-	struct watch *watch = &scan->s->watch;
-	pid_t pid = child_fork();
+	struct instances *instances = scan->instances;
+	pid_t pid = task_fork();
 
 	if (pid < 0)
 		return -errno;
 	if (!pid)
-		scout(scan, processes);
-	watch->scout = pid;
-	uv_update_time(&scan->s->loop); /* at the start it is from before the BPF programs were loaded */
-	return uv_timer_start(&watch->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
+		scout(scan, known);
+	instances->scout = pid;
+	uv_update_time(instances->loop); /* at the start it is from before the BPF programs were loaded */
+	return uv_timer_start(&instances->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
 }
 
-static void scan_free(struct scan *scan)
+int scan_start(struct instances *instances)
 {
-	for (size_t i = 0; i < scan->n_mounts; i++)
-		free(scan->mounts[i]);
-	free(scan->mounts);
-}
+	struct scan scan = { .instances = instances };
+	int err;
 
-int scan_existing(struct supervisor *s)
-{
-	struct scan scan = { .s = s };
-	int err = nsfs_each_process(found_process, &scan);
-
-	if (!err)
-		err = nsfs_each_mount(found_mount, &scan);
-	if (!err)
-		err = send_scout(&scan, s->watch.processes);
-	scan_free(&scan);
+	uv_timer_init(instances->loop, &instances->scout_late);
+	instances->scout_late.data = instances;
+	err = nsfs_each_task(found_task, instances);
+	if (err)
+		return err;
+	find_mounts(&scan);
+	err = send_scout(&scan, instances->known);
+	free(scan.mounts);
 	return err;
 }
 
-/* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
-void scan_mounts(struct supervisor *s)
+void scan_stop(struct instances *instances)
 {
-	struct scan scan = { .s = s };
-
-	s->watch.mounts_changed = s->watch.scout != 0; /* one at a time */
-	if (!s->watch.scout && !s->stopping && nsfs_each_mount(found_mount, &scan) == 0 && scan.n_mounts)
-		send_scout(&scan, NULL);
-	scan_free(&scan);
+	known_forget(instances);
+	if (instances->scout_late.data)
+		uv_close((uv_handle_t *)&instances->scout_late, NULL);
 }
 
-void scan_ended(struct supervisor *s, pid_t pid)
+/* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
+void scan_mounts(struct instances *instances)
 {
-	if (pid != s->watch.scout)
+	struct scan scan = { .instances = instances };
+
+	instances->mounts_changed = instances->scout != 0; /* one at a time */
+	if (!instances->scout && !instances->stopping && find_mounts(&scan))
+		send_scout(&scan, NULL);
+	free(scan.mounts);
+}
+
+void instances_child_ended(struct instances *instances, pid_t pid)
+{
+	if (pid != instances->scout)
 		return;
-	s->watch.scout = 0;
-	uv_timer_stop(&s->watch.scout_late);
-	start_is_over(s);
-	if (s->watch.mounts_changed)
-		scan_mounts(s);
+	instances->scout = 0;
+	uv_timer_stop(&instances->scout_late);
+	start_is_over(instances);
+	if (instances->mounts_changed)
+		scan_mounts(instances);
 }

@@ -1,509 +1,272 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/watch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <syslog.h>
+#include <utlist.h>
 
-#include "ipc/cleanup.h"
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/instances/cgroup.h"
-#include "supervisor/changes/manual.h"
-#include "supervisor/kernel/nsfs.h"
+#include "supervisor/instances/known.h"
 #include "supervisor/instances/pair.h"
-#include "supervisor/workers/capacity.h"
-#include "supervisor/instances/scan.h"
-#include "supervisor/supervisor.h"
-#include "supervisor/kernel/task.h"
+#include "supervisor/instances/place.h"
+#include "supervisor/instances/registry.h"
+#include "supervisor/instances/sharer.h"
+#include "supervisor/instances/sweep.h"
 
-static const uint64_t sweep_delays_ms[] = { 500, 200, 50 }; /* by sweeps still to come */
+/* --- the two queues: young instances, and those in which something has moved -------------------- */
 
-/* --- from sighting to worker -------------------------------------------------------------------- */
+static void on_young(uv_timer_t *timer);
+static void on_moved(uv_timer_t *timer);
 
-static void on_due(uv_timer_t *timer);
-static void on_slow(uv_timer_t *timer);
-static void on_moves_due(uv_timer_t *timer);
-
-static void rearm_due(struct supervisor *s)
+static void arm_young(struct instances *instances)
 {
-	uint64_t now = uv_now(&s->loop), due;
+	uint64_t now = uv_now(instances->loop), due;
 
-	if (!s->watch.due_first)
+	if (!instances->young)
 		return;
-	due = s->watch.due_first->sighted_ms + WATCH_YOUNG_MS;
-	uv_timer_start(&s->watch.due, on_due, due > now ? due - now : 0, 0);
+	due = instances->young->sighted_ms + WATCH_YOUNG_MS;
+	uv_timer_start(&instances->young_due, on_young, due > now ? due - now : 0, 0);
 }
 
-static void arm_moves(struct supervisor *s)
+static void add_young(struct instances *instances, struct instance *instance)
 {
-	if (!uv_is_active((uv_handle_t *)&s->watch.moves_due))
-		uv_timer_start(&s->watch.moves_due, on_moves_due, WATCH_MOVES_MS, 0);
+	instance->sighted_ms = uv_now(instances->loop);
+	instance->queue = QUEUE_YOUNG;
+	DL_APPEND2(instances->young, instance, queue_prev, queue_next);
+	if (instances->young == instance)
+		arm_young(instances);
+	sweep_slowly(instances);
 }
 
-/* What only looked in has ended by now; what follows it in the same cgroup may not have been told of. */
-static void settle_stray(struct supervisor *s, struct instance *instance)
+/* A young one is looked at when it is old enough, anyway. */
+static void add_moved(struct instances *instances, struct instance *instance)
 {
-	instance->misplaced |= pair_is_astray(instance, instance->stray) ||
-			       pair_is_astray(instance, bpf_last_pid(&s->host, instance->pub.netns_cookie));
-	if (!watch_was_just_told(s, instance))
-		instance->stray = 0;
-}
-
-static void on_moves_due(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	struct instance *instance;
-
-	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		if (instance->stray && !watch_is_young(s, instance))
-			settle_stray(s, instance);
-	pair_again(s);
-	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		if ((instance->misplaced || instance->stray) && !watch_is_young(s, instance))
-			arm_moves(s);
-}
-
-bool watch_was_just_told(const struct supervisor *s, const struct instance *instance)
-{
-	return uv_now(&s->loop) - instance->told_ms < WATCH_TOLD_MS;
-}
-
-/* A young one is looked at when it is due, anyway. */
-static void moved(struct supervisor *s, struct instance *instance)
-{
-	instance->misplaced = true;
-	instance->told_ms = uv_now(&s->loop);
-	if (!watch_is_young(s, instance))
-		arm_moves(s);
-}
-
-bool watch_is_young(const struct supervisor *s, const struct instance *instance)
-{
-	return instance->due_next || s->watch.due_last == instance;
-}
-
-void watch_slowly(struct supervisor *s)
-{
-	if (!uv_is_active((uv_handle_t *)&s->watch.slow))
-		uv_timer_start(&s->watch.slow, on_slow, WATCH_SLOW_MS, WATCH_SLOW_MS);
-}
-
-/* A young one: what it is shows when it has lived WATCH_YOUNG_MS. */
-static void enqueue(struct supervisor *s, struct instance *instance)
-{
-	instance->pub.ring_fd = s->host.shared_fds[SHARED_EVENTS];
-	instance->sighted_ms = uv_now(&s->loop);
-	if (s->watch.due_last)
-		s->watch.due_last->due_next = instance;
-	else
-		s->watch.due_first = instance;
-	s->watch.due_last = instance;
-	if (s->watch.due_first == instance)
-		rearm_due(s);
-	watch_slowly(s);
-}
-
-/* Who executes there later may yet share the namespace. */
-static void drop_claim(struct supervisor *s, struct instance *instance)
-{
-	struct stat st;
-
-	if (fstatat(s->host.cgroup_fd, instance->pub.cgroup_path + 1, &st, 0) == 0)
-		bpf_forget_cgroup(&s->host, st.st_ino);
-	child_step(s, instance, CHILD_UNUSED);
-}
-
-/*
- * A container's first tasks are in the host's namespace for a moment, whatever it shares in the end. While there are
- * tasks of both kinds, that moment may last, on a busy machine.
- */
-static void settle_shared(struct supervisor *s, struct instance *instance)
-{
-	bool others;
-	pid_t pid = task_find_in(s, instance->pub.cgroup_path, instance->pub.netns_inode, &others);
-
-	if (pid && others && instance->doubts++ < WATCH_DOUBTS_MAX) {
-		enqueue(s, instance);
+	if (instance->queue != QUEUE_NONE)
 		return;
+	instance->queue = QUEUE_MOVED;
+	DL_APPEND2(instances->moved, instance, queue_prev, queue_next);
+	if (!uv_is_active((uv_handle_t *)&instances->moved_due))
+		uv_timer_start(&instances->moved_due, on_moved, WATCH_MOVED_MS, 0);
+}
+
+void watch_drop(struct instances *instances, struct instance *instance)
+{
+	if (instance->queue == QUEUE_YOUNG)
+		DL_DELETE2(instances->young, instance, queue_prev, queue_next);
+	else if (instance->queue == QUEUE_MOVED)
+		DL_DELETE2(instances->moved, instance, queue_prev, queue_next);
+	instance->queue = QUEUE_NONE;
+}
+
+/* --- looking ------------------------------------------------------------------------------------ */
+
+/* Pairs it anew. True: it is a container's. */
+static bool look(struct instances *instances, struct instance *instance)
+{
+	bool once_more = place_was_just_reported(instances, instance), is_container;
+
+	place_forget_left(instances, instance);
+	is_container = pair_by_places(instances, instance);
+	if (once_more)
+		add_moved(instances, instance);
+	return is_container;
+}
+
+static void settle_sharer(struct instances *instances, struct instance *instance)
+{
+	switch (sharer_settle(instances, instance)) {
+	case SHARER_WAITS:
+		add_young(instances, instance);
+		break;
+	case SHARER_IS_ONE:
+		instances->listener.wanted(instances->arg, instance);
+		break;
+	case SHARER_IS_NONE:
+		break;
 	}
-	instance->pid = pid; /* the one sighted was maybe but a helper */
-	if (pid && pair_instance(s, instance, pid) && instance->pub.cgroup_id)
-		child_step(s, instance, CHILD_WANTED);
-	else
-		drop_claim(s, instance);
 }
 
 /* A container whose set-up took long was taken for one that shares the host's namespace. */
-static void settle_claim(struct supervisor *s, pid_t pid)
+static void refute_sharer(struct instances *instances, const char *path)
 {
-	struct instance *claim = pair_sharer_of(s, pid);
-	bool others;
+	bool may_be;
 
-	if (!claim || !claim->pub.cgroup_id)
-		return; /* there is none, or it is yet to be settled */
-	pid = task_find_in(s, claim->pub.cgroup_path, claim->pub.netns_inode, &others);
-	if (pid && uv_now(&s->loop) - claim->sighted_ms >= WATCH_SETTLED_MS)
-		return; /* a namespace made inside, later */
-	drop_claim(s, claim);
-	if (pid)
-		watch_sight_shared(s, pid); /* in doubt */
+	if (sharer_refute(instances, path, &may_be) && may_be)
+		watch_host_task(instances, path);
 }
 
-static bool same_cgroup(pid_t a, pid_t b)
+static void settle(struct instances *instances, struct instance *instance)
 {
-	char path_a[CGROUP_PATH_BYTES], path_b[CGROUP_PATH_BYTES];
+	const struct place *place;
 
-	return a == b || !task_find_cgroup(a, path_a, sizeof(path_a)) || !task_find_cgroup(b, path_b, sizeof(path_b)) ||
-	       !strcmp(path_a, path_b);
-}
-
-static void settle_in(struct supervisor *s, struct instance *instance)
-{
-	uint32_t last_pid = bpf_last_pid(&s->host, instance->pub.netns_cookie);
-	_cleanup_close_ int netns_fd = -1;
-
-	if (instance->pub.shares_netns) {
-		settle_shared(s, instance);
+	if (instance->view.shares_netns) {
+		settle_sharer(instances, instance);
 		return;
 	}
-	netns_fd = nsfs_open_pid(instance->pid, instance->pub.netns_inode);
-	if (netns_fd < 0 && last_pid) {
-		instance->pid = last_pid;
-		netns_fd = nsfs_open_pid(last_pid, instance->pub.netns_inode);
-	}
-	if (netns_fd >= 0)
-		settle_claim(s, instance->pid);
-	/* Who was seen in it may have looked in only, and its cgroup is another. */
-	if (pair_instance(s, instance, netns_fd < 0 ? 0 : instance->pid))
-		child_step(s, instance, CHILD_WANTED);
-	else
-		moved(s, instance); /* these two may be gone, or only look in: what of its other tasks? */
-	if (instance->misplaced || (netns_fd >= 0 && !same_cgroup(instance->pid, last_pid)))
-		moved(s, instance);
+	DL_FOREACH(instance->places, place)
+		refute_sharer(instances, place->path);
+	if (look(instances, instance))
+		instances->listener.wanted(instances->arg, instance);
 }
 
-static void on_due(uv_timer_t *timer)
+static void on_young(uv_timer_t *timer)
 {
-	struct supervisor *s = timer->data;
-	uint64_t now = uv_now(&s->loop);
+	struct instances *instances = timer->data;
+	uint64_t now = uv_now(instances->loop);
 
-	while (s->watch.due_first && s->watch.due_first->sighted_ms + WATCH_YOUNG_MS <= now) {
-		struct instance *instance = s->watch.due_first;
+	while (instances->young && instances->young->sighted_ms + WATCH_YOUNG_MS <= now) {
+		struct instance *instance = instances->young;
 
-		watch_drop(s, instance);
-		settle_in(s, instance);
+		watch_drop(instances, instance);
+		settle(instances, instance);
 	}
-	rearm_due(s);
+	arm_young(instances);
 }
 
-void watch_drop(struct supervisor *s, struct instance *instance)
+static void look_again(struct instances *instances, struct instance *instance)
 {
-	struct instance **at = &s->watch.due_first, *before = NULL;
+	uint64_t before = instance->view.cgroup_id;
 
-	while (*at && *at != instance) {
-		before = *at;
-		at = &before->due_next;
-	}
-	if (!*at)
+	if (!look(instances, instance))
 		return;
-	*at = instance->due_next;
-	instance->due_next = NULL;
-	if (s->watch.due_last == instance)
-		s->watch.due_last = before;
+	if (instance->view.cgroup_id != before)
+		instance_log(instances, instance, LOG_INFO, "is in cgroup %s now", instance->view.cgroup_path);
+	instances->listener.wanted(instances->arg, instance);
 }
 
-static void sighted(struct supervisor *s, const struct bpftune_event *event)
+static void on_moved(uv_timer_t *timer)
 {
-	const struct bpftune_sighting *sighting = (const struct bpftune_sighting *)event->payload;
-	struct known_process *process;
-	struct instance *instance;
+	struct instances *instances = timer->data;
+	struct instance *last = instances->moved ? instances->moved->queue_prev : NULL;
 
-	if (s->stopping || instance_by_cookie(&s->registry, event->netns_cookie))
-		return;
-	instance = instance_new(&s->registry, event->netns_cookie, sighting->inode);
-	if (!instance) {
-		supervisor_log(s, NULL, LOG_ERR, "no memory for the instance of netns %u", sighting->inode);
-		bpf_forget(&s->host, event->netns_cookie);
-		return;
+	/* Those that are to be looked at once more come after the last. */
+	for (bool is_last = !last; !is_last;) {
+		struct instance *instance = instances->moved;
+
+		is_last = instance == last;
+		watch_drop(instances, instance);
+		look_again(instances, instance);
 	}
-	HASH_FIND_INT(s->watch.processes, &sighting->inode, process);
-	instance->pid = process ? process->pid : (pid_t)event->pid;
-	enqueue(s, instance);
-	if (process)
-		moved(s, instance); /* it existed at the start: its tasks may be in several cgroups by now */
+	if (instances->moved)
+		uv_timer_start(timer, on_moved, WATCH_MOVED_MS, 0);
 }
 
-/* --- cgroups ------------------------------------------------------------------------------------ */
+/* --- what is told ------------------------------------------------------------------------------- */
 
-void watch_sight_shared(struct supervisor *s, pid_t pid)
+static void sighted(struct instances *instances, const struct bpftune_event *event)
 {
-	const struct instance *host = instance_by_id(&s->registry, INSTANCE_HOST);
+	const struct bpftune_place *seen = (const struct bpftune_place *)event->payload;
+	enum cgroup_hierarchy hierarchy;
 	char path[CGROUP_PATH_BYTES];
 	struct instance *instance;
 
-	if (s->stopping || !task_find_cgroup(pid, path, sizeof(path)) || !pair_cut_to_container(path) ||
-	    pair_sharer(s, path))
+	if (instances->stopping || instance_by_cookie(instances, event->netns_cookie))
 		return;
-	instance = instance_new_shared(&s->registry, host);
-	if (!instance)
-		return;
-	free(instance->pub.cgroup_path);
-	instance->pub.cgroup_path = strdup(path); /* the claim: its other tasks are no new sighting */
-	instance->pid = pid;
-	enqueue(s, instance);
-}
-
-static void joined(struct supervisor *s, const struct bpftune_event *event)
-{
-	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
-	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
-
-	if (instance && instance->pub.id == INSTANCE_HOST)
-		watch_sight_shared(s, event->pid);
-	else if (instance && instance->pub.cgroup_id != cgroup->id && !pair_is_inside(instance, event->pid))
-		moved(s, instance);
-}
-
-static void lose_cgroup(struct supervisor *s, struct instance *instance)
-{
-	if (instance->pub.shares_netns) {
-		child_step(s, instance, CHILD_UNUSED);
-	} else {
-		pair_dissolve(s, instance);
-		moved(s, instance);
-	}
-}
-
-static void cgroup_gone(struct supervisor *s, const struct bpftune_event *event)
-{
-	const struct bpftune_cgroup *cgroup = (const struct bpftune_cgroup *)event->payload;
-	struct instance *instance, *next;
-
-	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		if (instance->pub.cgroup_id == cgroup->id && instance->pub.id != INSTANCE_HOST)
-			lose_cgroup(s, instance);
-}
-
-static void strayed(struct supervisor *s, const struct bpftune_event *event)
-{
-	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
-
-	_cleanup_close_ int netns_fd = instance ? nsfs_open_pid(instance->pid, instance->pub.netns_inode) : -1;
-
-	if (!instance)
-		return;
-	if (!watch_is_young(s, instance)) {
-		settle_claim(s, event->pid);
-		instance->stray = (pid_t)event->pid;
-		instance->told_ms = uv_now(&s->loop);
-		arm_moves(s);
-	} else if (netns_fd < 0) {
-		instance->pid = event->pid; /* who made it has gone */
-	} else if (!same_cgroup(instance->pid, event->pid)) {
-		moved(s, instance);
-	}
-}
-
-/* --- the end of namespaces ---------------------------------------------------------------------- */
-
-static void on_sweep(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-	int err;
-
-	child_reap(s); /* a dead worker's reference is not there to be discounted */
-	err = bpf_sweep(&s->host);
-
-	if (err)
-		supervisor_log(s, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
-	if (s->watch.sweeps_left && --s->watch.sweeps_left)
-		uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
-}
-
-void watch_sweep_soon(struct supervisor *s)
-{
-	if (s->stopping || s->watch.sweeps_left == ARRAY_SIZE(sweep_delays_ms))
-		return;
-	s->watch.sweeps_left = ARRAY_SIZE(sweep_delays_ms);
-	uv_timer_start(&s->watch.sweep, on_sweep, sweep_delays_ms[s->watch.sweeps_left - 1], 0);
-}
-
-/* The event of a cgroup's end may have been lost, or it ended before it was known to be paired. */
-static void sweep_cgroups(struct supervisor *s)
-{
-	struct instance *instance, *next;
-
-	HASH_ITER(by_id, s->registry.by_id, instance, next)
-		if (instance->pub.cgroup_id && instance->pub.id != INSTANCE_HOST && !pair_is_there(s, instance))
-			lose_cgroup(s, instance);
-}
-
-static void say_full(struct supervisor *s)
-{
-	if (s->watch.said_full || !bpf_unsighted(&s->host))
-		return;
-	s->watch.said_full = true;
-	supervisor_log(s, NULL, LOG_WARNING, "cannot tune some namespaces: there are more than can be known at a time");
-}
-
-static void on_slow(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-
-	child_reap(s);
-	say_full(s);
-	sweep_cgroups(s);
-	room_serve_short(s);
-	if (HASH_CNT(by_id, s->registry.by_id) > 1)
-		bpf_sweep(&s->host);
-	else if (!room_next_unserved(&s->registry, NULL, NULL, false))
-		uv_timer_stop(timer); /* the host's own cannot end: nothing to wake up for */
-}
-
-static void unused(struct supervisor *s, const struct bpftune_event *event)
-{
-	struct instance *instance = instance_by_cookie(&s->registry, event->netns_cookie);
-
+	instance = registry_add(instances, event->netns_cookie, seen->netns_inode);
 	if (!instance) {
-		bpf_forget(&s->host, event->netns_cookie);
+		instance_log(instances, NULL, LOG_ERR, "no memory for the instance of netns %u", seen->netns_inode);
+		bpf_forget(&instances->kernel->host, event->netns_cookie);
 		return;
 	}
-	/* Our worker was discounted, but has died: the reference that was left is somebody else's. */
-	if (event->pid && !child_is_alive(&instance->child))
-		return;
-	if (instance->pub.id != INSTANCE_HOST)
-		child_step(s, instance, CHILD_UNUSED);
+	instances->listener.begun(instances->arg, instance);
+	instance->tid = seen->tid;
+	if (!known_take(instances, instance) && place_find(instances, seen, path, &hierarchy))
+		place_add(&instance->places, path, hierarchy, seen->tid, uv_now(instances->loop));
+	add_young(instances, instance);
 }
 
-void watch_event(struct supervisor *s, const struct bpftune_event *event)
+void watch_host_task(struct instances *instances, const char *path)
+{
+	struct instance *instance = sharer_claim(instances, path);
+
+	if (!instance)
+		return;
+	instances->listener.begun(instances->arg, instance);
+	add_young(instances, instance);
+}
+
+static void placed(struct instances *instances, const struct bpftune_event *event)
+{
+	const struct bpftune_place *seen = (const struct bpftune_place *)event->payload;
+	struct instance *instance = instance_by_cookie(instances, event->netns_cookie);
+	enum cgroup_hierarchy hierarchy;
+	char path[CGROUP_PATH_BYTES];
+
+	if (!instance || instance->is_ending)
+		return;
+	instance->tid = seen->tid;
+	if (!place_find(instances, seen, path, &hierarchy))
+		return;
+	if (instance->view.id == INSTANCE_HOST) {
+		watch_host_task(instances, path);
+		return;
+	}
+	if (pair_is_inside(instance, path))
+		return;
+	place_add(&instance->places, path, hierarchy, seen->tid, uv_now(instances->loop));
+	if (instance->queue == QUEUE_YOUNG)
+		return;
+	refute_sharer(instances, path);
+	add_moved(instances, instance);
+}
+
+static void lose_cgroup(struct instances *instances, struct instance *instance)
+{
+	if (instance->view.shares_netns) {
+		instances->listener.unused(instances->arg, instance, false);
+		return;
+	}
+	pair_dissolve(instances, instance);
+	add_moved(instances, instance);
+}
+
+void watch_look_at_cgroups(struct instances *instances)
+{
+	struct instance *instance, *next;
+
+	HASH_ITER(by_id, instances->by_id, instance, next)
+		if (instance->cgroup && !pair_is_there(instances, instance))
+			lose_cgroup(instances, instance);
+}
+
+bool instances_event(struct instances *instances, const struct bpftune_event *event)
 {
 	switch (event->scenario) {
 	case BPFTUNE_NETNS_SIGHTED:
-		sighted(s, event);
-		break;
+		sighted(instances, event);
+		return true;
+	case BPFTUNE_NETNS_PLACED:
+		placed(instances, event);
+		return true;
 	case BPFTUNE_NETNS_LEFT:
-		watch_sweep_soon(s);
-		break;
+		instances_sweep_soon(instances);
+		return true;
 	case BPFTUNE_NETNS_UNUSED:
-		unused(s, event);
-		break;
-	case BPFTUNE_NETNS_STRAYED:
-		strayed(s, event);
-		break;
-	case BPFTUNE_CGROUP_JOINED:
-		joined(s, event);
-		break;
+		sweep_unused(instances, event);
+		return true;
 	case BPFTUNE_CGROUP_GONE:
-		cgroup_gone(s, event);
-		break;
-	case BPFTUNE_SYSCTL_WRITTEN:
-		manual_written(s, event);
-		break;
+		pair_each_of_cgroup(instances, ((const struct bpftune_place *)event->payload)->cgroup_id, lose_cgroup);
+		return true;
 	default:
-		s->counters.unroutable++;
+		return false;
 	}
 }
 
-/* --- names that come and go --------------------------------------------------------------------- */
-
-static void on_mounts_due(uv_timer_t *timer)
+void instance_name_now(struct instances *instances, struct instance *instance)
 {
-	scan_mounts(timer->data);
+	place_forget_left(instances, instance);
+	pair_by_places(instances, instance);
 }
 
-/* poll(2) of mountinfo tells of each change (proc(5)): a name may have come or gone. */
-static void on_mounts(uv_poll_t *poll, int status, int events)
+void watch_start(struct instances *instances)
 {
-	struct supervisor *s = poll->data;
-
-	(void)status, (void)events;
-	watch_sweep_soon(s);
-	if (!uv_is_active((uv_handle_t *)&s->watch.mounts_due))
-		uv_timer_start(&s->watch.mounts_due, on_mounts_due, WATCH_MOUNTS_MS, 0);
+	uv_timer_init(instances->loop, &instances->young_due);
+	uv_timer_init(instances->loop, &instances->moved_due);
+	instances->young_due.data = instances->moved_due.data = instances;
 }
 
-/* --- the way into a namespace ------------------------------------------------------------------- */
-
-struct wanted_process {
-	uint32_t inode;
-	pid_t pid;
-};
-
-static void match_process(void *arg, uint32_t inode, pid_t pid)
+void watch_stop(struct instances *instances)
 {
-	struct wanted_process *wanted = arg;
-
-	if (inode == wanted->inode && !wanted->pid)
-		wanted->pid = pid;
-}
-
-int watch_open_netns(struct supervisor *s, struct instance *instance)
-{
-	struct wanted_process wanted = { .inode = instance->pub.netns_inode };
-	char path[4096];
-	int fd, err;
-
-	fd = nsfs_open_pid(instance->pid, wanted.inode);
-	if (fd < 0)
-		fd = nsfs_open_pid(bpf_last_pid(&s->host, instance->pub.netns_cookie), wanted.inode);
-	if (fd < 0 && nsfs_find_mount(wanted.inode, path, sizeof(path)) == 0)
-		fd = nsfs_open_path(path, wanted.inode);
-	if (fd >= 0 || room_is_lacking(fd) || uv_now(&s->loop) - s->watch.scanned_ms < 1000)
-		return fd;
-	s->watch.scanned_ms = uv_now(&s->loop);
-	err = nsfs_each_process(match_process, &wanted);
-	if (!wanted.pid)
-		return err ? err : -ENOENT;
-	instance->pid = wanted.pid;
-	return nsfs_open_pid(wanted.pid, wanted.inode);
-}
-
-/* --- start and stop ----------------------------------------------------------------------------- */
-
-int watch_start(struct supervisor *s)
-{
-	struct watch *watch = &s->watch;
-	uv_timer_t *timers[] = { &watch->due,	     &watch->sweep,	&watch->slow,
-				 &watch->mounts_due, &watch->moves_due, &watch->scout_late };
-	int err;
-
-	for (size_t i = 0; i < ARRAY_SIZE(timers); i++) {
-		uv_timer_init(&s->loop, timers[i]);
-		timers[i]->data = s;
-	}
-	watch->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
-	if (watch->mounts_fd < 0)
-		return -errno;
-	err = uv_poll_init(&s->loop, &watch->mounts, watch->mounts_fd);
-	if (err)
-		return err;
-	watch->mounts.data = s;
-	err = uv_poll_start(&watch->mounts, UV_PRIORITIZED, on_mounts);
-	if (err)
-		return err;
-	return scan_existing(s);
-}
-
-void watch_stop(struct supervisor *s)
-{
-	struct known_process *process, *next;
-
-	HASH_ITER(hh, s->watch.processes, process, next) {
-		HASH_DEL(s->watch.processes, process);
-		free(process);
-	}
-	if (!s->watch.due.data)
+	if (!instances->young_due.data)
 		return;
-	uv_close((uv_handle_t *)&s->watch.due, NULL);
-	uv_close((uv_handle_t *)&s->watch.sweep, NULL);
-	uv_close((uv_handle_t *)&s->watch.slow, NULL);
-	uv_close((uv_handle_t *)&s->watch.mounts_due, NULL);
-	uv_close((uv_handle_t *)&s->watch.moves_due, NULL);
-	uv_close((uv_handle_t *)&s->watch.scout_late, NULL);
-	if (s->watch.mounts.data)
-		uv_close((uv_handle_t *)&s->watch.mounts, NULL);
-	close_fdp(&s->watch.mounts_fd);
+	uv_close((uv_handle_t *)&instances->young_due, NULL);
+	uv_close((uv_handle_t *)&instances->moved_due, NULL);
 }

@@ -5,12 +5,10 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <mntent.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bpf/watch.skel.h"
@@ -61,51 +59,6 @@ const char *bpf_hook_error(const struct hook *hook)
 	default:
 		return strerror(-error);
 	}
-}
-
-/* --- cgroup2 ------------------------------------------------------------------------------------ */
-
-/* A mount of our own that appears in no directory tree and goes with its descriptor. */
-static int mount_cgroup2_privately(void)
-{
-	_cleanup_close_ int context = syscall(SYS_fsopen, "cgroup2", 1 /* FSOPEN_CLOEXEC */);
-	_cleanup_close_ int mount = -1;
-	int fd;
-
-	if (context < 0 || syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) < 0)
-		return -errno;
-	mount = syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
-	if (mount < 0)
-		return -errno;
-	fd = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int open_cgroup2(struct bpftune_host *host)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent *mount;
-
-	while (mounts && (mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_type, "cgroup2")) {
-			host->cgroup_fd = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-			if (host->cgroup_fd >= 0) {
-				host->cgroup_path = strdup(mount->mnt_dir);
-				break;
-			}
-		}
-	if (mounts)
-		endmntent(mounts);
-	if (host->cgroup_fd >= 0)
-		return 0;
-	host->cgroup_fd = mount_cgroup2_privately();
-	host->cgroup_path = strdup("(private mount)");
-	return host->cgroup_fd < 0 ? host->cgroup_fd : 0;
-}
-
-int bpf_open_cgroup(const struct bpftune_host *host, const char *path)
-{
-	return path[1] ? openat(host->cgroup_fd, path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 }
 
 /* --- load and attach ---------------------------------------------------------------------------- */
@@ -379,23 +332,18 @@ static const struct hook *refused_hook(const struct bpftune_host *host)
 	return NULL;
 }
 
-int bpf_open(struct bpftune_host *host, uint64_t host_cookie, struct bpf_refusal *ret_refusal)
+int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, struct bpf_refusal *ret_refusal)
 {
 	const struct hook *hook;
 	int err;
 
-	*host = (struct bpftune_host){ .cookie = host_cookie, .cgroup_fd = -1, .sweep_fd = -1, .netns_fd = -1 };
+	*host = (struct bpftune_host){ .cookie = host_cookie, .cgroup_fd = cgroup_fd, .sweep_fd = -1, .netns_fd = -1 };
 	for (int i = 0; i < N_SHARED; i++)
 		host->shared_fds[i] = -1;
 	if (access(KERNEL_BTF, R_OK) < 0)
 		return refuse(ret_refusal, -EOPNOTSUPP,
 			      "cannot read %s: %s (the kernel must be built with CONFIG_DEBUG_INFO_BTF)",
 			      KERNEL_BTF, strerror(errno));
-	err = open_cgroup2(host);
-	if (err)
-		return refuse(ret_refusal, err == -EPERM ? -EPERM : -EOPNOTSUPP,
-			      "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "
-			      "mounting needs CAP_SYS_ADMIN)", strerror(-err));
 	err = load_what_works(host, BPFTUNE_FROM_WATCH, load_watch, NULL);
 	if (!err)
 		return 0;
@@ -418,7 +366,5 @@ void bpf_close(struct bpftune_host *host)
 		bpf_object__close(host->objects[i - 1]);
 	free(host->hooks);
 	free(host->objects);
-	free(host->cgroup_path);
-	close_fdp(&host->cgroup_fd);
-	*host = (struct bpftune_host){ .cgroup_fd = -1 };
+	*host = (struct bpftune_host){ 0 };
 }

@@ -31,8 +31,7 @@ enum shared_map { SHARED_EVENTS, SHARED_GATES, SHARED_LOST, N_SHARED };
 
 struct bpftune_host {
 	uint64_t cookie;               /* of the supervisor's own namespace */
-	int cgroup_fd;                 /* the root of cgroup2 */
-	char *cgroup_path;             /* where it is mounted, or "(private mount)" */
+	int cgroup_fd;                 /* the root of cgroup2; borrowed */
 	int shared_fds[N_SHARED];      /* the watch object's; -1 until it is loaded */
 	struct bpf_object **objects;
 	size_t n_objects;
@@ -55,13 +54,10 @@ struct bpf_refusal {
 };
 
 /*
- * Finds cgroup2 and loads and attaches watch.bpf.c. 0; -EPERM, -EOPNOTSUPP (the kernel lacks something)
- * or another -errno, with the refusal in words.
+ * Loads watch.bpf.c and attaches it, what belongs to a cgroup to that one. 0; -EPERM, -EOPNOTSUPP (the kernel lacks
+ * something) or another -errno, with the refusal in words.
  */
-int bpf_open(struct bpftune_host *host, uint64_t host_cookie, struct bpf_refusal *ret_refusal);
-
-/* O_CLOEXEC descriptor of that cgroup of cgroup2; -1: it is gone, or it is the root. */
-int bpf_open_cgroup(const struct bpftune_host *host, const char *path);
+int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, struct bpf_refusal *ret_refusal);
 
 /* Loads and attaches a tuner's programs; refused ones are left out. -errno when none could be loaded. */
 int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number);

@@ -49,13 +49,13 @@ void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paire
 	set_member(host->paired_fd, &cgroup_id, is_paired);
 }
 
-uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie)
+uint32_t bpf_last_tid(struct bpftune_host *host, uint64_t netns_cookie)
 {
 	struct watch_netns known;
 
 	if (bpf_map_lookup_elem(host->netns_fd, &netns_cookie, &known) < 0)
 		return 0;
-	return known.pid;
+	return known.tid;
 }
 
 int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner)
@@ -79,20 +79,20 @@ bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16
 	return bpf_map_lookup_elem(host->taken_fd, &key, &one) == 0;
 }
 
-bool bpf_is_untold(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
+bool bpf_is_unreported(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
 {
 	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
-	uint8_t told = WATCH_TOLD;
+	uint8_t state = WATCH_REPORTED;
 
-	return bpf_map_lookup_elem(host->taken_fd, &key, &told) == 0 && told == WATCH_UNTOLD;
+	return bpf_map_lookup_elem(host->taken_fd, &key, &state) == 0 && state == WATCH_UNREPORTED;
 }
 
 void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)
 {
 	struct watch_taken key = { .netns_cookie = netns_cookie, .tuner = tuner };
-	uint8_t told = WATCH_TOLD;
+	uint8_t state = WATCH_REPORTED;
 
-	bpf_map_update_elem(host->taken_fd, &key, &told, BPF_NOEXIST);
+	bpf_map_update_elem(host->taken_fd, &key, &state, BPF_NOEXIST);
 }
 
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner)

@@ -20,8 +20,8 @@ void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
 /* Whether an instance is paired with the cgroup: then its end is told. */
 void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired);
 
-/* The task last seen in a namespace, or 0. */
-uint32_t bpf_last_pid(struct bpftune_host *host, uint64_t netns_cookie);
+/* The thread last seen in a namespace, or 0. */
+uint32_t bpf_last_tid(struct bpftune_host *host, uint64_t netns_cookie);
 
 /* Writes of this sysctl by anybody but our workers are events: 0 or -errno. */
 int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner);
@@ -31,7 +31,7 @@ void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours);
 
 /* Whether somebody else's write has taken the tuner over in that namespace, and one that followed was not told of. */
 bool bpf_is_taken(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
-bool bpf_is_untold(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
+bool bpf_is_unreported(const struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 
 /* Takes that back; and takes a tuner over. */
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);

@@ -72,46 +72,47 @@ int nsfs_each_mount(void (*found)(void *arg, uint32_t inode, const char *path), 
 	return 0;
 }
 
-struct wanted {
-	uint32_t inode;
-	char *path;
-	size_t size;
-	bool found;
+struct each {
+	void (*found)(void *arg, uint32_t inode, pid_t tid);
+	void *arg;
 };
 
-static void match_mount(void *arg, uint32_t inode, const char *path)
+static void look_at(int tasks_fd, const char *task, const struct each *each)
 {
-	struct wanted *wanted = arg;
+	char path[300];
+	struct stat st;
 
-	if (inode != wanted->inode || wanted->found)
-		return;
-	wanted->found = (size_t)snprintf(wanted->path, wanted->size, "%s", path) < wanted->size;
+	snprintf(path, sizeof(path), "%s/ns/net", task);
+	if (isdigit((unsigned char)task[0]) && fstatat(tasks_fd, path, &st, 0) == 0)
+		each->found(each->arg, st.st_ino, atoi(task));
 }
 
-int nsfs_find_mount(uint32_t inode, char *ret_path, size_t size)
+static void look_at_threads(int proc_fd, const char *process, const struct each *each)
 {
-	struct wanted wanted = { .inode = inode, .path = ret_path, .size = size };
-	int err = nsfs_each_mount(match_mount, &wanted);
+	_cleanup_closedir_ DIR *threads = NULL;
+	struct dirent *entry;
+	char path[300];
+	int fd;
 
-	return err ? err : wanted.found ? 0 : -ENOENT;
+	snprintf(path, sizeof(path), "%s/task", process);
+	fd = openat(proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	threads = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!threads)
+		close_fdp(&fd);
+	while (threads && (entry = readdir(threads)))
+		look_at(dirfd(threads), entry->d_name, each);
 }
 
-int nsfs_each_process(void (*found)(void *arg, uint32_t inode, pid_t pid), void *arg)
+int nsfs_each_task(void (*found)(void *arg, uint32_t inode, pid_t tid), void *arg)
 {
+	const struct each each = { found, arg };
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
 	struct dirent *entry;
 
 	if (!proc)
 		return -errno;
-	while ((entry = readdir(proc))) {
-		char path[300];
-		struct stat st;
-
-		if (!isdigit((unsigned char)entry->d_name[0]))
-			continue;
-		snprintf(path, sizeof(path), "%s/ns/net", entry->d_name);
-		if (fstatat(dirfd(proc), path, &st, 0) == 0)
-			found(arg, st.st_ino, atoi(entry->d_name));
-	}
+	while ((entry = readdir(proc)))
+		if (isdigit((unsigned char)entry->d_name[0]))
+			look_at_threads(dirfd(proc), entry->d_name, &each);
 	return 0;
 }

@@ -13,13 +13,10 @@ int nsfs_open_pid(pid_t pid, uint32_t inode);
 /* The same for a path. */
 int nsfs_open_path(const char *path, uint32_t inode);
 
-/* Where the namespace is mounted by a name: 0; -ENOENT: nowhere. The first mount of several. */
-int nsfs_find_mount(uint32_t inode, char *ret_path, size_t size);
-
 /* Calls `found` for every nsfs mount of a network namespace, from one read of /proc/self/mountinfo. -errno. */
 int nsfs_each_mount(void (*found)(void *arg, uint32_t inode, const char *path), void *arg);
 
-/* Calls `found` for every process and its namespace: all of /proc, so for start-up and last resorts. */
-int nsfs_each_process(void (*found)(void *arg, uint32_t inode, pid_t pid), void *arg);
+/* Calls `found` for every thread and its namespace: all of /proc, so for start-up and last resorts. -errno. */
+int nsfs_each_task(void (*found)(void *arg, uint32_t inode, pid_t tid), void *arg);
 
 #endif

@@ -1,32 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The cgroup of a task, and the tasks of a cgroup. */
+/* Processes. */
 #ifndef BPFTUNE_SUPERVISOR_KERNEL_TASK_H
 #define BPFTUNE_SUPERVISOR_KERNEL_TASK_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <sys/types.h>
 
-#include "supervisor/instances/cgroup.h"
+/* fork(2) with all signals blocked in the child, which resets them. */
+pid_t task_fork(void);
 
-struct supervisor;
+/* As many descriptors as we may have. */
+void task_raise_descriptor_limit(void);
 
-/* Of a /proc/PID/cgroup: cgroup2's and some of the old hierarchies'. */
-#define TASK_CGROUPS_BYTES (2 * CGROUP_PATH_BYTES)
-
-/* The cgroup of a task that has a namespace still, as cgroup_of_text() tells it; false: the same place as ours. */
-bool task_find_cgroup(int pid, char *ret_path, size_t size);
-
-/* Our own /proc/PID/cgroup, to be read once for many tasks. */
-bool task_read_own_cgroups(char own[TASK_CGROUPS_BYTES]);
-
-/* task_find_cgroup() with that. */
-bool task_find_cgroup_beside(int pid, const char *own, char *ret_path, size_t size);
-
-/*
- * A task of that namespace in that cgroup of cgroup2, or in one of the cgroups below; 0: none was found. And whether
- * there are tasks of other namespaces.
- */
-int task_find_in(const struct supervisor *s, const char *path, uint32_t netns_inode, bool *ret_others);
+/* What is mapped by that name in /proc/self/maps is in no child that is forked from now on. */
+void task_keep_from_children(const char *mapped);
 
 #endif

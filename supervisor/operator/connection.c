@@ -6,26 +6,24 @@
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
-#include "supervisor/operator/method.h"
-#include "supervisor/changes/rollback.h"
-#include "supervisor/supervisor.h"
 
 #define SHED_BYTES (64 * 1024)        /* an answer that leaves some behind */
 #define ANSWER_BYTES_MAX (256 * 1024) /* past it, a client that calls and does not read is not read either */
 
-struct connection *connection_new(struct supervisor *s)
+struct connection *connection_new(struct operator *operator, void (*call)(struct connection *connection, json_t *message))
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 
 	if (!connection)
 		return NULL;
-	connection->s = s;
+	connection->operator = operator;
+	connection->call = call;
 	connection->calls = json_array();
 	connection->reader.max = VARLINK_CALL_MAX;
-	uv_pipe_init(&s->loop, &connection->pipe, 0);
+	uv_pipe_init(operator->loop, &connection->pipe, 0);
 	connection->pipe.data = connection;
-	DL_APPEND(s->control.connections, connection);
-	s->control.n_connections++;
+	DL_APPEND(operator->connections, connection);
+	operator->n_connections++;
 	return connection;
 }
 
@@ -40,36 +38,32 @@ static void on_closed(uv_handle_t *handle)
 
 void connection_close(struct connection *connection)
 {
-	struct control *control = &connection->s->control;
+	struct operator *operator = connection->operator;
 
 	if (connection->closing)
 		return;
 	connection->closing = true;
 	if (connection->rollback)
 		rollback_detach(connection->rollback);
-	DL_DELETE(control->connections, connection);
-	control->n_connections--;
+	DL_DELETE(operator->connections, connection);
+	operator->n_connections--;
 	uv_close((uv_handle_t *)&connection->pipe, on_closed);
 }
 
-/* --- clients that do not read what they ask for ------------------------------------------------- */
+/* --- calls, and clients that do not read what they ask for -------------------------------------- */
 
 static bool is_behind(const struct connection *connection)
 {
 	return uv_stream_get_write_queue_size((const uv_stream_t *)&connection->pipe) > ANSWER_BYTES_MAX;
 }
 
+/* Calls are handled later, after the events that had been noticed by now: supervisor.c. */
 static void on_call(void *arg, json_t *message)
 {
 	struct connection *connection = arg;
 
-	if (connection->closing)
-		return;
-	connection->paused |= is_behind(connection);
-	if (connection->paused)
-		json_array_append(connection->calls, message); /* no more than one read brought */
-	else
-		method_call(connection, message);
+	json_array_append(connection->calls, message); /* no more than one read brought */
+	connection->is_stopped = true;
 }
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -86,8 +80,8 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 
 	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
 		connection_close(connection);
-	else if (connection->paused)
-		uv_read_stop(stream);
+	else if (connection->is_stopped)
+		uv_read_stop(stream); /* until they are handled, and the answers read */
 }
 
 void connection_read(struct connection *connection)
@@ -95,21 +89,35 @@ void connection_read(struct connection *connection)
 	uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
 }
 
-/* What it asked for has been read, at least in part. */
-static void go_on(struct connection *connection)
+/* Whose call is being answered in pieces makes no other meanwhile. */
+static bool may_call(const struct connection *connection)
+{
+	return !connection->closing && !connection->go_on && !is_behind(connection);
+}
+
+static void handle_calls(struct connection *connection)
 {
 	size_t done = 0, n = json_array_size(connection->calls);
 	json_t *left = json_array();
 
-	for (; done < n && !connection->closing && !is_behind(connection); done++)
-		method_call(connection, json_array_get(connection->calls, done));
+	for (; done < n && may_call(connection); done++)
+		connection->call(connection, json_array_get(connection->calls, done));
 	for (; done < n; done++)
 		json_array_append(left, json_array_get(connection->calls, done));
 	json_decref(connection->calls);
 	connection->calls = left;
-	if (connection->closing || json_array_size(left) || is_behind(connection))
+}
+
+void connection_handle(struct connection *connection)
+{
+	if (!connection->is_stopped || is_behind(connection))
 		return;
-	connection->paused = false;
+	if (connection->go_on)
+		connection->go_on(connection);
+	handle_calls(connection);
+	if (json_array_size(connection->calls) || !may_call(connection))
+		return;
+	connection->is_stopped = false;
 	connection_read(connection);
 }
 
@@ -140,12 +148,11 @@ static void on_written(uv_write_t *write, int status)
 	struct reply *reply = container_of(write, struct reply, write);
 	struct connection *connection = write->handle->data;
 
-	(void)status; /* a client that left is noticed by its end of file */
 	free(reply->text);
 	shed_free_pages(reply->size);
 	free(reply);
-	if (connection->paused && !connection->closing)
-		go_on(connection);
+	if (status < 0)
+		connection_close(connection); /* libuv keeps the other replies, so a client that left stays behind: is_behind() */
 }
 
 static void send_message(struct connection *connection, json_t *message)

@@ -8,16 +8,18 @@
 #include <uv.h>
 
 #include "ipc/varlink.h"
-
-struct rollback;
-struct supervisor;
+#include "supervisor/operator/operator.h"
 
 struct connection {
 	uv_pipe_t pipe;
-	struct supervisor *s;
+	struct operator *operator;
 	struct varlink_reader reader;
-	bool following, closing, paused;
-	json_t *calls; /* of what was read before it was paused */
+	bool following, closing;
+	bool is_stopped; /* not read from, until `calls` are handled */
+	json_t *calls;
+	void (*call)(struct connection *connection, json_t *message);
+	void (*go_on)(struct connection *connection); /* with an answer in pieces; NULL: there is none under way */
+	const struct instance *listed_next;	      /* of such an answer; NULL: it has ended, and there is none after it */
 	uint64_t follow_instance; /* 0: all */
 	unsigned int missed;
 	struct rollback *rollback; /* whose result it waits for */
@@ -31,11 +33,14 @@ struct call {
 	bool more, oneway;
 };
 
-/* One more of the control socket's, yet to be accepted. NULL: no memory. */
-struct connection *connection_new(struct supervisor *s);
+/* One more of the control socket's, yet to be accepted; `call` handles its calls. NULL: no memory. */
+struct connection *connection_new(struct operator *operator, void (*call)(struct connection *connection, json_t *message));
 
-/* Handles the calls that it makes from now on, until it closes. */
+/* Reads the calls that it makes from now on, until it closes. */
 void connection_read(struct connection *connection);
+
+/* Handles the calls that have come, and goes on with what is answered in pieces. */
+void connection_handle(struct connection *connection);
 
 /* It is none of the control socket's any more; freed when the loop lets go of it. */
 void connection_close(struct connection *connection);

@@ -10,7 +10,7 @@
 #include <utlist.h>
 
 #include "supervisor/operator/connection.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/operator/method.h"
 
 #define BACKLOG 64
 #define FOLLOW_BYTES_MAX (256 * 1024) /* what one slow follower may make us keep */
@@ -22,11 +22,11 @@ static bool follows(const struct connection *connection, uint64_t instance)
 	return connection->following && (!connection->follow_instance || connection->follow_instance == instance);
 }
 
-void control_tell(struct supervisor *s, const struct log_record *record)
+void control_tell(struct operator *operator, const struct log_record *record)
 {
 	struct connection *connection, *next;
 
-	DL_FOREACH_SAFE(s->control.connections, connection, next) {
+	DL_FOREACH_SAFE(operator->connections, connection, next) {
 		struct call call = { .connection = connection };
 
 		if (!follows(connection, record->instance))
@@ -41,14 +41,16 @@ void control_tell(struct supervisor *s, const struct log_record *record)
 	}
 }
 
-void control_end_follow(struct supervisor *s, uint64_t instance)
+void control_end(struct operator *operator, const struct instance *instance)
 {
 	struct connection *connection, *next;
 
-	DL_FOREACH_SAFE(s->control.connections, connection, next) {
+	DL_FOREACH_SAFE(operator->connections, connection, next) {
 		struct call call = { .connection = connection };
 
-		if (!connection->following || connection->follow_instance != instance)
+		if (connection->listed_next == instance)
+			connection->listed_next = instance->by_id.next;
+		if (!connection->following || connection->follow_instance != instance->view.id)
 			continue;
 		connection->following = false;
 		call_reply(&call, json_pack("{s:[] s:i}", "records", "missed", (int)connection->missed), false);
@@ -70,13 +72,13 @@ static bool is_allowed(const uv_pipe_t *pipe)
 
 static void on_connection(uv_stream_t *listener, int status)
 {
-	struct supervisor *s = listener->data;
-	struct connection *connection = status < 0 ? NULL : connection_new(s);
+	struct operator *operator = listener->data;
+	struct connection *connection = status < 0 ? NULL : connection_new(operator, method_call);
 
 	if (!connection)
 		return;
 	if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 ||
-	    s->control.n_connections > CONTROL_CONNECTIONS_MAX) {
+	    operator->n_connections > CONTROL_CONNECTIONS_MAX) {
 		connection_close(connection);
 	} else if (!is_allowed(&connection->pipe)) {
 		call_fail(&(struct call){ .connection = connection }, "io.bpftune.PermissionDenied", json_object());
@@ -86,30 +88,38 @@ static void on_connection(uv_stream_t *listener, int status)
 	}
 }
 
-int control_start(struct supervisor *s)
+int control_start(struct operator *operator)
 {
 	char path[4096];
 	mode_t mask;
 	int err;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/control.sock", s->options.run_dir) >= 108)
+	if ((size_t)snprintf(path, sizeof(path), "%s/control.sock", operator->run_dir) >= 108)
 		return -ENAMETOOLONG; /* sizeof sun_path: unix(7) */
 	unlink(path); /* the lock is ours: what is there is a dead supervisor's */
-	uv_pipe_init(&s->loop, &s->control.listener, 0);
-	s->control.listener.data = s;
+	uv_pipe_init(operator->loop, &operator->listener, 0);
+	operator->listener.data = operator;
 	mask = umask(0177);
-	err = uv_pipe_bind(&s->control.listener, path);
+	err = uv_pipe_bind(&operator->listener, path);
 	umask(mask);
-	return err ? err : uv_listen((uv_stream_t *)&s->control.listener, BACKLOG, on_connection);
+	return err ? err : uv_listen((uv_stream_t *)&operator->listener, BACKLOG, on_connection);
 }
 
-void control_stop(struct supervisor *s)
+void operator_handle(struct operator *operator)
 {
 	struct connection *connection, *next;
 
-	DL_FOREACH_SAFE(s->control.connections, connection, next)
+	DL_FOREACH_SAFE(operator->connections, connection, next)
+		connection_handle(connection);
+}
+
+void control_stop(struct operator *operator)
+{
+	struct connection *connection, *next;
+
+	DL_FOREACH_SAFE(operator->connections, connection, next)
 		connection_close(connection);
-	if (s->control.listener.data)
-		uv_close((uv_handle_t *)&s->control.listener, NULL); /* unlinks the socket */
-	s->control.listener.data = NULL;
+	if (operator->listener.data)
+		uv_close((uv_handle_t *)&operator->listener, NULL); /* unlinks the socket */
+	operator->listener.data = NULL;
 }

@@ -3,30 +3,18 @@
 #ifndef BPFTUNE_SUPERVISOR_OPERATOR_CONTROL_H
 #define BPFTUNE_SUPERVISOR_OPERATOR_CONTROL_H
 
-#include <stdint.h>
-#include <sys/types.h>
-#include <uv.h>
-
-struct connection;
-struct log_record;
-struct supervisor;
+#include "supervisor/operator/operator.h"
 
 #define CONTROL_CONNECTIONS_MAX 256
 
-struct control {
-	uv_pipe_t listener;
-	struct connection *connections;
-	unsigned int n_connections;
-};
-
 /* Listens. 0 or -errno. */
-int control_start(struct supervisor *s);
-void control_stop(struct supervisor *s);
+int control_start(struct operator *operator);
+void control_stop(struct operator *operator);
 
 /* A new record, for those who follow. */
-void control_tell(struct supervisor *s, const struct log_record *record);
+void control_tell(struct operator *operator, const struct log_record *record);
 
-/* An instance is gone: those who follow only it are done. */
-void control_end_follow(struct supervisor *s, uint64_t instance);
+/* An instance is to end: those who follow only it are done. */
+void control_end(struct operator *operator, const struct instance *instance);
 
 #endif

@@ -2,18 +2,13 @@
 #include "supervisor/operator/method.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
 #include "ipc/cleanup.h"
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/io.bpftune.varlink.h"
-#include "supervisor/changes/manual.h"
-#include "supervisor/instances/pair.h"
-#include "supervisor/changes/rollback.h"
 #include "supervisor/operator/status.h"
-#include "supervisor/supervisor.h"
 
 #define LOG_LINES 100
 
@@ -33,7 +28,8 @@ static void get_interface(const struct call *call)
 		"error InterfaceNotFound (interface: string)\n"
 		"error MethodNotFound (method: string)\n"
 		"error MethodNotImplemented (method: string)\n"
-		"error InvalidParameter (parameter: string)\n";
+		"error InvalidParameter (parameter: string)\n"
+		"error ExpectedMore ()\n";
 	const char *interface = json_string_value(json_object_get(call->parameters, "interface"));
 
 	if (!interface)
@@ -49,7 +45,7 @@ static void get_interface(const struct call *call)
 /* The `container` parameter: its instance's id, 0 when absent. False: an error was sent. */
 static bool container_of_call(const struct call *call, bool ended_too, uint64_t *ret_id)
 {
-	const struct supervisor *s = call->connection->s;
+	const struct operator *operator = call->connection->operator;
 	json_t *parameter = json_object_get(call->parameters, "container");
 	const char *container = json_string_value(parameter);
 	const struct instance *instance;
@@ -61,17 +57,11 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
 		return false;
 	}
-	instance = instance_find(&s->registry, container);
-	if (instance && instance->pub.id == INSTANCE_HOST && !strncmp(container, "pid:", 4)) {
-		const struct instance *sharer = pair_sharer_of(s, atoi(container + 4));
-
-		if (sharer && !instance_is_claim(sharer))
-			instance = sharer;
-	}
+	instance = instance_find(operator->instances, container);
 	if (instance)
-		*ret_id = instance->pub.id;
+		*ret_id = instance->view.id;
 	else if (errno == ENOENT && ended_too)
-		*ret_id = streams_find_ended(&s->streams, container);
+		*ret_id = streams_find_ended(&operator->streams, container);
 	if (!*ret_id)
 		call_fail(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" :
 				errno == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
@@ -81,12 +71,63 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 
 static void get_status(const struct call *call)
 {
-	const struct supervisor *s = call->connection->s;
+	call_reply(call, status_json(call->connection->operator), false);
+}
+
+static void get_tuners(const struct call *call)
+{
+	call_reply(call, status_tuners_json(call->connection->operator), false);
+}
+
+/* --- one instance a reply ----------------------------------------------------------------------- */
+
+#define LISTED_AT_ONCE 16 /* then all else gets its turn */
+
+static const struct instance *skip_claims(const struct instance *instance)
+{
+	while (instance && instance_is_claim(instance))
+		instance = instance->by_id.next;
+	return instance;
+}
+
+static json_t *listed(const struct operator *operator, const struct instance *instance)
+{
+	return json_pack("{s:o}", "instance", instance ? status_instance_json(operator, instance) : json_null());
+}
+
+static void list(struct connection *connection)
+{
+	const struct call call = { .connection = connection };
+
+	for (int i = 0; i < LISTED_AT_ONCE && connection->go_on && !connection->closing; i++) {
+		const struct instance *instance = skip_claims(connection->listed_next);
+
+		connection->listed_next = instance ? skip_claims(instance->by_id.next) : NULL;
+		connection->go_on = connection->listed_next ? list : NULL;
+		call_reply(&call, listed(connection->operator, instance), connection->listed_next != NULL);
+	}
+}
+
+static void list_instances(const struct call *call)
+{
+	struct connection *connection = call->connection;
+	const struct operator *operator = connection->operator;
 	uint64_t id;
 
-	if (container_of_call(call, false, &id))
-		call_reply(call, status_json(s, id ? instance_by_id(&s->registry, id) : NULL), false);
+	if (!container_of_call(call, false, &id))
+		return;
+	if (id) {
+		call_reply(call, listed(operator, instance_by_id(operator->instances, id)), false);
+	} else if (!call->more) {
+		call_fail(call, "org.varlink.service.ExpectedMore", json_object());
+	} else if (!call->oneway) {
+		connection->go_on = list;
+		connection->listed_next = operator->instances->by_id;
+		list(connection);
+	}
 }
+
+/* --- log, rollback, resume ---------------------------------------------------------------------- */
 
 static void append_record(void *arg, const struct log_record *record)
 {
@@ -96,7 +137,7 @@ static void append_record(void *arg, const struct log_record *record)
 static void get_log(const struct call *call)
 {
 	struct connection *connection = call->connection;
-	struct supervisor *s = connection->s;
+	struct operator *operator = connection->operator;
 	json_t *lines = json_object_get(call->parameters, "lines"), *records;
 	json_int_t n = json_is_integer(lines) ? json_integer_value(lines) : LOG_LINES;
 	uint64_t id;
@@ -108,9 +149,9 @@ static void get_log(const struct call *call)
 	if (!container_of_call(call, true, &id))
 		return;
 	records = json_array();
-	streams_read(&s->streams, id, n, append_record, records);
+	streams_read(&operator->streams, id, n, append_record, records);
 	connection->follow_instance = id;
-	connection->following = call->more && !(id && !instance_by_id(&s->registry, id));
+	connection->following = call->more && !(id && !instance_by_id(operator->instances, id));
 	call_reply(call, json_pack("{s:o s:i}", "records", records, "missed", 0), connection->following);
 }
 
@@ -131,26 +172,26 @@ static void on_rolled_back(void *arg, json_t *result)
 static void roll_back(const struct call *call)
 {
 	struct connection *connection = call->connection;
-	struct supervisor *s = connection->s;
+	struct operator *operator = connection->operator;
 	struct instance *only;
 	uint64_t id;
 
 	if (!container_of_call(call, false, &id))
 		return;
-	only = id ? instance_by_id(&s->registry, id) : NULL;
-	if (json_is_true(json_object_get(call->parameters, "dry_run")) || s->options.dry_run)
-		call_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(s, only)), false);
-	else if (connection->rollback || s->stopping)
+	only = id ? instance_by_id(operator->instances, id) : NULL;
+	if (json_is_true(json_object_get(call->parameters, "dry_run")) || operator->dry_run)
+		call_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(operator->changes, only)), false);
+	else if (connection->rollback || operator->stopping)
 		call_fail(call, "io.bpftune.Busy", json_object());
 	else if (call->oneway)
-		rollback_start(s, only, true, on_rolled_back, NULL);
+		rollback_start(operator->changes, only, true, on_rolled_back, NULL);
 	else
-		connection->rollback = rollback_start(s, only, true, on_rolled_back, connection);
+		connection->rollback = rollback_start(operator->changes, only, true, on_rolled_back, connection);
 }
 
 static void resume(const struct call *call)
 {
-	struct supervisor *s = call->connection->s;
+	struct operator *operator = call->connection->operator;
 	const char *tuner = json_string_value(json_object_get(call->parameters, "tuner"));
 	uint64_t id;
 	int n;
@@ -161,7 +202,7 @@ static void resume(const struct call *call)
 	}
 	if (!container_of_call(call, false, &id))
 		return;
-	n = manual_resume(s, instance_by_id(&s->registry, id), tuner);
+	n = changes_resume(operator->changes, instance_by_id(operator->instances, id), tuner);
 	if (n < 0)
 		call_fail(call, "io.bpftune.NoSuchTuner", json_pack("{s:s}", "tuner", tuner));
 	else
@@ -175,6 +216,8 @@ static const struct {
 	{ "org.varlink.service.GetInfo", get_info },
 	{ "org.varlink.service.GetInterfaceDescription", get_interface },
 	{ "io.bpftune.GetStatus", get_status },
+	{ "io.bpftune.GetTuners", get_tuners },
+	{ "io.bpftune.ListInstances", list_instances },
 	{ "io.bpftune.GetLog", get_log },
 	{ "io.bpftune.Rollback", roll_back },
 	{ "io.bpftune.Resume", resume },
@@ -208,9 +251,6 @@ void method_call(struct connection *connection, json_t *message)
 		connection_close(connection);
 		return;
 	}
-	supervisor_take_events(connection->s); /* whoever wrote a sysctl and then asks finds it known */
-	if (connection->closing)
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
 		if (!strcmp(methods[i].name, call.method)) {
 			methods[i].handle(&call);

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/operator/status.h"
 
+#include <limits.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "config.h"
-#include "supervisor/kernel/bpf_maps.h"
-#include "supervisor/instances/cgroup.h"
-#include "supervisor/changes/learnt.h"
-#include "supervisor/supervisor.h"
+#include "ipc/log.h"
 
 static json_t *optional(const char *text)
 {
 	return text ? json_string(text) : json_null();
 }
 
-static json_t *hooks_json(const struct supervisor *s, uint16_t tuner)
+static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 {
 	json_t *hooks = json_array();
 
-	for (size_t i = 0; i < s->host.n_hooks; i++) {
-		const struct hook *hook = &s->host.hooks[i];
+	for (size_t i = 0; i < operator->kernel->host.n_hooks; i++) {
+		const struct hook *hook = &operator->kernel->host.hooks[i];
 
 		if (hook->tuner == tuner)
 			json_array_append_new(hooks, json_pack("{s:s s:s s:b s:o s:i}", "program", hook->program,
@@ -29,23 +28,15 @@ static json_t *hooks_json(const struct supervisor *s, uint16_t tuner)
 	return hooks;
 }
 
-static json_t *tuners_json(const struct supervisor *s)
+static json_t *tuners_json(const struct operator *operator)
 {
 	json_t *tuners = json_array();
 
-	for (size_t i = 0; i < s->plugins.n; i++)
-		json_array_append_new(tuners, json_pack("{s:s s:s s:s s:o}", "name", s->plugins.tuners[i]->name,
-							"summary", s->plugins.tuners[i]->summary, "path",
-							s->plugins.paths[i], "hooks", hooks_json(s, i)));
+	for (size_t i = 0; i < operator->kernel->plugins.n; i++)
+		json_array_append_new(tuners, json_pack("{s:s s:s s:s s:o}", "name", operator->kernel->plugins.tuners[i]->name,
+							"summary", operator->kernel->plugins.tuners[i]->summary, "path",
+							operator->kernel->plugins.paths[i], "hooks", hooks_json(operator, i)));
 	return tuners;
-}
-
-static json_t *why_json(const struct supervisor *s, const struct instance *instance, uint16_t tuner)
-{
-	const struct ledger_state *state =
-		ledger_get_state(&s->ledger, instance->pub.netns_cookie, s->plugins.tuners[tuner]->name);
-
-	return state && state->why[0] ? json_string(state->why) : json_null();
 }
 
 static json_t *scenarios_json(const struct ledger_entry *entry)
@@ -57,29 +48,29 @@ static json_t *scenarios_json(const struct ledger_entry *entry)
 	return scenarios;
 }
 
-static json_t *instance_tuners_json(const struct supervisor *s, const struct instance *instance)
+static json_t *instance_tuners_json(const struct operator *operator, const struct instance *instance)
 {
 	json_t *tuners = json_array();
 
-	for (size_t i = 0; i < s->plugins.n; i++)
-		json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", s->plugins.tuners[i]->name, "state",
-							tuner_state_name(supervisor_tuner_state(s, instance, i)),
-							"why", why_json(s, instance, i)));
+	for (size_t i = 0; i < operator->kernel->plugins.n; i++)
+		json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", operator->kernel->plugins.tuners[i]->name, "state",
+							tuner_state_name(changes_tuner_state(operator->changes, instance, i)),
+							"why", optional(changes_tuner_why(operator->changes, instance, i))));
 	return tuners;
 }
 
-static json_t *tunables_json(const struct supervisor *s, const struct instance *instance)
+static json_t *tunables_json(const struct operator *operator, const struct instance *instance)
 {
 	json_t *tunables = json_array();
 
-	if (instance->pub.shares_netns)
+	if (instance->view.shares_netns)
 		return tunables; /* they are the host's */
-	for (size_t i = 0; i < s->plugins.n; i++) {
-		const struct bpftune_tuner *tuner = s->plugins.tuners[i];
+	for (size_t i = 0; i < operator->kernel->plugins.n; i++) {
+		const struct bpftune_tuner *tuner = operator->kernel->plugins.tuners[i];
 
 		for (size_t j = 0; j < tuner->n_tunables; j++) {
 			const struct ledger_entry *entry =
-				ledger_find(&s->ledger, instance->pub.netns_cookie, tuner->tunables[j].name);
+				ledger_find(&operator->changes->ledger, instance->view.netns_cookie, tuner->tunables[j].name);
 			const struct ledger_row *last = entry ? ledger_last(entry) : NULL;
 
 			if (!entry)
@@ -94,63 +85,59 @@ static json_t *tunables_json(const struct supervisor *s, const struct instance *
 	return tunables;
 }
 
-static json_t *learnt_json(const struct supervisor *s, const struct instance *instance)
-{
-	json_t *learnt = json_array();
-
-	for (const struct learnt *row = instance->learnt; row; row = row->hh.next)
-		json_array_append_new(learnt, json_pack("{s:s s:s s:s}", "tuner", s->plugins.tuners[row->key.tuner]->name,
-							"about", row->key.about, "text", row->text));
-	return learnt;
-}
-
 /* JSON is UTF-8; a cgroup's name may be any bytes. */
 static json_t *path_json(const char *path)
 {
-	char escaped[4 * CGROUP_PATH_BYTES];
+	char escaped[4 * PATH_MAX];
 
 	log_escape(path, escaped, sizeof(escaped));
 	return json_string(escaped);
 }
 
-static json_t *instance_json(const struct supervisor *s, const struct instance *instance)
+json_t *status_instance_json(const struct operator *operator, const struct instance *instance)
 {
-	const struct child *child = &instance->child;
-
 	return json_pack("{s:I s:s s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
-			 "id", (json_int_t)instance->pub.id, "name", instance->pub.name,
+			 "id", (json_int_t)instance->view.id, "name", instance->view.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
 			 "pod_uid", optional(instance->pod_uid), "pod_qos", optional(instance->pod_qos),
-			 "netns", "cookie", (json_int_t)instance->pub.netns_cookie,
-			 "inode", (json_int_t)instance->pub.netns_inode, "shared", instance->pub.shares_netns,
-			 "cgroup", "path", path_json(instance->pub.cgroup_path), "id", (json_int_t)instance->pub.cgroup_id,
-			 "worker", "pid", child->pid ? json_integer(child->pid) : json_null(),
-			 "state", child_state_name(child->state), "restarts", (int)child->restarts,
-			 "tuners", instance_tuners_json(s, instance), "tunables", tunables_json(s, instance),
-			 "learnt", learnt_json(s, instance));
+			 "netns", "cookie", (json_int_t)instance->view.netns_cookie,
+			 "inode", (json_int_t)instance->view.netns_inode, "shared", instance->view.shares_netns,
+			 "cgroup", "path", path_json(instance->view.cgroup_path), "id", (json_int_t)instance->view.cgroup_id,
+			 "worker", "pid", instance->worker_pid ? json_integer(instance->worker_pid) : json_null(),
+			 "state", worker_state(instance), "restarts", (int)worker_restarts(instance),
+			 "tuners", instance_tuners_json(operator, instance), "tunables", tunables_json(operator, instance),
+			 "learnt", changes_learnt(operator->changes, instance));
 }
 
-json_t *status_json(const struct supervisor *s, const struct instance *only)
+json_t *status_tuners_json(const struct operator *operator)
 {
-	const struct counters *counters = &s->counters;
-	json_t *instances = json_array();
-	const struct instance *instance;
+	return json_pack("{s:{s:s s:o} s:o}", "watch", "cgroup2", operator->kernel->cgroupfs.mount, "hooks",
+			 hooks_json(operator, BPFTUNE_FROM_WATCH), "tuners", tuners_json(operator));
+}
+
+static json_t *events_json(const struct operator *operator)
+{
+	const struct workers_counters *workers = &operator->workers->counters;
+	const struct changes_counters *changes = &operator->changes->counters;
+	const struct bpftune_host *host = &operator->kernel->host;
+
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I}", "received", (json_int_t)operator->events_received, "routed",
+			 (json_int_t)workers->routed, "coalesced", (json_int_t)workers->coalesced, "lost",
+			 (json_int_t)(workers->lost + bpf_lost(host)), "unroutable",
+			 (json_int_t)(workers->unroutable + changes->unroutable), "unserved",
+			 (json_int_t)workers->unserved, "unsighted", (json_int_t)bpf_unsighted(host), "unknown_reports",
+			 (json_int_t)changes->unknown_reports);
+}
+
+json_t *status_json(const struct operator *operator)
+{
+	json_t *status = status_tuners_json(operator);
 	struct utsname kernel;
 
 	uname(&kernel);
-	for (instance = s->registry.by_id; instance; instance = instance->by_id.next)
-		if (only ? instance == only : !instance_is_claim(instance))
-			json_array_append_new(instances, instance_json(s, instance));
-	return json_pack("{s:s s:s s:f s:b s:i s:{s:I s:I s:I s:I s:I s:I s:I s:I} s:{s:s s:o} s:o s:o}",
-			 "version", PACKAGE_VERSION, "kernel", kernel.release,
-			 "uptime_s", (uv_now(&s->loop) - s->started_ms) / 1000.0, "dry_run", s->options.dry_run,
-			 "pid", (int)getpid(), "events", "received", (json_int_t)counters->received,
-			 "routed", (json_int_t)counters->routed, "coalesced", (json_int_t)counters->coalesced,
-			 "lost", (json_int_t)counters->lost + (json_int_t)bpf_lost(&s->host),
-			 "unroutable", (json_int_t)counters->unroutable,
-			 "unserved", (json_int_t)counters->unserved,
-			 "unsighted", (json_int_t)bpf_unsighted(&s->host),
-			 "unknown_reports", (json_int_t)counters->unknown_reports,
-			 "watch", "cgroup2", s->host.cgroup_path, "hooks", hooks_json(s, BPFTUNE_FROM_WATCH),
-			 "tuners", tuners_json(s), "instances", instances);
+	json_object_update_new(status,
+			       json_pack("{s:s s:s s:f s:b s:i s:o}", "version", PACKAGE_VERSION, "kernel", kernel.release,
+					 "uptime_s", (uv_now(operator->loop) - operator->started_ms) / 1000.0, "dry_run",
+					 operator->dry_run, "pid", (int)getpid(), "events", events_json(operator)));
+	return status;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* `bpftune status` as JSON. */
+/* `bpftune status` and `bpftune tuners` as JSON: new references; NULL: no memory. */
 #ifndef BPFTUNE_SUPERVISOR_OPERATOR_STATUS_H
 #define BPFTUNE_SUPERVISOR_OPERATOR_STATUS_H
 
-#include <jansson.h>
+#include "supervisor/operator/operator.h"
 
-struct instance;
-struct supervisor;
+/* All but the instances. */
+json_t *status_json(const struct operator *operator);
 
-/* Everything, or only that instance of `instances`. A new reference; NULL: no memory. */
-json_t *status_json(const struct supervisor *s, const struct instance *only);
+json_t *status_tuners_json(const struct operator *operator);
+
+json_t *status_instance_json(const struct operator *operator, const struct instance *instance);
 
 #endif

@@ -82,8 +82,8 @@ static void keep(struct streams *streams, struct stream *stream, struct log_reco
 	free(*slot);
 	*slot = record;
 	log_write(record);
-	if (streams->told)
-		streams->told(streams->arg, record);
+	if (streams->on_record)
+		streams->on_record(streams->arg, record);
 }
 
 static void say_repeated(struct streams *streams, struct stream *stream, uint64_t now_us)

@@ -26,7 +26,7 @@ struct stream {
 struct streams {
 	struct stream *by_instance;
 	uint64_t seq, endings;
-	void (*told)(void *arg, const struct log_record *record); /* each new record */
+	void (*on_record)(void *arg, const struct log_record *record); /* each new record */
 	void *arg;
 };
 

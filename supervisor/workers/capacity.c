@@ -2,90 +2,240 @@
 #include "supervisor/workers/capacity.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <utlist.h>
 
-#include "supervisor/supervisor.h"
+/* --- owners ------------------------------------------------------------------------------------- */
 
-static bool is_of(const struct instance *instance, const char *owner)
+static const char *owner_name(const struct instance *instance)
 {
-	return !instance->named && !strcmp(instance->owner ? instance->owner : "", owner ? owner : "");
+	return instance->is_mounted ? OWNER_ROOT : instance->owner ? instance->owner : "";
 }
 
-struct room_load room_load(const struct registry *registry, const struct instance *instance)
+static void release(struct workers *workers, struct owner *owner)
 {
-	struct room_load load = { 0 };
-	const struct instance *other;
+	if (!owner || --owner->n_users)
+		return;
+	HASH_DEL(workers->owners, owner);
+	free(owner->name);
+	free(owner);
+}
 
-	for (other = registry->by_id; other; other = other->by_id.next) {
-		bool here = !instance->named && is_of(other, instance->owner);
+/* The instance's owner, if it has not got it yet. NULL: no memory. */
+static struct owner *take(struct workers *workers, struct child *child)
+{
+	const char *name = owner_name(child->instance);
+	struct owner *owner;
 
-		load.all += other->child.pid != 0;
-		load.here += here && other->child.pid;
-		load.waiting += here && other->unserved == -EUSERS && other != instance;
-		load.short_of += other->unserved && other->unserved != -EUSERS && other != instance;
+	if (child->owner)
+		return child->owner;
+	HASH_FIND_STR(workers->owners, name, owner);
+	if (!owner) {
+		owner = calloc(1, sizeof(*owner));
+		if (owner)
+			owner->name = strdup(name);
+		if (!owner || !owner->name) {
+			free(owner);
+			return NULL;
+		}
+		HASH_ADD_KEYPTR(hh, workers->owners, owner->name, strlen(owner->name), owner);
 	}
-	return load;
+	owner->n_users++;
+	child->owner = owner;
+	return owner;
 }
 
-bool room_is_left(struct room_load load)
+static bool has_place(const struct owner *owner)
 {
-	return load.all < ROOM_WORKERS_MAX && load.here < ROOM_WORKERS_PER_OWNER_MAX;
+	return owner->n_workers < WORKERS_PER_OWNER_MAX || !strcmp(owner->name, OWNER_ROOT);
 }
 
-bool room_is_lacking(int err)
+/* --- counting ----------------------------------------------------------------------------------- */
+
+static void count(struct workers *workers, struct child *child, bool is_counted)
+{
+	int by = is_counted - child->is_counted;
+
+	workers->n += by;
+	if (child->owner)
+		child->owner->n_workers += by;
+	child->is_counted = is_counted;
+}
+
+static struct child **list_of(struct workers *workers, struct child *child)
+{
+	return child->unserved == -EUSERS ? &child->owner->waiting : &workers->lacking;
+}
+
+static void stop_waiting(struct workers *workers, struct child *child)
+{
+	struct child **list = child->unserved ? list_of(workers, child) : NULL;
+
+	if (list)
+		DL_DELETE2(*list, child, waiting_prev, waiting_next);
+	child->unserved = 0;
+}
+
+static void on_retry(uv_timer_t *timer);
+
+static void wait(struct workers *workers, struct child *child, int err)
+{
+	struct child **list;
+
+	child->unserved = err;
+	list = list_of(workers, child);
+	DL_APPEND2(*list, child, waiting_prev, waiting_next);
+	if (err != -EUSERS && !uv_is_active((uv_handle_t *)&workers->retry))
+		uv_timer_start(&workers->retry, on_retry, CAPACITY_RETRY_MS, CAPACITY_RETRY_MS);
+}
+
+bool capacity_is_left(struct workers *workers, struct child *child)
+{
+	workers_recount(workers, child->instance);
+	return take(workers, child) && workers->n < WORKERS_MAX && has_place(child->owner);
+}
+
+bool capacity_is_lacking(int err)
 {
 	return err == -EUSERS || err == -EMFILE || err == -ENFILE || err == -EAGAIN || err == -ENOMEM;
 }
 
-struct instance *room_next_unserved(const struct registry *registry, const struct instance *after, const char *owner,
-				    bool was_full)
-{
-	struct instance *instance = after ? after->by_id.next : registry->by_id;
-
-	while (instance && !(instance->unserved && instance->child.state == CHILD_NONE &&
-			     (was_full || instance->unserved != -EUSERS || (owner && is_of(instance, owner)))))
-		instance = instance->by_id.next;
-	return instance;
-}
-
 /* Once, until nobody waits for it any more. */
-static void say_no_room(struct supervisor *s, const struct instance *instance, int err, struct room_load load)
+static void say_no_place(struct workers *workers, const struct child *child, int err)
 {
-	if (err != -EUSERS && !load.short_of)
-		supervisor_log(s, instance, LOG_WARNING, "no worker: %s; there are %zu in all", strerror(-err), load.all);
-	if (err == -EUSERS && !load.waiting)
-		supervisor_log(s, instance, LOG_WARNING, "no worker: there are %zu in all (at most %d), and %zu of %s (at most %d)",
-			       load.all, ROOM_WORKERS_MAX, load.here,
-			       instance->owner && *instance->owner ? instance->owner : "no container",
-			       ROOM_WORKERS_PER_OWNER_MAX);
+	const struct instances *instances = workers->instances;
+	const struct owner *owner = child->owner;
+
+	if (err != -EUSERS) {
+		if (!workers->lacking)
+			instance_log(instances, child->instance, LOG_WARNING, "no worker: %s; there are %u workers",
+				     strerror(-err), workers->n);
+	} else if (!owner->waiting) {
+		if (has_place(owner))
+			instance_log(instances, child->instance, LOG_WARNING, "no worker: %u are running, the most there may be",
+				     workers->n);
+		else
+			instance_log(instances, child->instance, LOG_WARNING,
+				     "no worker: %u are running for namespaces of %s, the most for one owner",
+				     owner->n_workers, *owner->name ? owner->name : "no container");
+	}
 }
 
-void room_note(struct supervisor *s, struct instance *instance, int err, struct room_load load)
+void capacity_note(struct workers *workers, struct child *child, int err)
 {
-	if (room_is_lacking(err) && !instance->unserved)
-		say_no_room(s, instance, err, load);
-	instance->unserved = room_is_lacking(err) ? err : 0;
-	if (instance->unserved)
-		watch_slowly(s); /* no event tells when the machine has enough again */
+	bool is_lacking = capacity_is_lacking(err) && child->owner;
+
+	if (!err)
+		count(workers, child, true);
+	if (is_lacking && child->unserved == err)
+		return;
+	if (is_lacking && !child->unserved)
+		say_no_place(workers, child, err);
+	stop_waiting(workers, child);
+	if (is_lacking)
+		wait(workers, child, err);
 }
 
-bool room_serve(struct supervisor *s, const char *owner, bool was_full)
+/* It neither has a worker nor waits for one. */
+static void leave(struct workers *workers, struct child *child)
 {
-	struct instance *instance = NULL;
+	stop_waiting(workers, child);
+	count(workers, child, false);
+	release(workers, child->owner);
+	child->owner = NULL;
+}
 
-	while ((instance = room_next_unserved(&s->registry, instance, owner, was_full))) {
-		instance->child.retry_ms = 0;
-		if (child_step(s, instance, CHILD_WANTED) == CHILD_STARTING)
+void workers_recount(struct workers *workers, struct instance *instance)
+{
+	struct child *child = instance->child;
+	bool is_counted;
+	int unserved;
+
+	if (!child || !child->owner || !strcmp(child->owner->name, owner_name(instance)))
+		return;
+	is_counted = child->is_counted;
+	unserved = child->unserved;
+	leave(workers, child);
+	if (!take(workers, child))
+		return;
+	count(workers, child, is_counted);
+	if (unserved)
+		wait(workers, child, unserved);
+}
+
+/* --- whom to serve ------------------------------------------------------------------------------ */
+
+/* The first of the list who can be forked. False: none was. */
+static bool serve(const struct workers *workers, struct child **list)
+{
+	while (*list) {
+		struct child *child = *list;
+
+		child->retry_ms = 0;
+		if (workers->try_start(child))
 			return true;
-		if (instance->unserved && instance->unserved != -EUSERS)
+		if (*list == child)
 			return false; /* nor would the next be */
 	}
 	return false;
 }
 
-void room_serve_short(struct supervisor *s)
+static bool serve_owner(struct workers *workers, struct owner *owner)
 {
-	while (room_serve(s, NULL, false))
+	bool served;
+
+	owner->n_users++; /* a child that is served may turn out to be another owner's: this owner is not to be freed yet */
+	served = serve(workers, &owner->waiting);
+	release(workers, owner);
+	return served;
+}
+
+static bool serve_anybody(struct workers *workers)
+{
+	struct owner *owner, *next;
+
+	HASH_ITER(hh, workers->owners, owner, next)
+		if (owner->waiting && has_place(owner) && serve_owner(workers, owner))
+			return true;
+	return false;
+}
+
+void capacity_ended(struct workers *workers, struct child *child)
+{
+	count(workers, child, false);
+}
+
+void capacity_gone(struct workers *workers, struct child *child)
+{
+	struct owner *owner = child->owner;
+	bool had_place = owner && !child->unserved;
+
+	if (had_place)
+		owner->n_users++;
+	leave(workers, child);
+	if (!had_place)
+		return;
+	/* One place is free: until this worker ended, all were taken. */
+	if (!workers->stopping && !serve(workers, &workers->lacking) && !serve_owner(workers, owner) && workers->n == WORKERS_MAX - 1)
+		serve_anybody(workers);
+	release(workers, owner);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+	struct workers *workers = timer->data;
+
+	while (serve(workers, &workers->lacking))
 		;
+	if (!workers->lacking)
+		uv_timer_stop(timer);
+}
+
+void capacity_start(struct workers *workers, bool (*try_start)(struct child *child))
+{
+	workers->try_start = try_start;
+	uv_timer_init(workers->loop, &workers->retry);
+	workers->retry.data = workers;
 }

@@ -1,49 +1,42 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How many workers there may be, and who gets the room that one leaves. */
+/* How many workers there may be, in all and of one owner, and who gets the place that one leaves. */
 #ifndef BPFTUNE_SUPERVISOR_WORKERS_CAPACITY_H
 #define BPFTUNE_SUPERVISOR_WORKERS_CAPACITY_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "supervisor/workers/child.h"
 
-struct instance;
-struct registry;
-struct supervisor;
+#define CAPACITY_RETRY_MS 5000 /* whether the machine has enough again of what it was short of */
 
-#define ROOM_WORKERS_MAX 4096
-#define ROOM_WORKERS_PER_OWNER_MAX 64 /* a container, a user, a service may make namespaces at will */
-
-/*
- * How many workers there are, and of whoever made the instance's namespace; how many others wait there, and how many
- * anywhere for what the machine is short of.
- */
-struct room_load {
-	size_t all, here, waiting, short_of;
+/* Who made a namespace: whoever it is may have so many workers. */
+struct owner {
+	char *name;		/* instance->owner; OWNER_ROOT: root of the host, who may have any number */
+	unsigned int n_workers;
+	unsigned int n_users;	/* children that are counted or waiting here, and functions that are serving them */
+	struct child *waiting;	/* for one that leaves, in order of their coming */
+	UT_hash_handle hh;
 };
 
-struct room_load room_load(const struct registry *registry, const struct instance *instance);
+#define OWNER_ROOT "root of the host"
 
-/* Whether one more worker may be. */
-bool room_is_left(struct room_load load);
+/* Whether one more worker may be, for that instance. */
+bool capacity_is_left(struct workers *workers, struct child *child);
 
 /* There are too many (-EUSERS), or no more descriptors, processes or memory: later there may be. */
-bool room_is_lacking(int err);
+bool capacity_is_lacking(int err);
 
-/* What came of its fork (0 or -errno), with the load before: it is unserved if room was lacking, and that is logged. */
-void room_note(struct supervisor *s, struct instance *instance, int err, struct room_load load);
+/* What came of its fork (0 or -errno): it is counted, or waits if there was no place for it, and that is logged. */
+void capacity_note(struct workers *workers, struct child *child, int err);
+
+/* Its process has ended. */
+void capacity_ended(struct workers *workers, struct child *child);
 
 /*
- * Whom to give the room that a worker of that owner has left ("": of none; NULL: none has gone): the next, after
- * that one, who waits there or, if all was full, anywhere. Who waits for what the machine is short of always may.
- * NULL: nobody.
+ * Its instance has ended: the child is not counted and does not wait any more. An instance that waits gets the place of
+ * its worker, also of a worker that was to be forked again.
  */
-struct instance *room_next_unserved(const struct registry *registry, const struct instance *after, const char *owner,
-				    bool was_full);
+void capacity_gone(struct workers *workers, struct child *child);
 
-/* Gives the first of them who can be forked a worker. False: none was forked. */
-bool room_serve(struct supervisor *s, const char *owner, bool was_full);
-
-/* Whether there is enough again of what the machine was short of: then they get their workers. */
-void room_serve_short(struct supervisor *s);
+/* `try_start` forks a worker for one that waits; true: it starts. */
+void capacity_start(struct workers *workers, bool (*try_start)(struct child *child));
 
 #endif

@@ -9,9 +9,7 @@
 #include <uv.h>
 
 #include "ipc/pipe.h"
-
-struct instance;
-struct supervisor;
+#include "supervisor/workers/workers.h"
 
 enum child_state {
 	CHILD_NONE,     /* no process */
@@ -57,16 +55,27 @@ struct child_transition {
 #define CHILD_HEALTHY_MS 60000
 
 struct child {
+	struct workers *workers;
+	struct instance *instance;
 	enum child_state state;
-	pid_t pid;                   /* 0: none */
 	int event_fd, report_fd;     /* the supervisor's ends; -1 */
 	uv_poll_t *events, *reports; /* when writable, when readable */
 	uv_timer_t *timer;
 	struct event_queue queue;
 	struct record_reader reader;
+	size_t readable_bytes; /* of reports, when the loop last looked */
+	struct child *readable_prev, *readable_next;
 	unsigned int restarts, backoff_ms;
-	bool mad; /* it is being killed for that */
+	bool is_overrun;	      /* it did not read its orders: it is being killed */
 	uint64_t forked_ms, retry_ms; /* uv_now() */
+
+	/* Of capacity.c. */
+	struct owner *owner; /* whose worker it is, or would be; NULL: it counts for nobody */
+	bool is_counted;     /* among the owner's workers */
+	int unserved;	     /* wants a worker, and there is no room for one: capacity_is_lacking(); 0: no */
+	struct child *waiting_prev, *waiting_next; /* among those of the owner, or of workers->lacking */
+
+	UT_hash_handle hh; /* by instance->worker_pid */
 };
 
 /* The table, for one cell. */
@@ -77,19 +86,7 @@ const char *child_state_name(enum child_state state);
 /* The pause before the next fork: doubles from 1 s to 60 s, and starts anew after a minute of health. */
 unsigned int child_backoff_ms(unsigned int last_ms, uint64_t lived_ms);
 
-/* Does what the table says. CHILD_GONE: the instance has been freed. */
-enum child_state child_step(struct supervisor *s, struct instance *instance, enum child_event event);
-
-/* Sends the event to the worker, or queues it until it can be. Never blocks. */
-void child_send(struct supervisor *s, struct instance *instance, const struct bpftune_event *event);
-
-/* It is ready, or retiring, and has not ended, reaped or not. */
-bool child_is_alive(const struct child *child);
-
-/* Reaps every child that has ended, and steps its instance. */
-void child_reap(struct supervisor *s);
-
-/* fork(2) with all signals blocked in the child, which resets them. */
-pid_t child_fork(void);
+/* The instance's, made if it has none. NULL: no memory. */
+struct child *child_of(struct workers *workers, struct instance *instance);
 
 #endif

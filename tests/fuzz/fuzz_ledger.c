@@ -11,6 +11,7 @@
 #include <zlib.h>
 
 #include "supervisor/changes/ledger.h"
+#include "supervisor/changes/ledger_replay.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

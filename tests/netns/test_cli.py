@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 from types import NoneType
 
 import pytest
@@ -162,6 +163,8 @@ def test_second_supervisor(supervisor):
 def test_status_json(supervisor):
     status = supervisor.status()
     check(status, STATUS, "status")
+    assert set(status) == {"version", "kernel", "uptime_s", "dry_run", "pid", "events", "watch", "tuners", "instances"}
+    assert set(supervisor.status("bt-cli")) == set(status)
     assert {tuner["name"] for tuner in status["tuners"]} == tuner_names()
     assert all(hook["attached"] and hook["error"] is None for tuner in status["tuners"] for hook in tuner["hooks"])
     assert {instance["worker"]["state"] for instance in status["instances"]} <= \
@@ -190,6 +193,21 @@ def test_status_text(supervisor):
 @pytest.mark.parametrize("command", ["status", "log"])
 def test_unknown_container(supervisor, command, name):
     assert name in fails(FAILED, BPFTUNE, command, "--run-dir", supervisor.run_dir, name)
+
+
+# tuners
+
+def test_tuners(supervisor):
+    status, reply = supervisor.status(), call(supervisor, "io.bpftune.GetTuners")["parameters"]
+    assert set(reply) == {"watch", "tuners"}
+    assert json.loads(supervisor.cli("tuners", "--json").stdout) == reply["tuners"] == status["tuners"]
+    assert reply["watch"] == status["watch"]
+    lines = supervisor.cli("tuners").stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines if line[0] != " "] == ["watch", *sorted(tuner_names())]
+    for name, hooks in ("watch", reply["watch"]["hooks"]), *((t["name"], t["hooks"]) for t in reply["tuners"]):
+        assert hooks, name
+        for hook in hooks:
+            assert [line for line in lines if line.split()[-2:] == [hook["program"], "attached"]], hook
 
 
 # log
@@ -249,6 +267,57 @@ def test_control_socket(supervisor):
     description = call(supervisor, "org.varlink.service.GetInterfaceDescription", interface="io.bpftune")
     assert "interface io.bpftune" in description["parameters"]["description"]
     assert call(supervisor, "io.bpftune.Dance")["error"] == "org.varlink.service.MethodNotFound"
+
+
+@contextlib.contextmanager
+def pretended(tmp_path, replies):
+    """A supervisor that gives these replies, some to each method; gives the list of the calls that it got."""
+    calls = []
+
+    def serve():
+        while True:
+            connection = listener.accept()[0]
+            with connection:
+                data = b""
+                while not data.endswith(b"\0"):
+                    data += connection.recv(65536)
+                calls.append(json.loads(data[:-1]))
+                for reply in replies[calls[-1]["method"]]:
+                    connection.sendall(json.dumps(reply).encode() + b"\0")
+                connection.recv(1)      # until it leaves
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control.sock"))
+        listener.listen()
+        threading.Thread(target=serve, daemon=True).start()
+        yield calls
+
+
+def test_what_is_asked(tmp_path):
+    """For each command, no more than it shows."""
+    whole = {"version": "0", "watch": {"hooks": []}, "tuners": []}
+    listing = [{"parameters": {"instance": {"id": 1, "name": "host"}}, "continues": True},
+               {"parameters": {"instance": {"id": 2, "name": "web"}}, "continues": True},
+               {"parameters": {"instance": None}}]      # the third has ended meanwhile
+    status, tuners, instances = "io.bpftune.GetStatus", "io.bpftune.GetTuners", "io.bpftune.ListInstances"
+    with pretended(tmp_path, {status: [{"parameters": whole}], tuners: [{"parameters": whole}], instances: listing}) as calls:
+        def asked(*words):
+            calls.clear()
+            text = run(BPFTUNE, *words, "--run-dir", tmp_path).stdout
+            return [(call["method"], call.get("more", False), call.get("parameters") or {}) for call in calls], text
+
+        assert asked("tuners")[0] == [(tuners, False, {})]
+        assert asked("tuners", "--json")[0] == [(tuners, False, {})]
+        everything = [(status, False, {}), (instances, True, {})]
+        called, text = asked("status")
+        assert called == everything
+        assert [line.split()[1] for line in text.splitlines()[1:]] == ["NAME", "host", "web"]
+        called, text = asked("status", "--json")
+        assert called == everything
+        assert json.loads(text) == {**whole, "instances": [{"id": 1, "name": "host"}, {"id": 2, "name": "web"}]}
+        one = instances, False, {"container": "web"}
+        assert asked("status", "web")[0] == [one]
+        assert asked("status", "--json", "web")[0] == [(status, False, {}), one]
 
 
 def test_control_socket_survives_nonsense(supervisor):

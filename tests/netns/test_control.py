@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from lab import SLOWNESS, only, run
+from crowd import Sleeper, wait_for_instance
+from lab import SLOWNESS, only, run, wait_for
 
 NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
 
@@ -51,6 +52,13 @@ class Client:
         self.send(method, parameters=parameters)
         return self.receive()
 
+    def list(self):
+        """The replies to a listing, to the last one."""
+        replies = [self.receive()]
+        while replies[-1].get("continues"):
+            replies.append(self.receive())
+        return [reply["parameters"]["instance"] for reply in replies]
+
     def __enter__(self):
         return self
 
@@ -66,7 +74,7 @@ def test_introspection(supervisor):
             described = client.call("org.varlink.service.GetInterfaceDescription", interface=interface)["parameters"]
             assert f"interface {interface}\n" in described["description"]
         description = described["description"]
-        for method in "GetStatus", "GetLog", "Rollback", "Resume":
+        for method in "GetStatus", "ListInstances", "GetTuners", "GetLog", "Rollback", "Resume":
             assert f"method {method}(" in description
         assert client.call("org.varlink.service.GetInterfaceDescription", interface="no.such") == \
             {"error": "org.varlink.service.InterfaceNotFound", "parameters": {"interface": "no.such"}}
@@ -74,8 +82,10 @@ def test_introspection(supervisor):
 
 @pytest.mark.parametrize("method, parameters, error", [
     ("org.varlink.service.GetInterfaceDescription", {}, "org.varlink.service.InvalidParameter"),
-    ("io.bpftune.GetStatus", {"container": 7}, "org.varlink.service.InvalidParameter"),
-    ("io.bpftune.GetStatus", {"container": "bt-nobody"}, "io.bpftune.NoSuchContainer"),
+    ("io.bpftune.ListInstances", {}, "org.varlink.service.ExpectedMore"),
+    ("io.bpftune.ListInstances", {"container": None}, "org.varlink.service.ExpectedMore"),
+    ("io.bpftune.ListInstances", {"container": 7}, "org.varlink.service.InvalidParameter"),
+    ("io.bpftune.ListInstances", {"container": "bt-nobody"}, "io.bpftune.NoSuchContainer"),
     ("io.bpftune.GetLog", {"lines": "many"}, "org.varlink.service.InvalidParameter"),
     ("io.bpftune.GetLog", {"lines": -1}, "org.varlink.service.InvalidParameter"),
     ("io.bpftune.Resume", {}, "org.varlink.service.InvalidParameter"),
@@ -92,8 +102,10 @@ def test_wrong_calls(supervisor, method, parameters, error):
 
 def test_oneway_has_no_reply(supervisor):
     with Client(supervisor) as client:
-        for method in "io.bpftune.GetStatus", "io.bpftune.Rollback", "io.bpftune.Dance":
+        for method in "io.bpftune.GetStatus", "io.bpftune.ListInstances", "io.bpftune.Rollback", "io.bpftune.Dance":
             client.send(method, parameters={"container": "host"}, oneway=True)
+        client.send("io.bpftune.ListInstances", oneway=True)
+        client.send("io.bpftune.ListInstances", oneway=True, more=True)
         assert "interfaces" in client.call("org.varlink.service.GetInfo")["parameters"]
     supervisor.resume("host")
 
@@ -108,7 +120,7 @@ def test_another_user(supervisor):
     assert refused.returncode == 1 and not refused.stdout and "sudo" in refused.stderr
     (supervisor.run_dir / "control.sock").chmod(0o666)
     try:
-        for words in ["status"], ["log"], ["rollback"], ["resume", "host"]:
+        for words in ["status"], ["tuners"], ["log"], ["rollback"], ["resume", "host"]:
             refused = run(*NOBODY, *supervisor.command(*words), check=False)
             assert refused.returncode == 1 and not refused.stdout and refused.stderr
     finally:
@@ -125,7 +137,7 @@ def test_half_a_message(supervisor):
 
 
 def test_leaves_before_the_answer(supervisor):
-    for method in ("io.bpftune.GetStatus", "io.bpftune.Rollback", "io.bpftune.GetLog") * 5:
+    for method in ("io.bpftune.GetStatus", "io.bpftune.ListInstances", "io.bpftune.Rollback", "io.bpftune.GetLog") * 5:
         with Client(supervisor) as client:
             client.send(method, parameters={"container": "host"}, more=True)
     supervisor.resume("host")
@@ -136,8 +148,10 @@ def test_a_hundred_at_once(supervisor):
     clients = [Client(supervisor) for _ in range(100)]
     for client in clients:
         client.send("io.bpftune.GetStatus")
+        client.send("io.bpftune.ListInstances", more=True)
     for client in reversed(clients):
-        assert client.receive()["parameters"]["instances"][0]["name"] == "host"
+        assert client.receive()["parameters"]["pid"] == supervisor.pid
+        assert client.list()[0]["name"] == "host"
     for client in clients:
         client.socket.close()
 
@@ -159,24 +173,32 @@ def test_too_many(supervisor):
     assert len(os.listdir(f"/proc/{supervisor.pid}/fd")) <= before + 2
 
 
+def fill(supervisor, client, message):
+    """Sends it again and again, and reads nothing, until the supervisor reads nothing either; how many bytes went out."""
+    client.socket.settimeout(0.05)
+    sent = calls_in_vain = 0
+    while calls_in_vain < 10 and sent < 64 << 20:
+        try:
+            sent += client.socket.send((message * 100)[sent % len(message):])
+            calls_in_vain = 0
+        except TimeoutError:
+            supervisor.status()     # keeps the supervisor's loop turning: it goes on with a full socket only when it is awake
+            calls_in_vain += 1
+    client.socket.settimeout(5 * SLOWNESS)
+    return sent
+
+
 def test_asks_and_does_not_read(supervisor):
     """It is not read any more, so that its answers are not kept; each call is answered once it reads."""
     call = json.dumps({"method": "io.bpftune.GetStatus"}).encode() + b"\0"
     before = rss_kib(supervisor.pid)
     with Client(supervisor) as client:
-        client.socket.settimeout(1)
-        sent = 0
-        try:
-            while sent < 64 << 20:
-                sent += client.socket.send((call * 1000)[sent % len(call):])
-        except TimeoutError:
-            pass
+        sent = fill(supervisor, client, call)
         assert len(call) * 1000 < sent < 4 << 20
         assert rss_kib(supervisor.pid) < before + 8192
         assert supervisor.ready("host")     # the others are served
-        client.socket.settimeout(5 * SLOWNESS)
         for _ in range(sent // len(call)):
-            assert client.receive()["parameters"]["instances"]
+            assert client.receive()["parameters"]["pid"] == supervisor.pid
     assert supervisor.ready("host")
 
 
@@ -191,4 +213,115 @@ def test_a_mebibyte_of_garbage(supervisor, garbage):
         except ConnectionError:
             reply = None
     assert reply is None or "error" in reply
+    assert supervisor.ready("host")
+
+
+# ListInstances: an instance a reply
+
+LISTED_AT_ONCE = 16     # method.c: then the others get their turn
+# Long, so that few calls fill the socket.
+LISTING = json.dumps({"method": "io.bpftune.ListInstances", "more": True, "padding": "x" * 30000}).encode() + b"\0"
+DESCRIBE = json.dumps({"method": "org.varlink.service.GetInterfaceDescription",
+                       "parameters": {"interface": "io.bpftune"}}).encode() + b"\0"
+
+
+def ids(instances):
+    return [instance["id"] for instance in instances]
+
+
+@pytest.fixture(scope="module")
+def crowd(shared, supervisor):
+    """So many namespaces that the first part of a listing leaves one instance, or a few parts do."""
+    n = len(supervisor.status()["instances"])
+    sleepers = [shared.keep(Sleeper(wait=False)) for _ in range(-n % LISTED_AT_ONCE + 1)]
+    for sleeper in sleepers:
+        sleeper.wait()
+        wait_for_instance(supervisor, sleeper)
+    assert len(supervisor.status()["instances"]) % LISTED_AT_ONCE == 1
+    return sleepers
+
+
+def test_list(supervisor, crowd):
+    known = supervisor.status()["instances"]
+    with Client(supervisor) as client:
+        client.send("io.bpftune.ListInstances", more=True)
+        client.send("org.varlink.service.GetInfo")      # is answered after the last instance
+        listed = client.list()
+        assert "interfaces" in client.receive()["parameters"]
+    assert ids(listed) == ids(known) == sorted(set(ids(known))) and len(known) > LISTED_AT_ONCE
+    assert [set(instance) for instance in listed] == [set(instance) for instance in known]
+
+
+@pytest.mark.parametrize("more", [False, True])
+def test_list_one(supervisor, crowd, more):
+    with Client(supervisor) as client:
+        for sleeper in crowd[0], crowd[-1]:
+            instance = wait_for_instance(supervisor, sleeper)
+            for container in f"pid:{sleeper.pid}", str(instance["id"]), instance["name"]:
+                client.send("io.bpftune.ListInstances", parameters={"container": container}, more=more)
+                reply = client.receive()
+                assert set(reply) == {"parameters"} and ids([reply["parameters"]["instance"]]) == ids([instance])
+
+
+def test_lists_and_does_not_read(supervisor, crowd):
+    """It blocks nobody, and is told all of it once it reads."""
+    known = ids(supervisor.status()["instances"])
+    before = rss_kib(supervisor.pid)
+    with Client(supervisor) as client:
+        sent = fill(supervisor, client, LISTING)
+        assert len(LISTING) < sent < 4 << 20
+        assert rss_kib(supervisor.pid) < before + 8192
+        assert supervisor.ready("host") and ids(supervisor.status()["instances"]) == known
+        for _ in range(sent // len(LISTING)):
+            assert ids(client.list()) == known
+    assert supervisor.ready("host")
+
+
+def test_lists_and_leaves(supervisor, crowd):
+    """What it did not read is not kept, and nor is its connection."""
+    before = len(os.listdir(f"/proc/{supervisor.pid}/fd"))
+    for number in range(6):     # their listings stop at different places
+        with Client(supervisor) as client:
+            client.socket.sendall(DESCRIBE * number)
+            fill(supervisor, client, LISTING)
+    wait_for(lambda: len(os.listdir(f"/proc/{supervisor.pid}/fd")) <= before, 3, "the connections to be closed")
+    assert supervisor.ready("host")
+
+
+def test_ends_while_it_is_listed(supervisor, crowd):
+    """The listing goes on without the instance. If the instance was the last one, the last reply has none.
+
+    The listing of a client that does not read stops after some multiple of LISTED_AT_ONCE instances, or at its end. At least one
+    client's listing must stop before the last instance: so the clients' first calls have answers of different sizes, up to
+    twice the size of a listing.
+    """
+    with Client(supervisor) as client:
+        client.socket.sendall(DESCRIBE + LISTING)
+        description_bytes, known = len(json.dumps(client.receive())), client.list()
+    listing_bytes = len(json.dumps(known))
+    inodes = {sleeper.inode: sleeper for sleeper in crowd}
+    last = inodes[known[-1]["netns"]["inode"]]
+    stay = {instance["id"] for instance in known[:-1] if instance["netns"]["inode"] in inodes}
+    last_id = known[-1]["id"]
+    clients = [Client(supervisor) for _ in range(len(known) // 3)]
+    for number, client in enumerate(clients):
+        client.descriptions = 2 * number * listing_bytes // len(clients) // description_bytes
+        client.socket.sendall(DESCRIBE * client.descriptions)
+        client.listings = fill(supervisor, client, LISTING) // len(LISTING)
+    last.remove()
+    wait_for(lambda: last_id not in ids(supervisor.status()["instances"]), 5, "an instance to end")
+    without_last = 0
+    for client in clients:
+        for _ in range(client.descriptions):
+            assert "description" in client.receive()["parameters"]
+        listings = [client.list() for _ in range(client.listings)]
+        cut = [listing for listing in listings if listing[-1] is None]
+        assert len(cut) <= 1
+        without_last += len(cut)
+        listings = [ids(listing[:-1] if listing in cut else listing) for listing in listings]
+        assert last_id in listings[0] and last_id not in listings[-1]
+        for listing in listings:
+            assert stay <= set(listing) and listing == sorted(set(listing))
+        client.socket.close()
+    assert without_last
     assert supervisor.ready("host")

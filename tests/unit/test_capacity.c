@@ -1,141 +1,244 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
+/* How many workers there may be, of all and of each owner, and what the log says if there are too many. */
+#include "tests/unit/fake_owners.h"
 
-#include "ipc/cleanup.h"
-#include "supervisor/instances/registry.h"
-#include "supervisor/workers/capacity.h"
+/* --- how many ----------------------------------------------------------------------------------- */
 
-static struct instance *add(struct registry *registry, const char *owner, bool named, pid_t pid)
+/* By who made the namespace, whatever cgroups he made below; without a worker it takes no place. */
+static void test_limit_of_an_owner(void **state)
 {
-	struct instance *instance = instance_new(registry, registry->last_id + 1, registry->last_id + 1);
-
-	assert_non_null(instance);
-	instance->owner = owner ? strdup(owner) : NULL;
-	instance->named = named;
-	instance->child.pid = pid;
-	return instance;
-}
-
-static void clear(struct registry *registry)
-{
-	while (registry->by_id)
-		instance_free(registry, registry->by_id);
-}
-
-/* By who made the namespace, whatever cgroups he made below; without a worker it takes no room. */
-static void test_capacity_of_an_owner(void **state)
-{
-	struct registry registry = { 0 };
-	struct instance *one, *plain, *named;
+	static const char *const owners[] = { "/docker/a", NULL, OWNER_ROOT, "/docker/b" };
 
 	(void)state;
-	one = add(&registry, "/docker/a", false, 0);
-	plain = add(&registry, NULL, false, 0);
-	named = add(&registry, NULL, true, 0);
-	for (int i = 0; i < ROOM_WORKERS_PER_OWNER_MAX - 1; i++) {
-		add(&registry, "/docker/a", false, 1000 + i);
-		add(&registry, NULL, false, 2000 + i);
-		add(&registry, NULL, true, 3000 + i);
-		add(&registry, "/docker/b", false, 4000 + i);
+	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+		add_workers(owners[i], WORKERS_PER_OWNER_MAX - 1);
+		add(owners[i]);
 	}
-	assert_int_equal(room_load(&registry, one).here, ROOM_WORKERS_PER_OWNER_MAX - 1);
-	assert_true(room_is_left(room_load(&registry, one)));
-	assert_true(room_is_left(room_load(&registry, plain)));
-	one->child.pid = plain->child.pid = 1;
-	assert_false(room_is_left(room_load(&registry, one)));
-	assert_false(room_is_left(room_load(&registry, plain)));
-	assert_int_equal(room_load(&registry, named).here, 0);
-	assert_true(room_is_left(room_load(&registry, named)));
-	clear(&registry);
+	assert_int_equal(n_workers("/docker/a"), WORKERS_PER_OWNER_MAX - 1);
+	assert_int_equal(n_workers(""), WORKERS_PER_OWNER_MAX - 1);
+	for (size_t i = 0; i < ARRAY_SIZE(owners); i++)
+		add_workers(owners[i], 1);
+	for (size_t i = 0; i < ARRAY_SIZE(owners); i++) {
+		bool is_root = owners[i] && !strcmp(owners[i], OWNER_ROOT);
+
+		assert_int_equal(want(add(owners[i])), is_root);
+	}
+	assert_int_equal(fake->workers.n, 4 * WORKERS_PER_OWNER_MAX + 1);
+	assert_int_equal(n_workers(OWNER_ROOT), WORKERS_PER_OWNER_MAX + 1);
+	assert_int_equal(n_workers("/docker/a"), WORKERS_PER_OWNER_MAX);
+	assert_true(want(add("/docker")));
 }
 
-static void test_capacity_in_all(void **state)
+static void test_limit_of_all(void **state)
 {
-	struct registry registry = { 0 };
-	struct instance *last;
-
 	(void)state;
-	for (int i = 0; i < ROOM_WORKERS_MAX - 1; i++)
-		add(&registry, NULL, true, 1 + i);
-	last = add(&registry, NULL, true, 0);
-	assert_int_equal(room_load(&registry, last).all, ROOM_WORKERS_MAX - 1);
-	assert_true(room_is_left(room_load(&registry, last)));
-	last->child.pid = 1;
-	assert_int_equal(room_load(&registry, last).all, ROOM_WORKERS_MAX);
-	assert_false(room_is_left(room_load(&registry, add(&registry, "/a", false, 0))));
-	clear(&registry);
+	add_workers(OWNER_ROOT, WORKERS_MAX - 1);
+	assert_int_equal(fake->workers.n, WORKERS_MAX - 1);
+	assert_true(want(add(OWNER_ROOT)));
+	assert_int_equal(fake->workers.n, WORKERS_MAX);
+	assert_false(want(add(OWNER_ROOT)));
+	assert_false(want(add("/a")));
+	assert_int_equal(fake->workers.n, WORKERS_MAX);
 }
 
-static void test_lack_of_room(void **state)
+static void test_what_is_lacking(void **state)
 {
 	static const int lacks[] = { -EUSERS, -EMFILE, -ENFILE, -EAGAIN, -ENOMEM };
 	static const int others[] = { 0, -ESRCH, -ENOENT, -ESTALE, -EPERM, -EINVAL };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(lacks); i++)
-		assert_true(room_is_lacking(lacks[i]));
+		assert_true(capacity_is_lacking(lacks[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		assert_false(room_is_lacking(others[i]));
+		assert_false(capacity_is_lacking(others[i]));
 }
 
-static struct instance *add_unserved(struct registry *registry, const char *owner, bool named, int unserved)
+/* A worker that died takes no place until it is forked again, and may find none then. */
+static void test_place_of_the_dead(void **state)
 {
-	struct instance *instance = add(registry, owner, named, 0);
-
-	instance->unserved = unserved;
-	return instance;
-}
-
-/* Those of one owner when one of its workers went; anybody when all was full; who is short of descriptors, always. */
-static void test_whom_to_serve(void **state)
-{
-	struct registry registry = { 0 };
-	struct instance *a, *plain, *named, *a2, *short_of;
-	struct room_load load;
+	struct instance *dead, *late;
 
 	(void)state;
-	add(&registry, "/a", false, 1);
-	assert_null(room_next_unserved(&registry, NULL, "/a", true));
-	a = add_unserved(&registry, "/a", false, -EUSERS);
-	plain = add_unserved(&registry, NULL, false, -EUSERS);
-	named = add_unserved(&registry, NULL, true, -EUSERS);
-	a2 = add_unserved(&registry, "/a", false, -EUSERS);
-	assert_ptr_equal(room_next_unserved(&registry, NULL, "/a", false), a);
-	assert_ptr_equal(room_next_unserved(&registry, a, "/a", false), a2);
-	assert_null(room_next_unserved(&registry, a2, "/a", false));
-	assert_ptr_equal(room_next_unserved(&registry, NULL, "", false), plain);
-	assert_null(room_next_unserved(&registry, plain, "", false));
-	assert_null(room_next_unserved(&registry, NULL, "/b", false));
-	assert_null(room_next_unserved(&registry, NULL, NULL, false));
-	assert_ptr_equal(room_next_unserved(&registry, NULL, "/b", true), a);
-	assert_ptr_equal(room_next_unserved(&registry, a, "/b", true), plain);
-	assert_ptr_equal(room_next_unserved(&registry, plain, "/b", true), named);
-	a->child.state = CHILD_STARTING; /* is being served */
-	assert_ptr_equal(room_next_unserved(&registry, NULL, "/a", false), a2);
-	short_of = add_unserved(&registry, "/c", false, -EMFILE);
-	assert_ptr_equal(room_next_unserved(&registry, NULL, NULL, false), short_of);
-	assert_ptr_equal(room_next_unserved(&registry, a2, "/a", false), short_of);
-	load = room_load(&registry, a);
-	assert_int_equal(load.waiting, 1); /* besides itself */
-	assert_int_equal(load.short_of, 1);
-	assert_int_equal(room_load(&registry, short_of).short_of, 0);
-	clear(&registry);
+	dead = add_workers("/a", WORKERS_PER_OWNER_MAX);
+	late = add_wanted("/a");
+	assert_int_equal(end_process(dead), CHILD_BACKOFF);
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX - 1);
+	assert_true(is_waiting(late));
+	assert_true(want(late)); /* an event of its own */
+	assert_int_equal(late->child->unserved, 0);
+	assert_null(owner_of("/a")->waiting);
+	assert_int_equal(child_step(dead->child, CHILD_TIMEOUT), CHILD_NONE);
+	assert_true(is_waiting(dead));
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX);
+}
+
+/* --- who turns out to be another owner's -------------------------------------------------------- */
+
+static void change_owner(struct instance *instance, const char *owner)
+{
+	free(instance->owner);
+	instance->owner = owner ? strdup(owner) : NULL;
+}
+
+static void test_recount_a_worker(void **state)
+{
+	struct instance *one, *waits;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX - 1);
+	one = add_workers("/a", 1);
+	workers_recount(&fake->workers, one); /* nothing has changed */
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX);
+	change_owner(one, "/b");
+	workers_recount(&fake->workers, one);
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX - 1);
+	assert_int_equal(n_workers("/b"), 1);
+	assert_int_equal(fake->workers.n, WORKERS_PER_OWNER_MAX);
+	add_workers("/a", 1);
+	waits = add_wanted("/a");
+	end(one);
+	assert_null(owner_of("/b"));
+	assert_true(is_waiting(waits));
+}
+
+static void test_recount_the_waiting(void **state)
+{
+	struct instance *one, *two, *lacking;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	add_workers("/b", WORKERS_PER_OWNER_MAX);
+	one = add_wanted("/b");
+	two = add_wanted("/a");
+	lacking = add_short_of("/d", -EMFILE);
+	change_owner(two, "/b");
+	workers_recount(&fake->workers, two);
+	assert_null(owner_of("/a")->waiting);
+	assert_true(is_waiting(two));
+	change_owner(lacking, "/c");
+	workers_recount(&fake->workers, lacking);
+	assert_int_equal(n_workers("/c"), 0);
+	assert_ptr_equal(fake->workers.lacking, lacking->child);
+	assert_int_equal(lacking->child->unserved, -EMFILE);
+	assert_int_equal(fake->workers.n, 2 * WORKERS_PER_OWNER_MAX);
+	end(lacking);
+	end(all[WORKERS_PER_OWNER_MAX]);
+	assert_true(is_started(one));
+	end(all[WORKERS_PER_OWNER_MAX + 1]);
+	assert_true(is_started(two));
+}
+
+/* Who was never counted is not counted for it. */
+static void test_recount_nobody(void **state)
+{
+	struct instance *instance = add("/a"), none = { .owner = NULL };
+
+	(void)state;
+	workers_recount(&fake->workers, &none);
+	workers_recount(&fake->workers, instance);
+	assert_null(fake->workers.owners);
+	assert_int_equal(fake->workers.n, 0);
+}
+
+static void find_mount(struct instance *instance)
+{
+	instance->is_mounted = true;
+}
+
+/* Found out when it is to be served: it was the last of its owner, and cannot be started after all. */
+static void test_owner_found_late(void **state)
+{
+	struct instance *late, *next;
+
+	(void)state;
+	add_workers(OWNER_ROOT, WORKERS_MAX);
+	late = add_wanted("/a");
+	next = add_wanted("/b");
+	fake->find_owner = find_mount;
+	process.err = -EMFILE;
+	end(all[0]);
+	assert_null(owner_of("/a"));
+	assert_null(owner_of("/b"));
+	assert_true(is_waiting(late) && is_waiting(next));
+	assert_ptr_equal(late->child->owner, owner_of(OWNER_ROOT));
+	assert_ptr_equal(fake->workers.lacking, late->child);
+}
+
+/* By the time of its fork it is another owner's, who has as many as he may. */
+static void test_owner_found_at_the_fork(void **state)
+{
+	struct instance *one;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	one = add_workers("/b", 1);
+	assert_int_equal(end_process(one), CHILD_BACKOFF);
+	change_owner(one, "/a");
+	assert_int_equal(child_step(one->child, CHILD_TIMEOUT), CHILD_NONE);
+	assert_true(is_waiting(one));
+	assert_null(owner_of("/b"));
+}
+
+/* --- the log ------------------------------------------------------------------------------------ */
+
+/* Once, until nobody waits for it any more. */
+static void test_what_is_said(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		add_short_of("/b", -EMFILE);
+		add_short_of("/c", -ENOMEM);
+		assert_int_equal(fake->n_logs, i + 1);
+		assert_last_log(i ? "no worker: Too many open files; there are 2 workers" :
+				    "no worker: Too many open files; there are 0 workers");
+		fake->retry_cb(&fake->workers.retry);
+	}
+	fake->n_logs = 0;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	add_workers("", WORKERS_PER_OWNER_MAX);
+	for (int i = 0; i < 2; i++)
+		add_wanted("/a");
+	assert_int_equal(fake->n_logs, 1);
+	assert_last_log("no worker: 64 are running for namespaces of /a, the most for one owner");
+	add_wanted(NULL);
+	assert_int_equal(fake->n_logs, 2);
+	assert_last_log("no worker: 64 are running for namespaces of no container, the most for one owner");
+	add_workers(OWNER_ROOT, WORKERS_MAX - fake->workers.n);
+	add_wanted(OWNER_ROOT);
+	assert_int_equal(fake->n_logs, 3);
+	assert_last_log("no worker: 4096 are running, the most there may be");
+}
+
+/* Who waits for one thing and is short of another by then has been in the log already. */
+static void test_said_once_for_each(void **state)
+{
+	struct instance *one;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	one = add_wanted("/a");
+	assert_int_equal(fake->n_logs, 1);
+	process.err = -EMFILE;
+	end(all[0]);
+	assert_int_equal(one->child->unserved, -EMFILE);
+	assert_int_equal(fake->n_logs, 1);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_capacity_of_an_owner),
-		cmocka_unit_test(test_capacity_in_all),
-		cmocka_unit_test(test_lack_of_room),
-		cmocka_unit_test(test_whom_to_serve),
+		on_many(test_limit_of_an_owner),
+		on_many(test_limit_of_all),
+		on_many(test_what_is_lacking),
+		on_many(test_place_of_the_dead),
+		on_many(test_recount_a_worker),
+		on_many(test_recount_the_waiting),
+		on_many(test_recount_nobody),
+		on_many(test_owner_found_late),
+		on_many(test_owner_found_at_the_fork),
+		on_many(test_what_is_said),
+		on_many(test_said_once_for_each),
 	};
 
-	return cmocka_run_group_tests_name("room", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("capacity", tests, NULL, NULL);
 }

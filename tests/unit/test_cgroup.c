@@ -374,92 +374,14 @@ static void test_below(void **state)
 	assert_false(cgroup_is_below("/a", "/a/b"));
 }
 
-static void test_deleted(void **state)
-{
-	(void)state;
-	assert_true(cgroup_looks_deleted("/a (deleted)"));
-	assert_false(cgroup_looks_deleted("/a (deleted)/b"));
-	assert_false(cgroup_looks_deleted(" (deleted)"));
-	assert_false(cgroup_looks_deleted("/a"));
-}
-
-#define DAEMON "/system.slice/bpftune.service"
-#define DOCKER "/system.slice/docker-" ID ".scope"
-
-static void test_cgroup_of(void **state)
-{
-	static const struct {
-		const char *what, *theirs, *ours, *path; /* NULL: none */
-	} cases[] = {
-		{ "unified", "0::" DOCKER "\n", "0::" DAEMON "\n", DOCKER },
-		{ "unified, we in the root", "0::" DOCKER "\n", "0::/\n", DOCKER },
-		{ "unified, they in the root", "0::/\n", "0::" DAEMON "\n", NULL },
-		{ "unified, the same", "0::" DAEMON "\n", "0::" DAEMON "\n", NULL },
-		{ "unified, all in the root", "0::/\n", "0::/\n", NULL },
-		{ "unified, below ours", "0::" DAEMON "/sub\n", "0::" DAEMON "\n", DAEMON "/sub" },
-		{ "unified, removed meanwhile, or called so", "0::" DOCKER " (deleted)\n", "0::/\n", DOCKER " (deleted)" },
-		{ "unified, (deleted) within", "0::/a (deleted)/b\n", "0::/\n", "/a (deleted)/b" },
-		{ "unified, above ours", "0::/system.slice\n", "0::" DAEMON "\n", "/system.slice" },
-		{ "unified, as long as ours", "0::/a\n", "0::/b\n", "/a" },
-		{ "unified, in another's cgroup namespace", "0::/../docker-x.scope\n", "0::/\n", "/../docker-x.scope" },
-		{ "no newline at the end", "0::/a", "0::/b", "/a" },
-		{ "a colon in the name", "0::/a:b::c\n", "0::/\n", "/a:b::c" },
-		{ "hybrid, in cgroup2 as well",
-		  "13:memory:" DOCKER "\n1:name=systemd:" DOCKER "\n0::" DOCKER "/init\n",
-		  "13:memory:/\n1:name=systemd:" DAEMON "\n0::" DAEMON "\n", DOCKER "/init" },
-		{ "hybrid, cgroup2 unused",
-		  "13:memory:/docker/" ID "\n12:cpu,cpuacct:/docker/" ID "\n1:name=systemd:/docker/" ID "\n0::/\n",
-		  "13:memory:/\n12:cpu,cpuacct:/\n1:name=systemd:/init.scope\n0::/\n", "/docker/" ID },
-		{ "hybrid, no runtime that we know", "13:memory:/x\n0::/\n", "13:memory:/\n0::/\n", NULL },
-		{ "hybrid, the first hierarchies say nothing",
-		  "13:cpuset:/\n12:memory:/same\n10:blkio:/other\n11:pids:" DOCKER "\n1:name=systemd:/late\n0::/\n",
-		  "13:cpuset:/\n12:memory:/same\n10:blkio:/\n11:pids:/\n1:name=systemd:/\n0::/\n", DOCKER },
-		{ "hybrid, cgroup2 the same place",
-		  "11:pids:" DOCKER "\n0::/user.slice\n", "11:pids:/\n0::/user.slice\n", DOCKER },
-		{ "a hierarchy's number within another's",
-		  "1:name=systemd:/a\n11:pids:" DOCKER "\n", "11:pids:/\n1:name=systemd:/a\n", DOCKER },
-		{ "without cgroup2", "2:pids:" DOCKER "\n1:name=systemd:" DOCKER "\n", "2:pids:/\n1:name=systemd:/\n", DOCKER },
-		{ "hybrid, the same", "2:pids:" DOCKER "\n0::/\n", "2:pids:" DOCKER "\n0::/\n", NULL },
-		{ "a hierarchy that we are not in", "2:pids:" DOCKER "\n0::/\n", "0::/\n", DOCKER },
-		{ "we have none", "0::/a\n", "", "/a" },
-		{ "they have none", "", "0::/a\n", NULL },
-		{ "an empty line", "\n0::/a\n", "0::/\n", "/a" },
-		{ "no path", "0::\n", "0::/a\n", NULL },
-		{ "cut in the middle", "0:", "0::/a\n", NULL },
-		{ "no colons", "garbage", "0::/a\n", NULL },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char path[256] = "";
-		bool found = cgroup_of_text(cases[i].theirs, cases[i].ours, path, sizeof(path));
-
-		if (found != (cases[i].path != NULL) || (found && strcmp(path, cases[i].path)))
-			fail_msg("%s: %s", cases[i].what, found ? path : "none");
-	}
-}
-
-/* What does not fit with its NUL is not cut: a shorter path is another cgroup. */
-static void test_cgroup_of_too_long(void **state)
-{
-	char path[] = "########";
-
-	(void)state;
-	assert_false(cgroup_of_text("0::/1234567\n", "0::/\n", path, 8));
-	assert_string_equal(path, "########");
-	assert_true(cgroup_of_text("0::/123456\n", "0::/\n", path, 8));
-	assert_string_equal(path, "/123456");
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_runtimes),	  cmocka_unit_test(test_no_container),
-		cmocka_unit_test(test_escapes),		  cmocka_unit_test(test_hostile),
-		cmocka_unit_test(test_common),		  cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_cgroup_of),	  cmocka_unit_test(test_cgroup_of_too_long),
-		cmocka_unit_test(test_bytes),		  cmocka_unit_test(test_places),
-		cmocka_unit_test(test_below),		  cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_runtimes), cmocka_unit_test(test_no_container),
+		cmocka_unit_test(test_escapes),	 cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_common),	 cmocka_unit_test(test_sessions),
+		cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_places),
+		cmocka_unit_test(test_below),
 	};
 
 	return cmocka_run_group_tests_name("cgroup", tests, NULL, NULL);

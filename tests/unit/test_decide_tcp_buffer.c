@@ -100,16 +100,16 @@ static void test_give_back(void **state)
 
 static void test_spell(void **state)
 {
-	struct tcp_buffer_spell spell = { 0 };
+	struct tcp_buffer_period period = { 0 };
 
 	(void)state;
-	assert_int_equal(tcp_buffer_spell_us(&spell, 5000000), 0);
-	assert_int_equal(tcp_buffer_spell_us(&spell, 8000000), 3000000);
-	assert_int_equal(tcp_buffer_spell_us(&spell, 7999999), 2999999); /* two CPUs' clocks */
-	assert_int_equal(tcp_buffer_spell_us(&spell, 11000000), 0);	 /* there was a gap */
-	assert_int_equal(tcp_buffer_spell_us(&spell, 10999999), 0);
-	assert_int_equal(tcp_buffer_spell_us(&spell, 12000000), 1000001);
-	assert_int_equal(tcp_buffer_spell_us(&spell, UINT64_MAX), 0);
+	assert_int_equal(tcp_buffer_period_us(&period, 5000000), 0);
+	assert_int_equal(tcp_buffer_period_us(&period, 8000000), 3000000);
+	assert_int_equal(tcp_buffer_period_us(&period, 7999999), 2999999); /* two CPUs' clocks */
+	assert_int_equal(tcp_buffer_period_us(&period, 11000000), 0);	 /* there was a gap */
+	assert_int_equal(tcp_buffer_period_us(&period, 10999999), 0);
+	assert_int_equal(tcp_buffer_period_us(&period, 12000000), 1000001);
+	assert_int_equal(tcp_buffer_period_us(&period, UINT64_MAX), 0);
 }
 
 /* Whose flow it is changes nothing. */
@@ -742,7 +742,7 @@ static void test_heir_that_has_little_to_send(void **state)
 		round_trip(&path);
 	path.burst_rate = path.rate;
 	next_flow(&path, 8, 3000 * MS);
-	assert_int_equal(path.side.heirs, 1);
+	assert_int_equal(path.side.successors, 1);
 	path.side.prev_rate = path.rate; /* no gain in sight */
 	path.app_rate = 5000000;
 	run(&path, 100);

@@ -91,15 +91,15 @@ static void test_batch(void **state)
 	struct record_reader reader = event_reader();
 	struct heard heard = { 0 };
 
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), -EAGAIN);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), -EAGAIN);
 	for (uint64_t i = 0; i < 10; i++) {
 		struct bpftune_event event = numbered(i);
 
 		assert_int_equal(record_write(fds[1], &event, sizeof(event)), 0);
 	}
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), 10);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), 10);
 	assert_counts_up(&heard, 10);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), -EAGAIN);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), -EAGAIN);
 }
 
 /* Three records in pieces of every size: none is handed over early, torn or twice. */
@@ -118,7 +118,7 @@ static void test_short_reads(void **state)
 			size_t whole = (at + n) / sizeof(*events) - at / sizeof(*events);
 
 			write_raw(fds[1], bytes + at, n);
-			assert_int_equal(record_read(&reader, fds[0], hear, &heard), whole);
+			assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), whole);
 		}
 		assert_counts_up(&heard, ARRAY_SIZE(events));
 	}
@@ -139,9 +139,9 @@ static void test_contents(void **state)
 	for (size_t i = 0; i < sizeof(sent); i++)
 		((unsigned char *)&sent)[i] = i * 7 + i / 256;
 	write_raw(fds[1], &sent, sizeof(sent) - 1);
-	assert_int_equal(record_read(&reader, fds[0], keep, &got), 0);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, keep, &got), 0);
 	write_raw(fds[1], (char *)&sent + sizeof(sent) - 1, 1);
-	assert_int_equal(record_read(&reader, fds[0], keep, &got), 1);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, keep, &got), 1);
 	assert_memory_equal(&sent, &got, sizeof(sent));
 }
 
@@ -154,8 +154,8 @@ static void test_end_of_file(void **state)
 
 	assert_int_equal(record_write(fds[1], &event, sizeof(event)), 0);
 	close_fdp(&fds[1]);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), 1);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), -EPIPE);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), 1);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), -EPIPE);
 	assert_counts_up(&heard, 1);
 }
 
@@ -169,8 +169,8 @@ static void test_end_of_file_inside_a_record(void **state)
 	assert_int_equal(record_write(fds[1], &event, sizeof(event)), 0);
 	write_raw(fds[1], &event, 5);
 	close_fdp(&fds[1]);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), 1);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), -EBADMSG);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), 1);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), -EBADMSG);
 	assert_counts_up(&heard, 1);
 }
 
@@ -193,7 +193,7 @@ static void test_full_pipe(void **state)
 	assert_int_equal(err, -EAGAIN);
 	assert_int_equal(sent, ends->room);
 	while (heard.n < sent)
-		assert_true(record_read(&reader, fds[0], hear, &heard) > 0);
+		assert_true(record_read(&reader, fds[0], SIZE_MAX, hear, &heard) > 0);
 	assert_counts_up(&heard, sent);
 	assert_int_equal(reader.have, 0);
 }
@@ -218,7 +218,7 @@ static void test_reader_that_lags(void **state)
 
 		while (sent < all && !record_write(fds[1], &event, size))
 			event = numbered(++sent);
-		assert_true(record_read(&reader, fds[0], hear, &heard) > 0);
+		assert_true(record_read(&reader, fds[0], SIZE_MAX, hear, &heard) > 0);
 		torn += reader.have != 0;
 	}
 	assert_counts_up(&heard, all);
@@ -317,7 +317,7 @@ static void test_coalescing_keeps_the_turn(void **state)
 				 i < 3 ? EVENT_QUEUED : EVENT_COALESCED);
 	assert_int_equal(event_queue_push(&queue, &(struct bpftune_event){ .tuner = 1, .time_ns = 9 }), EVENT_COALESCED);
 	assert_int_equal(event_queue_flush(&queue, fds[1]), 0);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), 3);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), 3);
 	assert_int_equal(heard.numbers[0], 3);
 	assert_int_equal(heard.numbers[1], 9);
 	assert_int_equal(heard.numbers[2], 5);
@@ -370,7 +370,7 @@ static void test_orders_are_dropped(void **state)
 	event_queue_drop_orders(&queue);
 	assert_int_equal(queue.n, n);
 	assert_int_equal(event_queue_flush(&queue, fds[1]), 0);
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), n);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), n);
 	assert_counts_up(&heard, n);
 }
 
@@ -394,14 +394,14 @@ static void test_flush_resumes(void **state)
 	assert_int_equal(event_queue_push(&queue, &order), EVENT_QUEUED);
 
 	while (heard.n < ends->room)
-		assert_true(record_read(&reader, fds[0], hear, &heard) > 0);
+		assert_true(record_read(&reader, fds[0], SIZE_MAX, hear, &heard) > 0);
 	assert_int_equal(event_queue_flush(&queue, fds[1]), 0);
 	assert_int_equal(queue.n, 0);
 	while (heard.n < all)
-		assert_true(record_read(&reader, fds[0], hear, &heard) > 0);
+		assert_true(record_read(&reader, fds[0], SIZE_MAX, hear, &heard) > 0);
 	assert_counts_up(&heard, all);
 	assert_int_equal(event_queue_flush(&queue, fds[1]), 0); /* nothing to do */
-	assert_int_equal(record_read(&reader, fds[0], hear, &heard), -EAGAIN);
+	assert_int_equal(record_read(&reader, fds[0], SIZE_MAX, hear, &heard), -EAGAIN);
 }
 
 static void test_flush_to_nobody(void **state)

@@ -100,7 +100,7 @@ static void test_stamps(void **state)
 	const struct log_record *told = NULL, *got = NULL;
 	uint64_t now_us = time(NULL) * 1000000ULL;
 
-	streams->told = keep;
+	streams->on_record = keep;
 	streams->arg = &told;
 	tell(streams, 5, "c\n1", "text");
 	assert_non_null(told);
@@ -260,7 +260,7 @@ static void test_folding(void **state)
 	struct streams *streams = *state;
 	unsigned int heard = 0;
 
-	streams->told = count_record;
+	streams->on_record = count_record;
 	streams->arg = &heard;
 	for (int i = 0; i < 15; i++)
 		tell(streams, 1, "c", "the same");

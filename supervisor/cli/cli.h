@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The subcommands that ask a running supervisor, each an exit status. Errors are said on standard error. */
-#ifndef BPFTUNE_SUPERVISOR_CLI_CLIENT_H
-#define BPFTUNE_SUPERVISOR_CLI_CLIENT_H
+/* The subcommands, but for `run`: each an exit status. Errors are said on standard error. */
+#ifndef BPFTUNE_SUPERVISOR_CLI_CLI_H
+#define BPFTUNE_SUPERVISOR_CLI_CLI_H
 
 #include <stdbool.h>
 
+/* What a running supervisor is asked. */
 struct question {
 	const char *run_dir;
 	const char *container; /* NULL: all */
@@ -18,5 +19,8 @@ int client_log(const struct question *question);
 int client_rollback(const struct question *question);
 int client_resume(const struct question *question);
 int client_tuners(const struct question *question);
+
+/* `bpftune probe`: loads and attaches every hook for a moment, and prints what became of it. */
+int probe_run(const char *plugin_dir);
 
 #endif

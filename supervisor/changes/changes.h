@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is changed, on record: the ledger, what workers report, what an administrator writes, how it is put back. The
+ * record comes before the change.
+ */
+#ifndef BPFTUNE_SUPERVISOR_CHANGES_CHANGES_H
+#define BPFTUNE_SUPERVISOR_CHANGES_CHANGES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "supervisor/changes/ledger.h"
+#include "supervisor/workers/workers.h"
+
+struct learnt;
+struct rollback;
+
+/* What this room keeps of an instance, besides the ledger. */
+struct instance_state {
+	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
+	uint64_t manual_logged_ms; /* when a write by somebody else was last logged */
+	uint64_t unknown_writer;  /* bit n: the tuner of number n stepped aside, and it is not known yet for whom */
+};
+
+struct changes {
+	uv_loop_t *loop;
+	struct kernel *kernel;
+	struct instances *instances;
+	struct workers *workers;
+	bool dry_run, stopping; /* stopping: no intent is granted */
+
+	/* To be read by all. */
+	struct ledger ledger;
+	struct changes_counters {
+		uint64_t unroutable; /* requests and writes that concern no such instance, tuner or scenario */
+		uint64_t unknown_reports;
+	} counters;
+
+	/* Of this room only. */
+	struct rollback *rollbacks; /* under way */
+	uv_timer_t prune;	    /* once, when what lives has been sighted */
+};
+
+/* Opens the ledger. 0 or -errno. */
+int changes_open(struct changes *changes, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg);
+int changes_start(struct changes *changes);
+/* Closes its handles: the loop is to run once more. */
+void changes_stop(struct changes *changes);
+void changes_close(struct changes *changes);
+
+/* --- what the rooms below tell ------------------------------------------------------------------ */
+
+/* It has begun: its tuners are in the state that the ledger has of its namespace. */
+void changes_begun(struct changes *changes, struct instance *instance);
+
+/* Its worker is ready. */
+void changes_ready(struct changes *changes, struct instance *instance);
+
+/* What its worker reports. */
+void changes_report(struct changes *changes, struct instance *instance, const struct bpftune_report *report);
+
+/* A BPFTUNE_SYSCTL_WRITTEN event: somebody writes a tuner's sysctl just now. */
+void changes_written(struct changes *changes, const struct bpftune_event *event);
+
+/* It is to end, and what is known of its namespace with it. */
+void changes_end(struct changes *changes, struct instance *instance);
+
+/* Frees what the instance has of this room. */
+void changes_free(struct instance *instance);
+
+/* --- tuners ------------------------------------------------------------------------------------- */
+
+/* What a tuner may do in an instance: its state in the ledger, active when that has none. */
+enum tuner_state changes_tuner_state(const struct changes *changes, const struct instance *instance, uint16_t tuner);
+
+/* Why it is in that state; NULL: nothing to say. */
+const char *changes_tuner_why(const struct changes *changes, const struct instance *instance, uint16_t tuner);
+
+/*
+ * `bpftune resume`: the tuner (or all, NULL) is active again there, and the values found now are the new
+ * initial ones where it was manual. The number of tuners that were not active, or -ENOENT: no such tuner.
+ */
+int changes_resume(struct changes *changes, struct instance *instance, const char *tuner);
+
+/* --- what has come of it ------------------------------------------------------------------------ */
+
+/* [{ tuner, about, text }] of what its tuners have learnt; a new reference. */
+json_t *changes_learnt(const struct changes *changes, const struct instance *instance);
+
+/* One record for each tunable that was changed, with the sysctl(8) line that sets its value elsewhere. */
+void changes_summary(struct changes *changes);
+
+/* --- rollback ----------------------------------------------------------------------------------- */
+
+#define ROLLBACK_DEADLINE_MS 5000
+
+/*
+ * Called once, when all is done or the deadline has come. `result` is borrowed: { "restored": [...], "left":
+ * [...] }, each { instance, container, tunable, from, to, why } with why null or the reason it was left. NULL: no memory.
+ */
+typedef void rollback_done(void *arg, json_t *result);
+
+/*
+ * Rolls back one instance, or all (NULL). `pause`: the tuners stay paused until `resume`. NULL: nothing is
+ * under way any more, `done` has been called.
+ */
+struct rollback *rollback_start(struct changes *changes, struct instance *only, bool pause, rollback_done *done, void *arg);
+
+/* Nobody waits for the result any more; the values are put back all the same. */
+void rollback_detach(struct rollback *rollback);
+
+/* What a rollback would do: [{ instance, container, tunable, from, to, command, why }], a new reference. */
+json_t *rollback_plan(struct changes *changes, const struct instance *only);
+
+#endif

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/changes/ledger_replay.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "supervisor/changes/ledger_file.h"
+
+static const char *text_of(json_t *line, const char *key)
+{
+	return json_string_value(json_object_get(line, key));
+}
+
+static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	const char *tunable = text_of(line, "tunable"), *initial = text_of(line, "initial"), *name;
+	struct ledger_entry *entry = tunable ? ledger_entry_get(ledger, netns_cookie, tunable) : NULL;
+	json_t *changes;
+
+	if (!entry || !initial)
+		return false;
+	entry->known = entry->on_disk = true;
+	PUT(entry->initial, initial);
+	PUT(entry->current, text_of(line, "current"));
+	entry->renew = json_is_true(json_object_get(line, "renew"));
+	entry->foreign = json_is_true(json_object_get(line, "foreign"));
+	entry->intended = false;
+	memset(entry->scenarios, 0, sizeof(entry->scenarios));
+	json_object_foreach(json_object_get(line, "scenarios"), name, changes)
+		if (*name)
+			ledger_count_scenario(entry, name, json_integer_value(changes));
+	return true;
+}
+
+static struct ledger_entry *replay_row(const struct ledger *ledger, uint64_t netns_cookie, json_t *line,
+				       struct ledger_row *ret_row)
+{
+	const char *tunable = text_of(line, "tunable"), *from = text_of(line, "from"), *to = text_of(line, "to");
+	const char *scenario = text_of(line, "scenario");
+
+	if (!tunable || !from || !to || !scenario || !*scenario)
+		return NULL;
+	memset(ret_row, 0, sizeof(*ret_row));
+	ret_row->time_us = json_integer_value(json_object_get(line, "time_us"));
+	PUT(ret_row->from, from);
+	PUT(ret_row->to, to);
+	PUT(ret_row->tuner, text_of(line, "tuner"));
+	PUT(ret_row->scenario, scenario);
+	PUT(ret_row->reason, text_of(line, "reason"));
+	return ledger_find(ledger, netns_cookie, tunable);
+}
+
+static bool replay_intent(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	struct ledger_row row;
+	struct ledger_entry *entry = replay_row(ledger, netns_cookie, line, &row);
+
+	if (!entry)
+		return false;
+	entry->intent = row;
+	entry->intended = true;
+	return true;
+}
+
+static bool replay_change(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	struct ledger_row row;
+	struct ledger_entry *entry = replay_row(ledger, netns_cookie, line, &row);
+
+	if (entry)
+		ledger_push_row(entry, &row);
+	return entry != NULL;
+}
+
+static bool replay_state(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	const char *tuner = text_of(line, "tuner"), *state = text_of(line, "state");
+
+	for (enum tuner_state i = TUNER_ACTIVE; tuner && state && i <= TUNER_OFF; i++)
+		if (!strcmp(state, tuner_state_name(i))) {
+			ledger_state_put(ledger, netns_cookie, tuner, i, text_of(line, "why"));
+			return true;
+		}
+	return false;
+}
+
+static bool replay_gone(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	(void)line;
+	ledger_forget(ledger, netns_cookie);
+	return true;
+}
+
+static int replay_line(struct ledger *ledger, json_t *line)
+{
+	static const struct {
+		const char *name;
+		bool (*replay)(struct ledger *ledger, uint64_t netns_cookie, json_t *line);
+	} kinds[] = {
+		{ "entry", replay_entry }, { "intent", replay_intent }, { "change", replay_change },
+		{ "state", replay_state }, { "gone", replay_gone },
+	};
+	const char *kind = text_of(line, "kind");
+	json_t *cookie = json_object_get(line, "netns");
+
+	for (size_t i = 0; kind && json_is_integer(cookie) && i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (!strcmp(kind, kinds[i].name))
+			return kinds[i].replay(ledger, json_integer_value(cookie), line) ? 0 : -EBADMSG;
+	return -EBADMSG;
+}
+
+static int replay_head(json_t *line, const char *boot_id)
+{
+	json_t *version = json_object_get(line, "bpftune_ledger");
+	const char *boot = text_of(line, "boot");
+
+	if (!json_is_integer(version) || !boot)
+		return -EBADMSG;
+	if (json_integer_value(version) != LEDGER_VERSION)
+		return -EPROTONOSUPPORT;
+	return strcmp(boot, boot_id) ? -ESTALE : 0;
+}
+
+int ledger_replay(struct ledger *ledger, const char *text, size_t size, const char *boot_id)
+{
+	const char *end = text + size, *newline;
+	bool head = true;
+	int err = 0;
+
+	/* What has no newline is torn: the write that should have ended it never returned. */
+	for (; !err && text < end && (newline = memchr(text, '\n', end - text)); text = newline + 1, head = false) {
+		json_t *line = ledger_file_parse(text, newline - text);
+
+		err = !line ? -EBADMSG : head ? replay_head(line, boot_id) : replay_line(ledger, line);
+		json_decref(line);
+	}
+	if (!err && head && size)
+		err = -EBADMSG; /* not even a first line */
+	if (err)
+		ledger_forget_all(ledger);
+	return err;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/changes/ledger_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "ipc/log.h"
+
+void ledger_put(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from ? from : "");
+}
+
+static bool make_key(struct ledger_key *key, uint64_t netns_cookie, const char *name)
+{
+	size_t n = strlen(name);
+
+	memset(key, 0, sizeof(*key));
+	if (!n || n >= sizeof(key->name))
+		return false;
+	key->netns_cookie = netns_cookie;
+	memcpy(key->name, name, n);
+	return true;
+}
+
+/* --- namespaces --------------------------------------------------------------------------------- */
+
+static struct ledger_netns *netns_find(const struct ledger *ledger, uint64_t cookie)
+{
+	struct ledger_netns *netns;
+
+	HASH_FIND(hh, ledger->netns, &cookie, sizeof(cookie), netns);
+	return netns;
+}
+
+static struct ledger_netns *netns_get(struct ledger *ledger, uint64_t cookie)
+{
+	struct ledger_netns *netns = netns_find(ledger, cookie);
+
+	if (netns)
+		return netns;
+	netns = calloc(1, sizeof(*netns));
+	if (!netns)
+		return NULL;
+	netns->cookie = cookie;
+	HASH_ADD(hh, ledger->netns, cookie, sizeof(netns->cookie), netns);
+	return netns;
+}
+
+/* --- entries ------------------------------------------------------------------------------------ */
+
+struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t netns_cookie, const char *tunable)
+{
+	struct ledger_entry *entry = NULL;
+	struct ledger_key key;
+
+	if (make_key(&key, netns_cookie, tunable))
+		HASH_FIND(hh, ledger->entries, &key, sizeof(key), entry);
+	return entry;
+}
+
+struct ledger_entry *ledger_entry_get(struct ledger *ledger, uint64_t netns_cookie, const char *tunable)
+{
+	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
+	struct ledger_netns *netns;
+	struct ledger_key key;
+
+	if (entry || !make_key(&key, netns_cookie, tunable))
+		return entry;
+	netns = netns_get(ledger, netns_cookie);
+	entry = netns ? calloc(1, sizeof(*entry)) : NULL;
+	if (!entry)
+		return NULL;
+	entry->key = key;
+	LL_PREPEND(netns->entries, entry);
+	HASH_ADD(hh, ledger->entries, key, sizeof(entry->key), entry);
+	return entry;
+}
+
+unsigned int ledger_changes(const struct ledger_entry *entry)
+{
+	unsigned int changes = 0;
+
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
+		changes += entry->scenarios[i].changes;
+	return changes;
+}
+
+void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigned int changes)
+{
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX; i++) {
+		struct ledger_scenario *scenario = &entry->scenarios[i];
+
+		if (!scenario->name[0])
+			PUT(scenario->name, name);
+		if (strcmp(scenario->name, name) && i + 1 < LEDGER_SCENARIOS_MAX)
+			continue; /* the last slot takes all that have none of their own */
+		scenario->changes += changes;
+		return;
+	}
+}
+
+const struct ledger_row *ledger_last(const struct ledger_entry *entry)
+{
+	return entry->n_rows ? &entry->rows[entry->n_rows - 1] : NULL;
+}
+
+void ledger_push_row(struct ledger_entry *entry, const struct ledger_row *row)
+{
+	struct ledger_row *rows;
+
+	if (entry->n_rows == LEDGER_ROWS_MAX)
+		memmove(entry->rows, entry->rows + 1, --entry->n_rows * sizeof(*rows));
+	rows = realloc(entry->rows, (entry->n_rows + 1) * sizeof(*rows));
+	if (!rows)
+		return; /* the value is kept all the same */
+	entry->rows = rows;
+	rows[entry->n_rows++] = *row;
+}
+
+/* --- states ------------------------------------------------------------------------------------- */
+
+const char *tuner_state_name(enum tuner_state state)
+{
+	static const char *const names[] = {
+		[TUNER_ACTIVE] = "active",
+		[TUNER_MANUAL] = "manual",
+		[TUNER_PAUSED] = "paused",
+		[TUNER_OFF] = "off",
+	};
+
+	return names[state];
+}
+
+const struct ledger_state *ledger_get_state(const struct ledger *ledger, uint64_t netns_cookie, const char *tuner)
+{
+	struct ledger_state *state = NULL;
+	struct ledger_key key;
+
+	if (make_key(&key, netns_cookie, tuner))
+		HASH_FIND(hh, ledger->states, &key, sizeof(key), state);
+	return state;
+}
+
+void ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
+		      const char *why)
+{
+	struct ledger_state *known = (struct ledger_state *)ledger_get_state(ledger, netns_cookie, tuner);
+	struct ledger_netns *netns = known ? NULL : netns_get(ledger, netns_cookie);
+	struct ledger_key key;
+
+	if (!known) {
+		known = netns && make_key(&key, netns_cookie, tuner) ? calloc(1, sizeof(*known)) : NULL;
+		if (!known)
+			return;
+		known->key = key;
+		LL_PREPEND(netns->states, known);
+		HASH_ADD(hh, ledger->states, key, sizeof(known->key), known);
+	}
+	known->state = state;
+	log_escape(why ? why : "", known->why, sizeof(known->why)); /* a process calls itself what it likes; JSON is UTF-8 */
+}
+
+void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
+{
+	struct ledger_netns *netns = netns_find(ledger, netns_cookie);
+	struct ledger_entry *entry, *next_entry;
+	struct ledger_state *state, *next_state;
+
+	if (!netns)
+		return;
+	LL_FOREACH_SAFE(netns->entries, entry, next_entry) {
+		HASH_DEL(ledger->entries, entry);
+		free(entry->rows);
+		free(entry);
+	}
+	LL_FOREACH_SAFE(netns->states, state, next_state) {
+		HASH_DEL(ledger->states, state);
+		free(state);
+	}
+	HASH_DEL(ledger->netns, netns);
+	free(netns);
+}
+
+void ledger_forget_all(struct ledger *ledger)
+{
+	while (ledger->netns)
+		ledger_forget(ledger, ledger->netns->cookie);
+}

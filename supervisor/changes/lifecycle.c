@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The room's start and end, and those of what it has of an instance. */
+#include <stdlib.h>
+
+#include "supervisor/changes/learnt.h"
+#include "supervisor/changes/rollback.h"
+#include "supervisor/changes/state.h"
+
+#define PRUNE_MS 5000
+#define PRUNE_ENTRIES 16384
+
+/* --- start and end ------------------------------------------------------------------------------ */
+
+int changes_open(struct changes *changes, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg)
+{
+	return ledger_open(&changes->ledger, run_dir, complain, arg);
+}
+
+static bool lives(void *arg, uint64_t netns_cookie)
+{
+	const struct changes *changes = arg;
+
+	return instance_by_cookie(changes->instances, netns_cookie) != NULL;
+}
+
+static void on_prune(uv_timer_t *timer)
+{
+	struct changes *changes = timer->data;
+
+	/* Cookies are never used again: an old entry does no harm, and its namespace may be held by a descriptor only. */
+	if (HASH_COUNT(changes->ledger.entries) > PRUNE_ENTRIES)
+		ledger_prune(&changes->ledger, lives, changes);
+}
+
+int changes_start(struct changes *changes)
+{
+	int err = uv_timer_init(changes->loop, &changes->prune);
+
+	changes->prune.data = changes;
+	return err ? err : uv_timer_start(&changes->prune, on_prune, PRUNE_MS, 0);
+}
+
+void changes_stop(struct changes *changes)
+{
+	if (changes->prune.data)
+		uv_close((uv_handle_t *)&changes->prune, NULL);
+}
+
+void changes_close(struct changes *changes)
+{
+	ledger_close(&changes->ledger);
+}
+
+/* --- instances ---------------------------------------------------------------------------------- */
+
+void changes_begun(struct changes *changes, struct instance *instance)
+{
+	for (uint16_t i = 0; i < changes->kernel->plugins.n; i++)
+		if (changes_tuner_state(changes, instance, i) != TUNER_ACTIVE)
+			instance->tuners_off |= 1ULL << i;
+}
+
+void changes_ready(struct changes *changes, struct instance *instance)
+{
+	rollback_ready(changes, instance);
+}
+
+void changes_end(struct changes *changes, struct instance *instance)
+{
+	rollback_drop(changes, instance->view.id);
+	if (!changes->stopping && !instance->view.shares_netns)
+		ledger_gone(&changes->ledger, instance->view.netns_cookie);
+	learnt_take_back(changes, instance);
+}
+
+void changes_free(struct instance *instance)
+{
+	if (!instance->state)
+		return;
+	learnt_free(&instance->state->learnt);
+	free(instance->state);
+	instance->state = NULL;
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a worker reports: to the ledger, to the log, to whoever waits for it. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/changes/learnt.h"
+#include "supervisor/changes/manual.h"
+#include "supervisor/changes/rollback.h"
+#include "supervisor/changes/state.h"
+
+/* The tunable that the report is about; NULL: none that exists. */
+static const struct bpftune_tunable *tunable_of(const struct changes *changes, const struct bpftune_report *report)
+{
+	if (report->tuner >= changes->kernel->plugins.n || report->tunable >= changes->kernel->plugins.tuners[report->tuner]->n_tunables)
+		return NULL;
+	return &changes->kernel->plugins.tuners[report->tuner]->tunables[report->tunable];
+}
+
+static const char *scenario_of(const struct changes *changes, const struct bpftune_report *report)
+{
+	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[report->tuner];
+
+	return report->scenario < tuner->n_scenarios ? tuner->scenarios[report->scenario].name : "";
+}
+
+static bool is_foreign(struct changes *changes, struct instance *instance, const struct bpftune_report *report,
+		       const char *tunable)
+{
+	uint64_t cookie = instance->view.netns_cookie;
+
+	if (bpf_is_unreported(&changes->kernel->host, cookie, report->tuner))
+		ledger_doubt(&changes->ledger, cookie, tunable);
+	return ledger_value(&changes->ledger, cookie, tunable, report->to) == LEDGER_FOREIGN;
+}
+
+static void on_value(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+	const struct bpftune_tunable *tunable = tunable_of(changes, report);
+	const struct ledger_entry *entry;
+
+	if (!tunable || instance->view.shares_netns)
+		return;
+	entry = ledger_find(&changes->ledger, instance->view.netns_cookie, tunable->name);
+	if (entry && entry->intended && !worker_is_starting(instance))
+		return; /* its outcome is what comes next */
+	if (report->error) {
+		ledger_outcome(&changes->ledger, instance->view.netns_cookie, tunable->name, report->error, NULL);
+		instance_log(changes->instances, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
+	}
+	else if (is_foreign(changes, instance, report, tunable->name))
+		manual_found(changes, instance, &owner, report->to);
+	else if (changes_tuner_state(changes, instance, report->tuner) != TUNER_MANUAL)
+		bpf_untake(&changes->kernel->host, instance->view.netns_cookie, report->tuner);
+}
+
+static void send_answer(struct changes *changes, struct instance *instance, const struct bpftune_report *report, bool granted)
+{
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+
+	workers_order(changes->workers, instance, granted ? BPFTUNE_GRANT : BPFTUNE_REFUSE, &owner, sizeof(owner));
+}
+
+static void on_intent(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+	const struct bpftune_tunable *tunable = tunable_of(changes, report);
+	bool its_own = tunable && !instance->view.shares_netns &&
+		       (tunable->scope == BPFTUNE_SCOPE_NETNS || instance->view.id == INSTANCE_HOST);
+	uint64_t cookie = instance->view.netns_cookie;
+	const struct ledger_entry *entry = its_own ? ledger_find(&changes->ledger, cookie, tunable->name) : NULL;
+	/* What is resumed begins with what is there: that is read first. */
+	bool allowed = its_own && !changes->stopping && *scenario_of(changes, report) && !(entry && entry->renew) &&
+		       changes_tuner_state(changes, instance, report->tuner) == TUNER_ACTIVE;
+
+	if (entry && entry->renew)
+		workers_order(changes->workers, instance, BPFTUNE_READ, &owner, sizeof(owner)); /* it may have failed */
+	send_answer(changes, instance, report, allowed && !ledger_intent(&changes->ledger, &(struct ledger_change){
+		.netns_cookie = cookie,
+		.container = instance->view.name,
+		.tuner = changes->kernel->plugins.tuners[report->tuner]->name,
+		.tunable = tunable->name,
+		.scenario = scenario_of(changes, report),
+		.from = report->from,
+		.to = report->to,
+		.reason = report->text,
+	}));
+}
+
+/* In the instance's stream, and in the stream of the one that asked for it. */
+static void log_change(struct changes *changes, const struct instance *instance, const struct bpftune_report *report,
+		       const char *tunable, const char *scenario, const char *prefix)
+{
+	const struct instance *asker = report->asker ? instance_by_id(changes->instances, report->asker) : NULL;
+	char text[BPFTUNE_TEXT_BYTES + 300];
+	struct log_record record = {
+		.instance = instance->view.id,
+		.severity = LOG_NOTICE,
+		.container = instance->view.name,
+		.tuner = changes->kernel->plugins.tuners[report->tuner]->name,
+		.scenario = scenario,
+		.tunable = tunable,
+		.from = report->from,
+		.to = report->to,
+		.text = text,
+	};
+
+	snprintf(text, sizeof(text), "%s%s%s%.256s", prefix, report->text, asker ? "; asked for by " : "",
+		 asker ? asker->view.name : "");
+	changes_log(changes, &record);
+	if (asker) {
+		record.instance = asker->view.id;
+		changes_log(changes, &record);
+	}
+}
+
+static void on_would(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	const struct bpftune_tunable *tunable = tunable_of(changes, report);
+
+	if (tunable)
+		log_change(changes, instance, report, tunable->name, scenario_of(changes, report), "would change: ");
+}
+
+static void say_failed(struct changes *changes, const struct instance *instance, const struct bpftune_report *report,
+		       const char *tunable)
+{
+	switch (-report->error) {
+	case EROFS:
+		instance_log(changes->instances, instance, LOG_ERR, "cannot write %s: /proc/sys is read-only here (mount it read-write)", tunable);
+		break;
+	case ENOENT:
+		instance_log(changes->instances, instance, LOG_ERR, "cannot write %s: this namespace has no such tunable", tunable);
+		break;
+	case EINVAL:
+		instance_log(changes->instances, instance, LOG_ERR, "cannot write %s: the kernel does not take %s", tunable, report->to);
+		break;
+	default:
+		instance_log(changes->instances, instance, LOG_ERR, "cannot write %s: %s", tunable, strerror(-report->error));
+	}
+}
+
+static void on_change(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
+	const struct bpftune_tunable *tunable = tunable_of(changes, report);
+	uint64_t cookie = instance->view.netns_cookie;
+	const struct ledger_entry *entry = tunable ? ledger_find(&changes->ledger, cookie, tunable->name) : NULL;
+	struct bpftune_report change = *report;
+	bool taken = report->error == -EPERM && bpf_is_taken(&changes->kernel->host, cookie, report->tuner);
+
+	if (!entry || !entry->intended)
+		return;
+	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
+	ledger_outcome(&changes->ledger, cookie, tunable->name, report->error, report->to);
+	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* also if somebody has written over it */
+	if (!report->error)
+		log_change(changes, instance, &change, tunable->name, entry->intent.scenario, "");
+	else if (report->error == -ESTALE && is_foreign(changes, instance, report, tunable->name))
+		manual_found(changes, instance, &owner, report->to);
+	else if (report->error != -ESTALE && !taken)
+		say_failed(changes, instance, report, tunable->name);
+	rollback_outcome(changes, instance, report);
+	/*
+	 * The event that tells who took it was lost, or is on its way: then the value tells. Asked for after what a
+	 * rollback may have ordered again, as a value that comes before its outcome is not heeded.
+	 */
+	if (taken)
+		workers_order(changes->workers, instance, BPFTUNE_READ, &owner, sizeof(owner));
+}
+
+static void on_request(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	struct instance *host = instance_host(changes->instances);
+	struct bpftune_event event = {
+		.netns_cookie = host ? host->view.netns_cookie : 0,
+		.time_ns = report->event_ns,
+		.tuner = report->tuner,
+		.scenario = report->scenario,
+		.asker = instance->view.id,
+	};
+
+	memcpy(event.payload, report->text, sizeof(event.payload));
+	if (report->tuner >= changes->kernel->plugins.n || !*scenario_of(changes, report))
+		changes->counters.unroutable++;
+	else if (host && changes_tuner_state(changes, host, report->tuner) == TUNER_ACTIVE) /* it may be the first to end */
+		workers_deliver(changes->workers, host, &event);
+}
+
+static void on_log(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	const struct bpftune_tuner *tuner = report->tuner < changes->kernel->plugins.n ? changes->kernel->plugins.tuners[report->tuner] : NULL;
+
+	changes_log(changes, &(struct log_record){
+		.instance = instance->view.id,
+		.severity = report->severity >= LOG_EMERG && report->severity <= LOG_DEBUG ? report->severity : LOG_NOTICE,
+		.container = instance->view.name,
+		.tuner = tuner ? tuner->name : NULL,
+		.text = report->text,
+	});
+}
+
+static void on_learnt(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	struct learnt_key key = { .tuner = report->tuner };
+	struct bpftune_verdict verdict;
+	char text[sizeof(report->from) + sizeof(report->text) + 16];
+
+	if (report->tuner >= changes->kernel->plugins.n || !report->from[0]) {
+		changes->counters.unknown_reports++;
+		return;
+	}
+	if (changes_tuner_state(changes, instance, report->tuner) != TUNER_ACTIVE)
+		return;
+	log_escape(report->from, key.about, sizeof(key.about));
+	memcpy(&verdict, report->to, sizeof(verdict));
+	if (!learnt_put(changes, instance, &key, report->text, report->kind == BPFTUNE_VERDICT ? &verdict : NULL))
+		return;
+	snprintf(text, sizeof(text), "%s%s: %s", changes->dry_run ? "would decide: " : "", key.about, report->text);
+	changes_log(changes, &(struct log_record){
+		.instance = instance->view.id,
+		.severity = LOG_NOTICE,
+		.container = instance->view.name,
+		.tuner = changes->kernel->plugins.tuners[report->tuner]->name,
+		.text = text,
+	});
+}
+
+static void (*const handlers[])(struct changes *changes, struct instance *instance, const struct bpftune_report *report) = {
+	[BPFTUNE_VALUE] = on_value,   [BPFTUNE_INTENT] = on_intent,
+	[BPFTUNE_CHANGE] = on_change, [BPFTUNE_WOULD] = on_would, [BPFTUNE_REQUEST] = on_request,
+	[BPFTUNE_LOG] = on_log,	      [BPFTUNE_LEARNT] = on_learnt, [BPFTUNE_VERDICT] = on_learnt,
+};
+
+void changes_report(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	struct bpftune_report copy = *report;
+
+	copy.from[sizeof(copy.from) - 1] = copy.to[sizeof(copy.to) - 1] = copy.text[sizeof(copy.text) - 1] = '\0';
+	if (copy.kind >= ARRAY_SIZE(handlers) || !handlers[copy.kind])
+		changes->counters.unknown_reports++;
+	else
+		handlers[copy.kind](changes, instance, &copy);
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/cli/ask.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "ipc/cleanup.h"
+#include "ipc/exit.h"
+#include "ipc/varlink.h"
+
+struct exchange {
+	const struct question *question;
+	take_reply *take;
+	void *arg; /* of take() */
+	int status; /* exit status so far; -1: no reply yet */
+	bool more;  /* further replies follow */
+};
+
+static int connect_to(const char *run_dir)
+{
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", run_dir) >=
+	    sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+static int say_no_connection(const char *run_dir, int error)
+{
+	if (error == -ENOENT || error == -ECONNREFUSED) {
+		fprintf(stderr, "bpftune: no supervisor runs on %s (start one with 'bpftune run', or name its --run-dir)\n",
+			run_dir);
+		return EXIT_NOT_RUNNING;
+	}
+	fprintf(stderr, "bpftune: cannot connect to %s/control.sock: %s%s\n", run_dir, strerror(-error),
+		error == -EACCES || error == -EPERM ? " (use sudo)" : "");
+	return EXIT_FAILED;
+}
+
+static int say_error(const struct question *question, const char *error)
+{
+	if (!strcmp(error, "io.bpftune.NoSuchContainer"))
+		fprintf(stderr, "bpftune: no such container: %s ('bpftune status' lists them)\n", question->container);
+	else if (!strcmp(error, "io.bpftune.AmbiguousContainer"))
+		fprintf(stderr, "bpftune: several containers are called %s (use the instance id that 'bpftune status' shows)\n",
+			question->container);
+	else if (!strcmp(error, "io.bpftune.PermissionDenied"))
+		fprintf(stderr, "bpftune: permission denied (use sudo; there are processes that not even root may look at)\n");
+	else if (!strcmp(error, "io.bpftune.NoSuchTuner"))
+		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
+	else if (!strcmp(error, "io.bpftune.Busy"))
+		fprintf(stderr, "bpftune: the supervisor is stopping, or a rollback is under way\n");
+	else
+		fprintf(stderr, "bpftune: the supervisor answered %s\n", error);
+	return EXIT_FAILED;
+}
+
+static void on_reply(void *arg, json_t *message)
+{
+	struct exchange *exchange = arg;
+	const char *error = json_string_value(json_object_get(message, "error"));
+
+	exchange->more = json_is_true(json_object_get(message, "continues"));
+	if (error) {
+		exchange->status = say_error(exchange->question, error);
+		return;
+	}
+	exchange->status = EXIT_DONE;
+	exchange->take(exchange->question, json_object_get(message, "parameters"), exchange->arg);
+	if (fflush(stdout) == EOF) {
+		exchange->more = false; /* who read us is gone */
+		exchange->status = EXIT_FAILED;
+	}
+}
+
+static int send_all(int fd, const char *bytes, size_t n)
+{
+	while (n) {
+		ssize_t sent = send(fd, bytes, n, MSG_NOSIGNAL);
+
+		if (sent < 0 && errno != EINTR)
+			return -errno;
+		if (sent > 0) {
+			bytes += sent;
+			n -= sent;
+		}
+	}
+	return 0;
+}
+
+static int receive(int fd, struct exchange *exchange)
+{
+	struct varlink_reader reader = { .max = VARLINK_MESSAGE_MAX };
+	char bytes[65536];
+	int err = 0;
+
+	do {
+		ssize_t n = read(fd, bytes, sizeof(bytes));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			err = n < 0 ? -errno : -ECONNRESET;
+		else
+			err = varlink_feed(&reader, bytes, n, on_reply, exchange);
+	} while (!err && (exchange->status < 0 || exchange->more));
+	varlink_reader_clear(&reader);
+	return err;
+}
+
+int ask(const struct question *question, json_t *call, take_reply *take, void *arg)
+{
+	struct exchange exchange = { .question = question, .take = take, .arg = arg, .status = -1 };
+	_cleanup_close_ int fd = connect_to(question->run_dir);
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	int err;
+
+	text = varlink_encode(call, &size);
+	if (fd < 0)
+		return say_no_connection(question->run_dir, fd);
+	err = text ? send_all(fd, text, size) : -ENOMEM;
+	if (!err)
+		err = receive(fd, &exchange);
+	if (!err)
+		return exchange.status;
+	fprintf(stderr, "bpftune: %s of %s: %s\n",
+		err == -ECONNRESET ? "the supervisor closed the connection" : "cannot use the control socket",
+		question->run_dir, err == -ECONNRESET ? "it has ended, or refused the call" : strerror(-err));
+	return EXIT_FAILED;
+}
+
+json_t *call_of(const struct question *question, const char *method)
+{
+	return json_pack("{s:s s:{s:s*}}", "method", method, "parameters", "container", question->container);
+}
+
+const char *text_of(json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+json_int_t number_of(json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+void print_json(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	putchar('\n');
+}

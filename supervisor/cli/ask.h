@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A call of a running supervisor's method, and what its replies are read with. */
+#ifndef BPFTUNE_SUPERVISOR_CLI_ASK_H
+#define BPFTUNE_SUPERVISOR_CLI_ASK_H
+
+#include <jansson.h>
+
+#include "supervisor/cli/cli.h"
+
+/* Gets the parameters of each reply. */
+typedef void take_reply(const struct question *question, json_t *parameters, void *arg);
+
+/* Calls, and waits for the last reply: an exit status; errors are said. Takes the reference to `call`. */
+int ask(const struct question *question, json_t *call, take_reply *take, void *arg);
+
+/* A call of the method with the parameter `container`, if there is one. A new reference. */
+json_t *call_of(const struct question *question, const char *method);
+
+/* "" and 0 where there is none. */
+const char *text_of(json_t *object, const char *key);
+json_int_t number_of(json_t *object, const char *key);
+
+/* To standard output, indented. */
+void print_json(json_t *value);
+
+#endif

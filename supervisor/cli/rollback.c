@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
+
+#include "supervisor/cli/ask.h"
+
+static void print_restored(json_t *rows, const char *verb)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(rows, i, item)
+		printf("%s %s in %s: %s -> %s%s%s\n", verb, text_of(item, "tunable"), text_of(item, "container"),
+		       text_of(item, "from"), text_of(item, "to"), *text_of(item, "why") ? ": " : "", text_of(item, "why"));
+}
+
+static void print_plan(json_t *plan)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(plan, i, item)
+		if (*text_of(item, "why") || !*text_of(item, "command"))
+			printf("# %s in %s stays %s: %s\n", text_of(item, "tunable"), text_of(item, "container"),
+			       text_of(item, "from"), *text_of(item, "why") ? text_of(item, "why") : "no sysctl(8) line reaches it");
+		else
+			printf("%s  # %s: now %s\n", text_of(item, "command"), text_of(item, "container"), text_of(item, "from"));
+}
+
+static void print_rollback(const struct question *question, json_t *result, void *arg)
+{
+	(void)arg;
+	if (question->json) {
+		print_json(result);
+		return;
+	}
+	print_plan(json_object_get(result, "plan"));
+	print_restored(json_object_get(result, "restored"), "restored");
+	print_restored(json_object_get(result, "left"), "left");
+	if (!json_object_get(result, "plan") && !json_array_size(json_object_get(result, "restored")) &&
+	    !json_array_size(json_object_get(result, "left")))
+		printf("nothing to roll back\n");
+}
+
+int client_rollback(const struct question *question)
+{
+	json_t *call = call_of(question, "io.bpftune.Rollback");
+
+	json_object_set_new(json_object_get(call, "parameters"), "dry_run", json_boolean(question->dry_run));
+	return ask(question, call, print_rollback, NULL);
+}
+
+static void print_resume(const struct question *question, json_t *result, void *arg)
+{
+	(void)arg;
+	if (!number_of(result, "resumed"))
+		printf("no tuner had stepped aside in %s\n", question->container);
+}
+
+int client_resume(const struct question *question)
+{
+	json_t *call = call_of(question, "io.bpftune.Resume");
+
+	if (question->tuner)
+		json_object_set_new(json_object_get(call, "parameters"), "tuner", json_string(question->tuner));
+	return ask(question, call, print_resume, NULL);
+}

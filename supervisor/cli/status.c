@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/cli/ask.h"
+
+static void print_tunable(json_t *tunable)
+{
+	json_int_t changes = number_of(tunable, "changes");
+
+	if (!changes)
+		printf("      %-28.28s %s\n", text_of(tunable, "name"), text_of(tunable, "current"));
+	else
+		printf("      %-28.28s %.24s -> %.24s  %lld %s\n", text_of(tunable, "name"), text_of(tunable, "initial"),
+		       text_of(tunable, "current"), (long long)changes, changes == 1 ? "change" : "changes");
+}
+
+/* By which scenarios, and how to have the same elsewhere. */
+static void print_reproduction(json_t *tunable)
+{
+	const char *scenario;
+	json_t *changes;
+
+	json_object_foreach(json_object_get(tunable, "scenarios"), scenario, changes)
+		printf("        %s: %lld\n", scenario, (long long)json_integer_value(changes));
+	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
+}
+
+/* Words from a column on; what would be past the width goes on in the next line, indented. */
+static void print_folded(int column, const char *text)
+{
+	const int width = 100, indent = 10;
+
+	while (*text) {
+		int length = strcspn(text, " ");
+
+		if (column + 1 + length > width)
+			column = printf("\n%*s", indent - 1, "") - 1;
+		column += printf(" %.*s", length, text);
+		text += length;
+		text += strspn(text, " ");
+	}
+	printf("\n");
+}
+
+static void print_learnt(json_t *learnt)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(learnt, i, item)
+		print_folded(printf("      %s: %s:", text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
+}
+
+static void print_instance(json_t *instance, bool whole)
+{
+	json_t *worker = json_object_get(instance, "worker"), *pid = json_object_get(worker, "pid"), *item;
+	const char *runtime = text_of(instance, "runtime"), *cgroup = text_of(json_object_get(instance, "cgroup"), "path");
+	char state[64];
+	size_t i;
+
+	if (json_is_integer(pid))
+		snprintf(state, sizeof(state), "worker %lld %s", (long long)json_integer_value(pid), text_of(worker, "state"));
+	else
+		snprintf(state, sizeof(state), "worker %s", text_of(worker, "state"));
+	printf("%4lld  %-32.32s %-10.10s %s\n", (long long)number_of(instance, "id"), text_of(instance, "name"),
+	       *runtime ? runtime : "-", state);
+	if (whole) {
+		json_t *netns = json_object_get(instance, "netns");
+
+		printf("      netns cookie %lld, inode %lld; cgroup %.50s; %lld restarts\n",
+		       (long long)number_of(netns, "cookie"), (long long)number_of(netns, "inode"), cgroup,
+		       (long long)number_of(worker, "restarts"));
+	}
+	json_array_foreach(json_object_get(instance, "tuners"), i, item)
+		if (whole || strcmp(text_of(item, "state"), "active"))
+			printf("      tuner %s: %s%s%.88s\n", text_of(item, "name"), text_of(item, "state"),
+			       *text_of(item, "why") ? ":\n          " : "", text_of(item, "why"));
+	json_array_foreach(json_object_get(instance, "tunables"), i, item) {
+		if (whole || number_of(item, "changes"))
+			print_tunable(item);
+		if (whole && number_of(item, "changes"))
+			print_reproduction(item);
+	}
+	if (whole)
+		print_learnt(json_object_get(instance, "learnt"));
+}
+
+static void print_refused(const char *owner, json_t *hooks)
+{
+	json_t *hook;
+	size_t i;
+
+	json_array_foreach(hooks, i, hook)
+		if (json_is_string(json_object_get(hook, "error")))
+			printf("degraded: %s: %s (%s):\n          %s%s\n", owner, text_of(hook, "attach"),
+			       text_of(hook, "program"), number_of(hook, "refusals") ? "of some: " : "", text_of(hook, "error"));
+}
+
+static void print_head(json_t *status)
+{
+	json_t *events = json_object_get(status, "events"), *item;
+	size_t i;
+
+	printf("bpftune %s on Linux %s, up %.0f s%s; events: %lld received, %lld routed, %lld lost\n",
+	       text_of(status, "version"), text_of(status, "kernel"), json_number_value(json_object_get(status, "uptime_s")),
+	       json_is_true(json_object_get(status, "dry_run")) ? ", dry run" : "", (long long)number_of(events, "received"),
+	       (long long)number_of(events, "routed"), (long long)number_of(events, "lost"));
+	print_refused("watch", json_object_get(json_object_get(status, "watch"), "hooks"));
+	json_array_foreach(json_object_get(status, "tuners"), i, item)
+		print_refused(text_of(item, "name"), json_object_get(item, "hooks"));
+}
+
+static void take_status(const struct question *question, json_t *status, void *arg)
+{
+	(void)question;
+	json_object_update(arg, status);
+}
+
+static void print_header(void)
+{
+	printf("%4s  %-32s %-10s %s\n", "ID", "NAME", "RUNTIME", "WORKER");
+}
+
+static void take_instance(const struct question *question, json_t *reply, void *arg)
+{
+	json_t *instance = json_object_get(reply, "instance");
+
+	if (!json_is_object(instance))
+		return; /* the one that was to come has ended */
+	if (question->json) {
+		json_array_append(arg, instance);
+		return;
+	}
+	if (question->container)
+		print_header();
+	print_instance(instance, question->container != NULL);
+}
+
+/* What is known as a whole, then each instance as it comes. */
+int client_status(const struct question *question)
+{
+	json_t *status = json_object(), *instances = json_array(), *call = call_of(question, "io.bpftune.ListInstances");
+	int err = 0;
+
+	json_object_set_new(call, "more", json_boolean(!question->container));
+	if (question->json || !question->container)
+		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, status);
+	if (!err && !question->json && !question->container) {
+		print_head(status);
+		print_header();
+	}
+	err = err ? err : ask(question, json_incref(call), take_instance, instances);
+	json_object_set(status, "instances", instances);
+	if (!err && question->json)
+		print_json(status);
+	json_decref(call);
+	json_decref(instances);
+	json_decref(status);
+	return err;
+}
+
+/* --- tuners ------------------------------------------------------------------------------------- */
+
+static void print_hooks(const char *name, const char *summary, const char *path, json_t *hooks)
+{
+	json_t *hook;
+	size_t i;
+
+	printf("%s: %s\n", name, summary);
+	if (*path)
+		printf("    %s\n", path);
+	json_array_foreach(hooks, i, hook) {
+		json_int_t refusals = number_of(hook, "refusals");
+
+		printf("    %-30s %-24s %s\n", text_of(hook, "attach"), text_of(hook, "program"),
+		       json_is_true(json_object_get(hook, "attached")) ? "attached" : text_of(hook, "error"));
+		if (refusals)
+			printf("        not to those of %lld: %s\n", (long long)refusals, text_of(hook, "error"));
+	}
+}
+
+static void print_tuners(const struct question *question, json_t *status, void *arg)
+{
+	json_t *watch = json_object_get(status, "watch"), *tuner;
+	size_t i;
+
+	(void)arg;
+	if (question->json) {
+		print_json(json_object_get(status, "tuners"));
+		return;
+	}
+	print_hooks("watch", "finds network namespaces (the supervisor's own)", "", json_object_get(watch, "hooks"));
+	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
+		print_hooks(text_of(tuner, "name"), text_of(tuner, "summary"), text_of(tuner, "path"),
+			    json_object_get(tuner, "hooks"));
+}
+
+int client_tuners(const struct question *question)
+{
+	return ask(question, json_pack("{s:s}", "method", "io.bpftune.GetTuners"), print_tuners, NULL);
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What an operator calls an instance. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "supervisor/instances/place.h"
+#include "supervisor/instances/registry.h"
+#include "supervisor/instances/sharer.h"
+
+static bool parse_number(const char *text, unsigned long *ret_number)
+{
+	char *end;
+
+	if (!*text || strspn(text, "0123456789") != strlen(text))
+		return false;
+	errno = 0;
+	*ret_number = strtoul(text, &end, 10);
+	return errno == 0;
+}
+
+static bool is_called(const struct instance *instance, const char *container)
+{
+	return !strcmp(instance->view.name, container) ||
+	       (instance->container_id && !strcmp(instance->container_id, container));
+}
+
+static bool has_prefix(const struct instance *instance, const char *container)
+{
+	size_t n = strlen(container);
+
+	/* Not the ones inside it: OUTER/INNER */
+	return instance->container_id && !strncmp(instance->container_id, container, n) &&
+	       !strchr(instance->container_id + n, '/');
+}
+
+static struct instance *find_one(const struct instances *instances, const char *container,
+				 bool (*matches)(const struct instance *instance, const char *container))
+{
+	struct instance *instance, *found = NULL;
+
+	errno = ENOENT;
+	for (instance = instances->by_id; instance; instance = instance->by_id.next) {
+		if (instance_is_claim(instance) || !matches(instance, container))
+			continue;
+		if (found) {
+			errno = ENOTUNIQ;
+			return NULL;
+		}
+		found = instance;
+	}
+	return found;
+}
+
+/* Of the container that the task is in, if that shares the host's namespace. */
+static struct instance *find_by_pid(struct instances *instances, unsigned long pid)
+{
+	char path[CGROUP_PATH_BYTES], link[64];
+	struct instance *instance, *sharer;
+	enum cgroup_hierarchy hierarchy;
+	struct stat st;
+
+	snprintf(link, sizeof(link), "/proc/%lu/ns/net", pid);
+	if (stat(link, &st) < 0)
+		return NULL; /* errno: ENOENT, or EACCES of a task that even root may not look at */
+	instance = registry_by_inode(instances, st.st_ino);
+	errno = ENOENT;
+	if (!instance || instance->view.id != INSTANCE_HOST || !place_find_task(instances, (pid_t)pid, path, &hierarchy))
+		return instance;
+	sharer = sharer_of(instances, path);
+	return sharer && !instance_is_claim(sharer) ? sharer : instance;
+}
+
+struct instance *instance_find(struct instances *instances, const char *container)
+{
+	struct instance *found;
+	unsigned long number;
+
+	if (!strncmp(container, "pid:", 4)) {
+		if (parse_number(container + 4, &number))
+			return find_by_pid(instances, number);
+		errno = ENOENT;
+		return NULL;
+	}
+	found = find_one(instances, container, is_called);
+	if (found || errno == ENOTUNIQ)
+		return found;
+	if (parse_number(container, &number) && (found = instance_by_id(instances, number)) && !instance_is_claim(found))
+		return found;
+	return *container ? find_one(instances, container, has_prefix) : NULL;
+}

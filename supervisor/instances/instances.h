@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Which network namespaces and containers there are: one record each, from a namespace's first task to its last. This
+ * room tells the rooms above when one comes, is worth a worker, and is of no use to anybody any more.
+ */
+#ifndef BPFTUNE_SUPERVISOR_INSTANCES_INSTANCES_H
+#define BPFTUNE_SUPERVISOR_INSTANCES_INSTANCES_H
+
+#include <stdbool.h>
+#include <uthash.h>
+#include <uv.h>
+
+#include "ipc/log.h"
+#include "supervisor/kernel/kernel.h"
+#include "tuners/tuner.h"
+
+#define INSTANCE_HOST BPFTUNE_HOST_ID
+
+struct child;          /* supervisor/workers */
+struct instance_state; /* supervisor/changes */
+struct known_netns;
+struct mounted_netns;
+struct paired_cgroup;
+struct place;
+
+struct instance {
+	struct bpftune view; /* what its worker is told of it */
+	char *container_id;  /* NULL: none known */
+	const char *runtime; /* NULL: none known */
+	char *pod_uid;       /* NULL: no pod */
+	const char *pod_qos;
+	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
+	bool is_mounted;     /* by a name, in the host's mount namespace: root of the host made it */
+	bool is_ending;      /* on its way out: its name is free for another */
+	uint64_t tuners_off; /* bit n: the tuner of number n is not active here */
+	pid_t worker_pid;    /* 0: none */
+	bool is_entered;     /* the worker holds a reference to the namespace */
+
+	struct child *child;          /* NULL: it never had a worker */
+	struct instance_state *state; /* NULL: no tuner has told anything */
+
+	/* Of this room only. */
+	struct place *places;	/* where its tasks were seen, oldest first */
+	pid_t tid;		/* a thread that was seen in it; may have ended */
+	char *claim;		/* the cgroup of a container that may share the host's namespace; NULL: no such */
+	unsigned int looks;	/* at whether it does */
+	uint64_t sighted_ms;	/* uv_now() */
+	enum instance_queue { QUEUE_NONE, QUEUE_YOUNG, QUEUE_MOVED } queue;
+	struct instance *queue_prev, *queue_next;
+	struct paired_cgroup *cgroup;		    /* NULL: none */
+	struct instance *cgroup_prev, *cgroup_next; /* the others of that cgroup */
+	struct instance *ended_next;
+	UT_hash_handle by_cookie, by_id, by_inode, by_name, by_claim;
+};
+
+/* What the rooms above are told. */
+struct instances_listener {
+	void (*log)(void *arg, const struct log_record *record);
+	void (*begun)(void *arg, struct instance *instance);  /* nothing is known of it but its namespace */
+	void (*paired)(void *arg, struct instance *instance); /* its name, its cgroup or its owner may be another */
+	void (*wanted)(void *arg, struct instance *instance); /* a container: it is worth a worker */
+	void (*unused)(void *arg, struct instance *instance, bool is_entered); /* by all but us, if we are in it */
+	void (*started)(void *arg); /* what existed at the start is known */
+};
+
+struct instances {
+	struct kernel *kernel;
+	uv_loop_t *loop;
+	bool stopping;
+	struct instances_listener listener;
+	void *arg;
+
+	/* To be read by all. */
+	struct instance *by_id; /* in order of ids */
+	uint64_t last_id;
+
+	/* Of this room only. */
+	struct instance *by_cookie, *by_inode, *by_name, *by_claim;
+	struct instance *ended;
+	struct paired_cgroup *cgroups;
+	bool said_full;	  /* there are more namespaces than can be known */
+	bool said_no_ids; /* cgroups cannot be looked up by their ids */
+
+	struct instance *young, *moved; /* the two queues, in order of time */
+	uv_timer_t young_due, moved_due;
+
+	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */
+	uv_timer_t sweep, slow;
+	void (*on_slow)(struct instances *instances);
+
+	struct mounted_netns *mounted; /* by a name */
+	bool mounted_is_old;
+	int mounts_fd;
+	uv_poll_t mounts;
+	uv_timer_t mounts_due;
+	void (*on_mounts)(struct instances *instances);
+
+	struct known_netns *known; /* by inode: what /proc showed at the start */
+	pid_t scout;		   /* under way; 0: none */
+	uv_timer_t scout_late;
+	bool start_is_over;  /* the scout of the start has ended, or takes too long */
+	bool mounts_changed; /* while a scout was under way */
+	uint64_t searched_ms; /* when /proc was last searched as a last resort */
+};
+
+/* Makes the host's instance, starts watching, and sends out a scout for what exists. 0 or -errno. */
+int instances_start(struct instances *instances, uint64_t host_cookie);
+/* Closes its handles: the loop is to run once more. */
+void instances_stop(struct instances *instances);
+
+/* One of watch.bpf.c's events, but for BPFTUNE_SYSCTL_WRITTEN. False: of no kind that is known. */
+bool instances_event(struct instances *instances, const struct bpftune_event *event);
+
+/* A child of ours that is no worker has ended: a scout. */
+void instances_child_ended(struct instances *instances, pid_t pid);
+
+/* Takes it out of all that finds it; instances_free_ended() frees it at the end of the loop's iteration. */
+void instances_end(struct instances *instances, struct instance *instance);
+/* `freed` lets go of what the rooms above have there. */
+void instances_free_ended(struct instances *instances, void (*freed)(void *arg, struct instance *instance));
+
+/* --- lookups: NULL: none ------------------------------------------------------------------------ */
+
+struct instance *instance_by_cookie(const struct instances *instances, uint64_t netns_cookie);
+struct instance *instance_by_id(const struct instances *instances, uint64_t id);
+struct instance *instance_host(const struct instances *instances);
+
+/* One that has only claimed a cgroup: it is yet to show whether its tasks stay in the host's namespace. */
+bool instance_is_claim(const struct instance *instance);
+
+/*
+ * What an operator calls it: a name, a container id or a prefix of it, `pid:N` (that task's container, or its
+ * namespace), or an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several; EACCES: that task's namespace must
+ * not be looked at.
+ */
+struct instance *instance_find(struct instances *instances, const char *container);
+
+/* --- what the rooms above ask for --------------------------------------------------------------- */
+
+/* A record in the instance's stream (NULL: the host's). */
+void instance_log(const struct instances *instances, const struct instance *instance, int severity, const char *format,
+		  ...) __attribute__((format(printf, 4, 5)));
+
+/* A descriptor of the instance's namespace, by the task last seen in it, its mount, or all of /proc; or -errno. */
+int instance_open_netns(struct instances *instances, struct instance *instance);
+
+/* Names it now, if it is too young for that yet. */
+void instance_name_now(struct instances *instances, struct instance *instance);
+
+/* Finds out who made it, for the limit of workers, if that is not known yet. */
+void instance_find_owner(struct instances *instances, struct instance *instance);
+
+/* It is on its way out: another may have its name. */
+void instance_is_to_end(struct instances *instances, struct instance *instance);
+
+/* Tells the BPF programs which tuners are off there, whether our worker is in it, and which cgroup it has. */
+void instance_set_gate(struct instances *instances, const struct instance *instance);
+
+/* Whether the tuner is active there: a container that shares the host's namespace has the host's tuners. */
+bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner);
+
+/* Looks at the users of all namespaces soon, and a few times more within the next second. */
+void instances_sweep_soon(struct instances *instances);
+
+#endif

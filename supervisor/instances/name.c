@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/instances/name.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ipc/cleanup.h"
+#include "ipc/log.h"
+#include "supervisor/instances/mounts.h"
+#include "supervisor/instances/registry.h"
+
+static void set_text(char **text, const char *new)
+{
+	char escaped[1024], *copy = NULL;
+
+	if (new) {
+		log_escape(new, escaped, sizeof(escaped));
+		copy = strdup(escaped);
+		if (!copy)
+			return;
+	}
+	free(*text);
+	*text = copy;
+}
+
+/* Two that would be called the same stay apart: NAME@ID. */
+static void set_name(struct instances *instances, struct instance *instance, const char *name)
+{
+	char apart[512], *copy;
+
+	log_escape(name, apart, sizeof(apart) - 32);
+	if (!strcmp(instance->view.name, apart))
+		return;
+	if (registry_name_is_taken(instances, apart))
+		snprintf(apart + strlen(apart), 32, "@%llu", (unsigned long long)instance->view.id);
+	copy = strdup(apart);
+	if (copy)
+		registry_rename(instances, instance, copy);
+}
+
+static const char *low_level_runtime(const char *id)
+{
+	static const char *const names[] = { "runc", "crun" };
+	char path[512];
+
+	for (size_t i = 0; *id && *id != '.' && i < ARRAY_SIZE(names); i++)
+		if ((size_t)snprintf(path, sizeof(path), "/run/%s/%s", names[i], id) < sizeof(path) && !access(path, F_OK))
+			return names[i];
+	return NULL;
+}
+
+/*
+ * runc and crun keep a directory for each container, under its id; the path has no mark of theirs. The outermost
+ * component that is so called counts: who is in it may make cgroups of any name.
+ */
+static bool parse_low_level(const char *path, struct cgroup_name *ret_name)
+{
+	for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
+		struct cgroup_name name = { 0 };
+		size_t n = strcspn(at, "/");
+
+		if (n < sizeof(name.container_id)) {
+			memcpy(name.container_id, at, n);
+			name.runtime = low_level_runtime(name.container_id);
+		}
+		at += n;
+		name.bytes = name.container_bytes = at - path;
+		if (name.runtime) {
+			*ret_name = name;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_service(const struct cgroup_name *name)
+{
+	return name->runtime && !strcmp(name->runtime, "systemd");
+}
+
+/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
+bool name_parse(const char *path, struct cgroup_name *ret_name)
+{
+	struct cgroup_name low_level;
+
+	*ret_name = (struct cgroup_name){ 0 };
+	if (cgroup_parse(path, ret_name) && !is_service(ret_name))
+		return true;
+	if (parse_low_level(path, &low_level))
+		*ret_name = low_level;
+	return ret_name->runtime != NULL;
+}
+
+bool name_cut_to_container(char *path)
+{
+	struct cgroup_name name;
+
+	/* A service of the host's namespace is the host's. */
+	if (!name_parse(path, &name) || is_service(&name))
+		return false;
+	path[name.container_bytes ? name.container_bytes : name.bytes] = '\0'; /* a pod's own, if in no container */
+	return true;
+}
+
+bool name_is_container(const char *path)
+{
+	struct cgroup_name name;
+
+	return name_parse(path, &name) && !is_service(&name);
+}
+
+/* The last component of the path's first n bytes. */
+static const char *component_at(const char *path, size_t n, char *ret_component, size_t size)
+{
+	size_t from;
+
+	while (n && path[n - 1] == '/')
+		n--;
+	for (from = n; from && path[from - 1] != '/'; from--)
+		;
+	snprintf(ret_component, size, "%.*s", (int)(n - from), path + from);
+	return ret_component;
+}
+
+/* What the path says; false: nothing that makes a container of it. */
+bool name_by_path(struct instances *instances, struct instance *instance, const char *path)
+{
+	char component[NAME_MAX + 1];
+	struct cgroup_name name;
+	bool known = name_parse(path, &name);
+
+	if (!known && cgroup_is_session(path))
+		return false;
+	instance->runtime = name.runtime;
+	instance->pod_qos = name.pod_qos;
+	set_text(&instance->pod_uid, name.pod_uid[0] ? name.pod_uid : NULL);
+	set_text(&instance->container_id, name.container_id[0] ? name.container_id : NULL);
+	set_name(instances, instance, name.container_id[0] ? name.container_id :
+			      name.pod_uid[0]	   ? name.pod_uid :
+			      component_at(path, known ? name.bytes : strlen(path), component, sizeof(component)));
+	return true;
+}
+
+/* Who made it; what lies below does not count, as it is made from inside. */
+void name_owner(struct instance *instance, const char *path)
+{
+	struct cgroup_name name;
+	size_t container_bytes = parse_low_level(path, &name) ? name.container_bytes : 0;
+	char *owner = strndup(path, cgroup_owner_bytes(path, container_bytes));
+
+	if (!owner)
+		return;
+	free(instance->owner);
+	instance->owner = owner;
+}
+
+/* A mount of our own mount namespace: only root of the host makes one. False: there is none. */
+bool name_by_mount(struct instances *instances, struct instance *instance)
+{
+	const char *path = instance->view.shares_netns ? NULL : mounts_find(instances, instance->view.netns_inode);
+	char component[NAME_MAX + 1];
+
+	if (!path)
+		return false;
+	instance->is_mounted = true;
+	if (!instance->container_id && !instance->pod_uid)
+		set_name(instances, instance, component_at(path, strlen(path), component, sizeof(component)));
+	return true;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What an instance is called, and who made it: by its cgroup's path, its runtime's files, its mount. */
+#ifndef BPFTUNE_SUPERVISOR_INSTANCES_NAME_H
+#define BPFTUNE_SUPERVISOR_INSTANCES_NAME_H
+
+#include "supervisor/instances/cgroup.h"
+#include "supervisor/instances/instances.h"
+
+/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
+bool name_parse(const char *path, struct cgroup_name *ret_name);
+
+/* Whether the path is a container's or a pod's; a service is none. */
+bool name_is_container(const char *path);
+
+/* Cuts the path to the component of the container that it is in, the outermost of several. False: it is in none. */
+bool name_cut_to_container(char *path);
+
+/* Names it after the path of its cgroup. False: nothing there makes a container of it. */
+bool name_by_path(struct instances *instances, struct instance *instance, const char *path);
+
+/* Names it after its mount, unless a runtime has named it. False: it is not mounted. */
+bool name_by_mount(struct instances *instances, struct instance *instance);
+
+/* Its owner, from the path of a task's cgroup. */
+void name_owner(struct instance *instance, const char *path);
+
+#endif

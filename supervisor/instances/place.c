@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/instances/place.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <utlist.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/instances/name.h"
+#include "supervisor/instances/search.h"
+
+bool place_find(struct instances *instances, const struct bpftune_place *event, char ret_path[CGROUP_PATH_BYTES],
+		enum cgroup_hierarchy *ret_hierarchy)
+{
+	struct cgroup_name name;
+	int err = cgroupfs_path_of_task(&instances->kernel->cgroupfs, event->cgroup_id, event->memory_cgroup_id, ret_path,
+					CGROUP_PATH_BYTES, ret_hierarchy);
+
+	if (err == -EPERM && !instances->said_no_ids)
+		instance_log(instances, NULL, LOG_ERR, "cannot look up cgroups by their ids: %s (needs CAP_DAC_READ_SEARCH)",
+			     strerror(EPERM));
+	instances->said_no_ids |= err == -EPERM;
+	/* In cgroup1 there are those of logins and services, too. */
+	return !err && (*ret_hierarchy == CGROUP2 || name_parse(ret_path, &name));
+}
+
+bool place_find_task(struct instances *instances, pid_t tid, char ret_path[CGROUP_PATH_BYTES],
+		     enum cgroup_hierarchy *ret_hierarchy)
+{
+	uint64_t ids[N_CGROUP_HIERARCHIES];
+	struct bpftune_place place = { 0 };
+
+	if (cgroupfs_ids_of_task(&instances->kernel->cgroupfs, tid, ids) < 0)
+		return false;
+	place.cgroup_id = ids[CGROUP2];
+	place.memory_cgroup_id = ids[CGROUP1_MEMORY];
+	return place_find(instances, &place, ret_path, ret_hierarchy);
+}
+
+static void free_one(struct place **places, struct place *place)
+{
+	DL_DELETE(*places, place);
+	free(place->path);
+	free(place);
+}
+
+void place_free(struct place *places)
+{
+	struct place *place, *next;
+
+	DL_FOREACH_SAFE(places, place, next) {
+		free(place->path);
+		free(place);
+	}
+}
+
+static struct place *find(struct place *places, const char *path, enum cgroup_hierarchy hierarchy)
+{
+	struct place *place;
+
+	DL_FOREACH(places, place)
+		if (place->hierarchy == hierarchy && !strcmp(place->path, path))
+			return place;
+	return NULL;
+}
+
+static struct place *add(struct place **places, const char *path, enum cgroup_hierarchy hierarchy)
+{
+	struct place *place = calloc(1, sizeof(*place)), *other;
+	int n;
+
+	if (!place)
+		return NULL;
+	place->path = strdup(path);
+	if (!place->path) {
+		free(place);
+		return NULL;
+	}
+	place->hierarchy = hierarchy;
+	DL_APPEND(*places, place);
+	DL_COUNT(*places, other, n);
+	if (n > PLACES_MAX)
+		free_one(places, *places);
+	return place;
+}
+
+void place_add(struct place **places, const char *path, enum cgroup_hierarchy hierarchy, pid_t tid, uint64_t now_ms)
+{
+	struct place *place = find(*places, path, hierarchy), *other;
+
+	DL_FOREACH(*places, other)
+		if (other->tid == tid)
+			other->tid = 0; /* it was moved */
+	if (!place)
+		place = add(places, path, hierarchy);
+	if (!place)
+		return;
+	place->tid = tid;
+	place->seen_ms = now_ms;
+}
+
+static int open_place(const struct cgroupfs *fs, const struct place *place)
+{
+	return cgroupfs_open_path(fs, place->hierarchy, place->path);
+}
+
+static bool has_tasks(const struct instances *instances, const struct instance *instance, struct place *place)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (search_is_in(place->tid, instance->view.netns_inode))
+		return true;
+	fd = open_place(&instances->kernel->cgroupfs, place);
+	place->tid = fd < 0 ? 0 : search_cgroup(fd, instance->view.netns_inode);
+	return place->tid != 0;
+}
+
+void place_forget_left(struct instances *instances, struct instance *instance)
+{
+	struct place *place, *next;
+
+	DL_FOREACH_SAFE(instance->places, place, next)
+		if (!has_tasks(instances, instance, place))
+			free_one(&instance->places, place);
+}
+
+bool place_was_just_reported(const struct instances *instances, const struct instance *instance)
+{
+	const struct place *place;
+
+	DL_FOREACH(instance->places, place)
+		if (uv_now(instances->loop) - place->seen_ms < PLACE_REPORTED_MS)
+			return true;
+	return false;
+}
+
+/* --- which one it is ---------------------------------------------------------------------------- */
+
+static bool is_any_container(const struct instance *instance)
+{
+	const struct place *place;
+
+	DL_FOREACH(instance->places, place)
+		if (name_is_container(place->path))
+			return true;
+	return false;
+}
+
+static bool counts(const struct place *place, bool is_container)
+{
+	return name_is_container(place->path) || (!is_container && !cgroup_is_session(place->path));
+}
+
+bool place_best(const struct instance *instance, char ret_path[CGROUP_PATH_BYTES], enum cgroup_hierarchy *ret_hierarchy)
+{
+	const char *paired = instance->view.cgroup_id ? instance->view.cgroup_path : NULL;
+	const struct place *place, *first = NULL;
+	bool is_container = is_any_container(instance), stays = false;
+
+	DL_FOREACH(instance->places, place) {
+		if (!counts(place, is_container) || (first && place->hierarchy != first->hierarchy))
+			continue;
+		if (first)
+			cgroup_common(ret_path, place->path);
+		else
+			snprintf(ret_path, CGROUP_PATH_BYTES, "%s", place->path);
+		first = first ? first : place;
+		stays |= paired && cgroup_is_below(place->path, paired);
+	}
+	if (!first)
+		return false;
+	*ret_hierarchy = first->hierarchy;
+	if (cgroup_is_place(ret_path))
+		snprintf(ret_path, CGROUP_PATH_BYTES, "%s", stays ? paired : first->path);
+	return true;
+}

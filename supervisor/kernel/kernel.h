@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the kernel shows of itself, and how it is asked: BPF programs and their maps, namespaces and cgroups as files. */
+#ifndef BPFTUNE_SUPERVISOR_KERNEL_KERNEL_H
+#define BPFTUNE_SUPERVISOR_KERNEL_KERNEL_H
+
+#include "supervisor/kernel/bpf.h"
+#include "supervisor/kernel/bpf_maps.h"
+#include "supervisor/kernel/cgroupfs.h"
+#include "supervisor/kernel/nsfs.h"
+#include "supervisor/kernel/plugin.h"
+#include "supervisor/kernel/task.h"
+
+struct kernel {
+	struct cgroupfs cgroupfs;
+	struct bpftune_host host; /* the BPF objects */
+	struct plugins plugins;   /* the tuners, whose programs are among them */
+};
+
+/*
+ * Finds cgroup2 and loads watch.bpf.c. 0; -EPERM, -EOPNOTSUPP (the kernel lacks something) or another -errno, with the
+ * refusal in words.
+ */
+int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal *ret_refusal);
+
+/*
+ * Opens the tuners of a directory, and loads and attaches their BPF programs; `complain` gets a sentence about each that
+ * could not be, or not wholly. -errno: the directory cannot be read.
+ */
+int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain)(void *arg, const char *text), void *arg);
+
+/* Also after kernel_open() failed. */
+void kernel_close(struct kernel *kernel);
+
+#endif

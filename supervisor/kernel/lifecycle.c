@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The room's start and end, and the tuners' BPF programs. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "supervisor/kernel/kernel.h"
+
+int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal *ret_refusal)
+{
+	int err;
+
+	if (!host_cookie) {
+		snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+			 "cannot read SO_NETNS_COOKIE: %s (needs Linux 5.15 or newer)", strerror(errno));
+		return -EOPNOTSUPP;
+	}
+	err = cgroupfs_open(&kernel->cgroupfs);
+	if (!err)
+		return bpf_open(&kernel->host, host_cookie, kernel->cgroupfs.fd, ret_refusal);
+	snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+		 "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "
+		 "mounting needs CAP_SYS_ADMIN)", strerror(-err));
+	return err == -EPERM ? -EPERM : -EOPNOTSUPP;
+}
+
+/* --- tuners ------------------------------------------------------------------------------------- */
+
+struct listener {
+	void (*complain)(void *arg, const char *text);
+	void *arg;
+};
+
+static void complain(const struct listener *listener, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void complain(const struct listener *listener, const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	listener->complain(listener->arg, text);
+}
+
+static void say_refused_hooks(const struct kernel *kernel, const struct listener *listener)
+{
+	const struct plugins *plugins = &kernel->plugins;
+
+	for (size_t i = 0; i < kernel->host.n_hooks; i++) {
+		const struct hook *hook = &kernel->host.hooks[i];
+
+		if (hook->error)
+			complain(listener, "%s: cannot use %s (%s): %s",
+				 hook->tuner < plugins->n ? plugins->tuners[hook->tuner]->name : "watch", hook->attach,
+				 hook->program, bpf_hook_error(hook));
+	}
+}
+
+static void own_sysctls(struct kernel *kernel, uint16_t number, const struct listener *listener)
+{
+	const struct bpftune_tuner *tuner = kernel->plugins.tuners[number];
+
+	for (uint16_t i = 0; i < tuner->n_tunables; i++) {
+		const struct bpftune_owner owner = { .tuner = number, .tunable = i };
+		int err = tuner->tunables[i].kind == BPFTUNE_SYSCTL ?
+				  bpf_own_sysctl(&kernel->host, tuner->tunables[i].name, &owner) : 0;
+
+		if (err)
+			complain(listener, "an administrator's writes of %s will not be noticed at once: %s",
+				 tuner->tunables[i].name, strerror(-err));
+	}
+}
+
+int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain_to)(void *arg, const char *text), void *arg)
+{
+	const struct listener listener = { complain_to, arg };
+	int err = plugins_open(&kernel->plugins, dir, complain_to, arg);
+
+	if (err)
+		return err;
+	for (size_t i = 0; i < kernel->plugins.n; i++) {
+		own_sysctls(kernel, i, &listener);
+		err = bpf_attach_tuner(&kernel->host, kernel->plugins.tuners[i], i);
+		if (err)
+			complain(&listener, "cannot load the BPF programs of tuner %s: %s", kernel->plugins.tuners[i]->name,
+				 strerror(-err));
+	}
+	say_refused_hooks(kernel, &listener);
+	return 0;
+}
+
+void kernel_close(struct kernel *kernel)
+{
+	bpf_close(&kernel->host);
+	plugins_close(&kernel->plugins);
+	cgroupfs_close(&kernel->cgroupfs);
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Functions in the place of those of libc that process.c calls, and of the worker: no process is forked. */
+#ifndef BPFTUNE_TESTS_UNIT_FAKE_SYSTEM_H
+#define BPFTUNE_TESTS_UNIT_FAKE_SYSTEM_H
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "tests/unit/fake_workers.h"
+#include "worker/worker.h"
+
+static struct {
+	/* what the functions below are to return */
+	pid_t fork_pid;
+	int n_pipes;	 /* so many can be made */
+	pid_t ended_pid; /* a process to reap; 0: none */
+	int ended_status;
+	int alive_result; /* of waitid() for one process */
+
+	/* what they were called with */
+	int worker_event_fd, worker_report_fd; /* copies of the worker's ends of the pipes */
+	struct worker_start start;
+	jmp_buf worker_started;
+	unsigned int forks, looks; /* fork()s, and looks for processes that have ended */
+	bool signals_blocked;	   /* while fork() ran */
+} sys;
+
+static bool is_blocked(int signal)
+{
+	sigset_t blocked;
+
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	return sigismember(&blocked, signal);
+}
+
+pid_t fork(void)
+{
+	sys.forks++;
+	sys.signals_blocked = is_blocked(SIGTERM) && is_blocked(SIGCHLD);
+	errno = EAGAIN;
+	return sys.fork_pid;
+}
+
+/* Never takes the process away: that is waitpid()'s. */
+int waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	assert_int_equal(options, WEXITED | WNOHANG | WNOWAIT);
+	info->si_pid = sys.ended_pid;
+	if (type == P_PID) {
+		assert_int_equal(id, PID);
+		return sys.alive_result;
+	}
+	assert_int_equal(type, P_ALL);
+	sys.looks++;
+	errno = ECHILD;
+	return sys.ended_pid < 0 ? -1 : 0;
+}
+
+/* From here on the pid may be another process's, which must not pass for ours. */
+pid_t waitpid(pid_t pid, int *status, int options)
+{
+	assert_int_equal(pid, sys.ended_pid);
+	assert_int_equal(fake->disowned, pid);
+	assert_int_equal(options, WNOHANG);
+	*status = sys.ended_status;
+	sys.ended_pid = 0;
+	return pid;
+}
+
+/* Keeps a copy of the worker's end: the first pipe carries events, the second reports. */
+int pipe2(int fds[2], int flags)
+{
+	int *copy = sys.worker_event_fd < 0 ? &sys.worker_event_fd : &sys.worker_report_fd;
+
+	if (!sys.n_pipes) {
+		errno = EMFILE;
+		return -1;
+	}
+	sys.n_pipes--;
+	if (syscall(SYS_pipe2, fds, flags) < 0)
+		return -1;
+	assert_true(flags & O_CLOEXEC);
+	close_fdp(copy);
+	*copy = fcntl(fds[copy == &sys.worker_event_fd ? 0 : 1], F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+_Noreturn void worker_main(const struct worker_start *start)
+{
+	sys.start = *start;
+	longjmp(sys.worker_started, 1);
+}
+
+static void close_worker_ends(void)
+{
+	close_fdp(&sys.worker_event_fd);
+	close_fdp(&sys.worker_report_fd);
+}
+
+static int open_system(void **state)
+{
+	memset(&sys, 0, sizeof(sys));
+	sys.fork_pid = PID;
+	sys.n_pipes = 100;
+	sys.worker_event_fd = sys.worker_report_fd = -1;
+	return open_workers(state);
+}
+
+static int close_system(void **state)
+{
+	close_worker_ends();
+	return close_workers(state);
+}
+
+/* --- what the tests do with it ------------------------------------------------------------------ */
+
+static inline void forget_child(void)
+{
+	free_child();
+	close_worker_ends();
+}
+
+static inline void reap(pid_t pid, int status)
+{
+	sys.ended_pid = pid;
+	sys.ended_status = status;
+	workers_child_ended(&fake->workers);
+	workers_handle(&fake->workers);
+}
+
+static inline void send_event(uint16_t tuner, uint16_t scenario)
+{
+	process_send(child_now(), &(struct bpftune_event){ .tuner = tuner, .scenario = scenario });
+}
+
+/* Until the pipe is full: the number of events that it took. */
+static inline uint16_t fill_pipe(void)
+{
+	uint16_t n = 0;
+
+	for (; !child_now()->queue.n; n++)
+		send_event(0, n);
+	return n - 1;
+}
+
+/* The scenario of the event that the worker reads next; -1: none. */
+static inline int hear(void)
+{
+	struct bpftune_event event;
+
+	return read(sys.worker_event_fd, &event, sizeof(event)) == sizeof(event) ? event.scenario : -1;
+}
+
+static inline void say(uint16_t kind)
+{
+	struct bpftune_report report = { .kind = kind };
+
+	assert_int_equal(record_write(sys.worker_report_fd, &report, sizeof(report)), 0);
+}
+
+static inline void call_back(uv_poll_t *poll, int status)
+{
+	assert_non_null(poll);
+	poll->poll_cb(poll, status, 0);
+}
+
+static inline void take_reports(void)
+{
+	call_back(child_now()->reports, 0);
+	workers_handle(&fake->workers);
+}
+
+#define on_a_system(test) cmocka_unit_test_setup_teardown(test, open_system, close_system)
+
+#endif

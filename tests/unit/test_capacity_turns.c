@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Who gets the place that a worker leaves. The life of each worker is child.c's. */
+#include "tests/unit/fake_owners.h"
+
+/* --- whom to serve ------------------------------------------------------------------------------ */
+
+/* Those of the owner whose worker went, in the order of their coming. */
+static void test_serve_the_owner(void **state)
+{
+	struct instance *first, *second, *plain, *other;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	add_workers(NULL, WORKERS_PER_OWNER_MAX);
+	add_workers("/b", WORKERS_PER_OWNER_MAX);
+	first = add_wanted("/a");
+	plain = add_wanted("");
+	other = add_wanted("/b");
+	second = add_wanted("/a");
+	assert_true(is_waiting(first) && is_waiting(plain) && is_waiting(other) && is_waiting(second));
+	assert_false(want(first)); /* in vain: it keeps its turn */
+	end(all[0]);
+	assert_true(is_started(first));
+	assert_true(is_waiting(second));
+	end(all[1]);
+	assert_true(is_started(second));
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX);
+	end(all[2]); /* none of its own waits */
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX - 1);
+	assert_true(is_waiting(plain) && is_waiting(other));
+	end(all[WORKERS_PER_OWNER_MAX]);
+	assert_true(is_started(plain));
+	assert_true(is_waiting(other));
+}
+
+/* Anybody when all was full, but the owner's own first. */
+static void test_serve_anybody(void **state)
+{
+	struct instance *b, *c, *mounted;
+
+	(void)state;
+	add_workers("/b", 1);
+	add_workers("/a", 2);
+	add_workers(OWNER_ROOT, WORKERS_MAX - 3);
+	c = add_wanted("/c");
+	mounted = add_wanted(OWNER_ROOT);
+	b = add_wanted("/b");
+	end(all[0]);
+	assert_true(is_started(b));
+	assert_true(is_waiting(c) && is_waiting(mounted));
+	end(all[1]);
+	assert_int_equal(is_started(c) + is_started(mounted), 1);
+	assert_int_equal(fake->workers.n, WORKERS_MAX);
+	end(all[2]);
+	assert_true(is_started(c) && is_started(mounted));
+	assert_int_equal(fake->workers.n, WORKERS_MAX);
+	end(b); /* nobody waits */
+	assert_int_equal(fake->workers.n, WORKERS_MAX - 1);
+}
+
+/* An owner who has as many as he may is passed over. */
+static void test_full_owner_is_passed_over(void **state)
+{
+	struct instance *a, *c;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	add_workers(OWNER_ROOT, WORKERS_MAX - WORKERS_PER_OWNER_MAX);
+	a = add_wanted("/a");
+	c = add_wanted("/c");
+	end(all[WORKERS_PER_OWNER_MAX]);
+	assert_true(is_waiting(a));
+	assert_true(is_started(c));
+}
+
+/* Who is short of descriptors, processes or memory comes first, whoever's worker went. */
+static void test_serve_the_short_of(void **state)
+{
+	struct instance *a, *first, *second;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	a = add_wanted("/a");
+	first = add_short_of("/c", -EMFILE);
+	second = add_short_of("/d", -EAGAIN);
+	assert_true(first->child->retry_ms > fake->now_ms); /* which does not hold it up */
+	end(all[0]);
+	assert_true(is_started(first));
+	assert_true(is_waiting(second) && is_waiting(a));
+	process.err = -EAGAIN;
+	process.starts = 0;
+	end(all[1]);
+	assert_int_equal(process.starts, 2); /* in vain, and then in vain for the owner's own */
+	assert_true(is_waiting(second) && is_waiting(a));
+	assert_int_equal(a->child->unserved, -EAGAIN);
+	assert_null(owner_of("/a")->waiting);
+	process.err = 0;
+	end(all[2]);
+	assert_true(is_started(second));
+	assert_true(is_waiting(a));
+	end(first); /* another owner's */
+	assert_true(is_started(a));
+	assert_null(fake->workers.lacking);
+}
+
+/* Who cannot be started for a reason of its own does not keep the place from the next. */
+static void test_next_in_turn(void **state)
+{
+	struct instance *first, *second;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	first = add_wanted("/a");
+	second = add_wanted("/a");
+	second->view.shares_netns = true; /* needs no way into a namespace */
+	fake->netns_fd = -ESRCH;
+	end(all[0]);
+	assert_int_equal(first->child->state, CHILD_NONE);
+	assert_int_equal(first->child->unserved, 0);
+	assert_true(is_started(second));
+}
+
+static void test_nobody_at_the_end(void **state)
+{
+	struct instance *a, *lacking;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	a = add_wanted("/a");
+	lacking = add_short_of("/b", -EMFILE);
+	add_workers(OWNER_ROOT, WORKERS_MAX - fake->workers.n);
+	fake->workers.stopping = true;
+	end(all[0]);
+	assert_true(is_waiting(a) && is_waiting(lacking));
+}
+
+/* A worker died, and its instance ends before the next fork. */
+static void test_place_of_the_dead_is_handed_on(void **state)
+{
+	struct instance *a, *c;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	add_workers(OWNER_ROOT, WORKERS_MAX - WORKERS_PER_OWNER_MAX);
+	a = add_wanted("/a");
+	c = add_wanted("/c");
+	assert_int_equal(end_process(all[0]), CHILD_BACKOFF);
+	assert_true(is_waiting(a));
+	end(all[0]);
+	assert_true(is_started(a));
+	assert_int_equal(end_process(all[n_all - 3]), CHILD_BACKOFF); /* one of root's */
+	end(all[n_all - 3]);
+	assert_true(is_started(c));
+}
+
+/* Who only waits leaves no place. */
+static void test_end_of_the_waiting(void **state)
+{
+	struct instance *first, *second, *lacking;
+	unsigned int starts;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	first = add_wanted("/a");
+	second = add_wanted("/a");
+	lacking = add_short_of("/b", -EMFILE);
+	starts = process.starts;
+	end(first);
+	assert_int_equal(process.starts, starts);
+	assert_ptr_equal(owner_of("/a")->waiting, second->child);
+	assert_int_equal(n_workers("/a"), WORKERS_PER_OWNER_MAX);
+	end(lacking);
+	assert_null(fake->workers.lacking);
+	assert_null(owner_of("/b"));
+	assert_int_equal(process.starts, starts);
+}
+
+/* --- the machine has enough again --------------------------------------------------------------- */
+
+static void test_retry(void **state)
+{
+	struct instance *first, *second, *full;
+
+	(void)state;
+	assert_ptr_equal(fake->workers.retry.data, &fake->workers);
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	full = add_wanted("/a");
+	assert_null(fake->retry_cb); /* the end of a worker tells when there is a place */
+	first = add_short_of("/b", -EMFILE);
+	second = add_short_of("/b", -ENOMEM);
+	assert_non_null(fake->retry_cb);
+	assert_int_equal(fake->retry_starts, 1);
+	process.err = -EMFILE;
+	fake->retry_cb(&fake->workers.retry);
+	assert_non_null(fake->retry_cb);
+	assert_true(is_waiting(first) && is_waiting(second));
+	assert_ptr_equal(fake->workers.lacking, first->child);
+	process.err = 0;
+	fake->retry_cb(&fake->workers.retry); /* within a second of that */
+	assert_true(is_started(first) && is_started(second));
+	assert_true(is_waiting(full));
+	assert_null(fake->retry_cb);
+	add_short_of("/b", -ENFILE);
+	assert_non_null(fake->retry_cb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		on_many(test_serve_the_owner),
+		on_many(test_serve_anybody),
+		on_many(test_full_owner_is_passed_over),
+		on_many(test_serve_the_short_of),
+		on_many(test_next_in_turn),
+		on_many(test_nobody_at_the_end),
+		on_many(test_place_of_the_dead_is_handed_on),
+		on_many(test_end_of_the_waiting),
+		on_many(test_retry),
+	};
+
+	return cmocka_run_group_tests_name("capacity_turns", tests, NULL, NULL);
+}
