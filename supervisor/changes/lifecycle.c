@@ -55,7 +55,7 @@ void changes_close(struct changes *changes)
 
 void changes_begun(struct changes *changes, struct instance *instance)
 {
-	for (uint16_t i = 0; i < changes->kernel->plugins.n; i++)
+	for (size_t i = 0; i < changes->kernel->plugins.n; i++)
 		if (changes_tuner_state(changes, instance, i) != TUNER_ACTIVE)
 			instance->tuners_off |= 1ULL << i;
 }

@@ -53,8 +53,8 @@ static int add_instance(const struct changes *changes, const struct instance *in
 {
 	if (instance->view.shares_netns)
 		return 0; /* the values are the host's */
-	for (uint16_t i = 0; i < changes->kernel->plugins.n; i++)
-		for (uint16_t j = 0; j < changes->kernel->plugins.tuners[i]->n_tunables; j++) {
+	for (size_t i = 0; i < changes->kernel->plugins.n; i++)
+		for (size_t j = 0; j < changes->kernel->plugins.tuners[i]->n_tunables; j++) {
 			struct step step = { .instance = instance->view.id, .owner = { .tuner = i, .tunable = j } };
 			const struct ledger_entry *entry = entry_of(changes, instance, &step);
 			struct step *grown;

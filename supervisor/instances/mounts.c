@@ -84,11 +84,11 @@ const char *mounts_find(struct instances *instances, uint32_t inode)
 	return mounted ? mounted->path : NULL;
 }
 
-int mounts_start(struct instances *instances, void (*on_mounts_changed)(struct instances *instances))
+int mounts_start(struct instances *instances, void (*on_changed)(struct instances *instances))
 {
 	int err;
 
-	instances->on_mounts = on_mounts_changed;
+	instances->on_mounts = on_changed;
 	instances->mounted_is_old = true;
 	instances->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	if (instances->mounts_fd < 0)

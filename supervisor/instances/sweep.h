@@ -7,8 +7,8 @@
 
 #define SWEEP_SLOW_MS 5000 /* for what no event announces */
 
-/* `on_slow` is called with each slow sweep. */
-void sweep_start(struct instances *instances, void (*on_slow)(struct instances *instances));
+/* `on_slow_sweep` is called with each slow sweep. */
+void sweep_start(struct instances *instances, void (*on_slow_sweep)(struct instances *instances));
 void sweep_stop(struct instances *instances);
 
 /* Starts the slow sweep, which stops when there is nothing to wake up for. */

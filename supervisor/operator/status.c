@@ -123,8 +123,8 @@ static json_t *events_json(const struct operator *operator)
 
 	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I}", "received", (json_int_t)operator->events_received, "routed",
 			 (json_int_t)workers->routed, "coalesced", (json_int_t)workers->coalesced, "lost",
-			 (json_int_t)(workers->lost + bpf_lost(host)), "unroutable",
-			 (json_int_t)(workers->unroutable + changes->unroutable), "unserved",
+			 (json_int_t)workers->lost + (json_int_t)bpf_lost(host), "unroutable",
+			 (json_int_t)workers->unroutable + (json_int_t)changes->unroutable, "unserved",
 			 (json_int_t)workers->unserved, "unsighted", (json_int_t)bpf_unsighted(host), "unknown_reports",
 			 (json_int_t)changes->unknown_reports);
 }

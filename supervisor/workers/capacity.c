@@ -212,15 +212,13 @@ void capacity_gone(struct workers *workers, struct child *child)
 	struct owner *owner = child->owner;
 	bool had_place = owner && !child->unserved;
 
-	if (had_place)
-		owner->n_users++;
-	leave(workers, child);
-	if (!had_place)
-		return;
+	stop_waiting(workers, child);
+	count(workers, child, false);
 	/* One place is free: until this worker ended, all were taken. */
-	if (!workers->stopping && !serve(workers, &workers->lacking) && !serve_owner(workers, owner) && workers->n == WORKERS_MAX - 1)
+	if (had_place && !workers->stopping && !serve(workers, &workers->lacking) && !serve_owner(workers, owner) &&
+	    workers->n == WORKERS_MAX - 1)
 		serve_anybody(workers);
-	release(workers, owner);
+	leave(workers, child);
 }
 
 static void on_retry(uv_timer_t *timer)
