@@ -276,7 +276,10 @@ def pretended(tmp_path, replies):
 
     def serve():
         while True:
-            connection = listener.accept()[0]
+            try:
+                connection = listener.accept()[0]
+            except OSError:
+                return      # shut down
             with connection:
                 data = b""
                 while not data.endswith(b"\0"):
@@ -289,8 +292,13 @@ def pretended(tmp_path, replies):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "control.sock"))
         listener.listen()
-        threading.Thread(target=serve, daemon=True).start()
-        yield calls
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            yield calls
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            server.join()
 
 
 def test_what_is_asked(tmp_path):
