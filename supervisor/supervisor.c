@@ -283,7 +283,7 @@ static void make_rooms(struct supervisor *s)
 	};
 	s->operator = (struct operator){
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .changes = changes, .loop = &s->loop,
-		.run_dir = s->options.run_dir, .debug = s->options.debug, .dry_run = s->options.dry_run,
+		.run_dir = s->options.run_dir, .dry_run = s->options.dry_run,
 	};
 }
 

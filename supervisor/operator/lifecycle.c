@@ -2,7 +2,6 @@
 /* The room's start and end, and what it tells the service manager. */
 #include <errno.h>
 #include <stdio.h>
-#include <syslog.h>
 
 #include "supervisor/operator/control.h"
 
@@ -35,8 +34,7 @@ void operator_say_stopping(struct operator *operator)
 
 void operator_log(struct operator *operator, const struct log_record *record)
 {
-	if (record->severity != LOG_DEBUG || operator->debug)
-		streams_log(&operator->streams, record);
+	streams_log(&operator->streams, record);
 }
 
 void operator_end(struct operator *operator, const struct instance *instance)

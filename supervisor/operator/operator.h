@@ -20,7 +20,7 @@ struct operator {
 	struct workers *workers;
 	struct changes *changes;
 	const char *run_dir;
-	bool debug, dry_run, stopping;
+	bool dry_run, stopping;
 	uint64_t started_ms;	  /* uv_now() */
 	uint64_t events_received; /* from the ring buffer */
 

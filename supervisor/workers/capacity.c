@@ -182,24 +182,19 @@ static bool serve(const struct workers *workers, struct child **list)
 	return false;
 }
 
-static bool serve_owner(struct workers *workers, struct owner *owner)
-{
-	bool served;
-
-	owner->n_users++; /* a child that is served may turn out to be another owner's: this owner is not to be freed yet */
-	served = serve(workers, &owner->waiting);
-	release(workers, owner);
-	return served;
-}
-
 static bool serve_anybody(struct workers *workers)
 {
 	struct owner *owner, *next;
+	bool is_served = false;
 
-	HASH_ITER(hh, workers->owners, owner, next)
-		if (owner->waiting && has_place(owner) && serve_owner(workers, owner))
-			return true;
-	return false;
+	HASH_ITER(hh, workers->owners, owner, next) {
+		owner->n_users++; /* a child that is served may turn out to be another owner's: this owner is not to be freed yet */
+		is_served = has_place(owner) && serve(workers, &owner->waiting);
+		release(workers, owner);
+		if (is_served)
+			break;
+	}
+	return is_served;
 }
 
 void capacity_ended(struct workers *workers, struct child *child)
@@ -215,7 +210,7 @@ void capacity_gone(struct workers *workers, struct child *child)
 	stop_waiting(workers, child);
 	count(workers, child, false);
 	/* One place is free: until this worker ended, all were taken. */
-	if (had_place && !workers->stopping && !serve(workers, &workers->lacking) && !serve_owner(workers, owner) &&
+	if (had_place && !workers->stopping && !serve(workers, &workers->lacking) && !serve(workers, &owner->waiting) &&
 	    workers->n == WORKERS_MAX - 1)
 		serve_anybody(workers);
 	leave(workers, child);
