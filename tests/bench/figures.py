@@ -16,31 +16,40 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "netns"))
 
-from lab import Lab, alone, run, wait_for  # noqa: E402
+from lab import Lab, alone, run  # noqa: E402
 
 
 class Report:
-    """Figures with their units: printed as a table in Markdown, kept as JSON."""
+    """Figures with their units and targets: printed as a table in Markdown, kept as JSON."""
 
     def __init__(self, title):
-        self.title, self.figures, self.notes = title, {}, {}
+        self.title, self.figures = title, {}
 
-    def add(self, name, value, unit="", digits=1):
-        self.figures[name] = {"value": value, "unit": unit}
+    def add(self, name, value, unit="", digits=1, at_most=None):
+        self.figures[name] = {"value": value, "unit": unit, **({} if at_most is None else {"at_most": at_most})}
         shown = f"{value:,.{digits}f}" if isinstance(value, float) else value if isinstance(value, str) else f"{value:,}"
-        print(f"| {name} | {shown} {unit} |", flush=True)
+        target = "" if at_most is None else f"<= {at_most:,.15g}{'' if value <= at_most else ': missed'}"
+        print(f"| {name} | {shown} {unit} | {target} |", flush=True)
+
+    @contextlib.contextmanager
+    def part(self, name):
+        """A part of the bench: when it fails, the table says so, and the next part follows."""
+        try:
+            yield
+        except (AssertionError, OSError, ValueError, subprocess.SubprocessError) as error:
+            self.add(f"{name}: failed", " ".join(str(error).replace("|", "/").split())[:200])
 
     def begin(self):
         print(f"\n## {self.title}: Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} CPUs\n")
-        print("| what | figure |\n|:--|--:|", flush=True)
+        print("| what | figure | target |\n|:--|--:|:--|", flush=True)
 
     def write(self, path):
         head = {"bench": self.title, "kernel": platform.release(), "machine": platform.machine(), "cpus": os.cpu_count()}
         pathlib.Path(path).write_text(json.dumps({**head, "figures": self.figures}, indent=2) + "\n")
 
 
-def main(title, bench):
-    """bench(report, lab), as root, alone, and with everything taken away again whatever happens."""
+def main(title, bench, path=sys.argv[1] if len(sys.argv) > 1 else None):
+    """bench(report, lab), as root, alone, and with everything taken away again whatever happens. path: of the JSON."""
     if os.geteuid():
         sys.exit(f"{title}: needs root: it makes network namespaces")
     alone()
@@ -49,8 +58,8 @@ def main(title, bench):
     report.begin()
     with Lab() as lab:
         bench(report, lab)
-    if len(sys.argv) > 1:
-        report.write(sys.argv[1])
+    if path:
+        report.write(path)
 
 
 def median(values):
@@ -64,8 +73,13 @@ def private_dirty_kib(pid):
     return int(re.search(r"^Private_Dirty:\s+(\d+) kB", rollup, re.M)[1])
 
 
-def rss_kib(pid):
-    return int(re.search(r"^VmRSS:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+def rss_kib(pid, field="VmRSS"):
+    """Now; "VmHWM": at most, since forget_peak_rss()."""
+    return int(re.search(rf"^{field}:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+def forget_peak_rss(pid):
+    pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")     # proc(5)
 
 
 def switches(pid):
@@ -88,35 +102,6 @@ def available_kib():
     pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
     time.sleep(0.5)
     return int(re.search(r"^MemAvailable:\s+(\d+) kB", pathlib.Path("/proc/meminfo").read_text(), re.M)[1])
-
-
-# --- many namespaces ------------------------------------------------------------------------------
-
-@contextlib.contextmanager
-def named_namespaces(number):
-    """Namespaces of `ip netns add`, in one go."""
-    names = [f"bt-many{i}" for i in range(number)]
-    batch = "".join(f"netns add {name}\n" for name in names)
-    try:
-        subprocess.run(["ip", "-batch", "-"], input=batch, text=True, check=True)
-        yield names
-    finally:
-        for name in names:
-            run("ip", "netns", "del", name, check=False)
-
-
-def wait_for_named(supervisor, names):
-    """Their instances."""
-    def found():
-        instances = supervisor.instances()
-        return all(name in instances for name in names) and [instances[name] for name in names]
-    return wait_for(found, 60, f"{len(names)} instances")
-
-
-def wait_for_workers(supervisor, number, deadline=120):
-    """Asks nothing meanwhile: what the supervisor writes to between two forks, each worker keeps a copy of."""
-    wait_for(lambda: supervisor.stderr().count(" is ready") >= number, deadline, f"{number} workers")
-    return [instance["worker"]["pid"] for instance in supervisor.status()["instances"] if instance["worker"]["pid"]]
 
 
 # --- what the kernel's trace tells ----------------------------------------------------------------
@@ -183,20 +168,21 @@ class ForkTrace(Trace):
         return {pid: (*forked[pid], ready[pid]) for pid in forked if pid in ready}
 
 
-class WrittenTrace(Trace):
-    """When each of these workers had written a few bytes: a sysctl, as what goes through a pipe is larger."""
-    EVENTS = {"syscalls/sys_exit_write": "ret > 0 && ret < 64"}
+class EventTrace(Trace):
+    """When each of these workers had read one event, and when it had written a few bytes: a sysctl, as what goes through a
+    pipe is larger."""
+    EVENTS = {"syscalls/sys_exit_read": "ret == 128", "syscalls/sys_exit_write": "ret > 0 && ret < 64"}
 
     def __init__(self, workers):
         super().__init__()
-        self.workers = set(workers)
+        self.seen = {event: {pid: [] for pid in workers} for event in ("sys_read", "sys_write")}
 
     def stop(self):
-        written = {}
-        for pid, time_ns, _, _ in self.lines():
-            if pid in self.workers:
-                written.setdefault(pid, []).append(time_ns)
-        return written
+        """By worker, in nanoseconds of CLOCK_MONOTONIC: read, and written."""
+        for pid, time_ns, event, _ in self.lines():
+            if pid in self.seen[event]:
+                self.seen[event][pid].append(time_ns)
+        return self.seen["sys_read"], self.seen["sys_write"]
 
 
 def add_forks(report, what, seen):
@@ -204,8 +190,11 @@ def add_forks(report, what, seen):
     add_times(report, f"fork to READY, {what}", [ready - asked for asked, _, ready in seen.values()])
 
 
+def percentile_99(times):
+    return sorted(times)[len(times) * 99 // 100]
+
+
 def add_times(report, what, times_ns):
-    times = sorted(times_ns)
-    report.add(f"{what}, median", median(times) / 1e6, "ms", 2)
-    report.add(f"{what}, 99th percentile", times[len(times) * 99 // 100] / 1e6, "ms", 2)
-    report.add(f"{what}, worst", times[-1] / 1e6, "ms", 2)
+    report.add(f"{what}, median", median(times_ns) / 1e6, "ms", 2)
+    report.add(f"{what}, 99th percentile", percentile_99(times_ns) / 1e6, "ms", 2)
+    report.add(f"{what}, worst", max(times_ns) / 1e6, "ms", 2)

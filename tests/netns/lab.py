@@ -461,7 +461,7 @@ class Supervisor:
 
     def answers(self):
         assert self.process.poll() is None, f"the supervisor exited with {self.process.returncode}:\n{self.stderr()}"
-        return self.cli("status", "--json", check=False).returncode == 0
+        return self.cli("status", "--json", "host", check=False).returncode == 0
 
     def command(self, command, *words):
         return [BPFTUNE, command, "--run-dir", str(self.run_dir), *map(str, words)]
@@ -559,11 +559,11 @@ class Supervisor:
         processes = run("pgrep", "-f", self.run_dir, check=False).stdout.split()
         return {("process", pid) for pid in processes if alive(pid)} | (self.bpf & bpf_objects())
 
-    def stop(self, number=signal.SIGTERM):
+    def stop(self, number=signal.SIGTERM, deadline=5):
         """An orderly end: exit code 0, and nothing of it is left."""
         workers = self.workers()
         self.process.send_signal(number)
-        assert self.process.wait(timeout=5 * SLOWNESS) == 0, self.stderr()
+        assert self.process.wait(timeout=deadline * SLOWNESS) == 0, self.stderr()
         assert not [name for name, pid in workers.items() if alive(pid)]
         wait_for(lambda: not self.traces(), 3, "its BPF objects to go")
 
