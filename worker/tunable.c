@@ -26,23 +26,23 @@ static void send_report(const struct worker *worker, const struct bpftune_report
 	record_write(worker->report_fd, report, sizeof(*report));
 }
 
-static int read_sysctl(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
+static int read_sysctl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
 {
-	return sysctl_read(worker->sysctl_fd, name, ret_value);
+	return sysctl_read(&worker->sysctls, name, ret_value);
 }
 
-static int write_sysctl(const struct worker *worker, const char *name, const char *value)
+static int write_sysctl(struct worker *worker, const char *name, const char *value)
 {
-	return sysctl_write(worker->sysctl_fd, name, value);
+	return sysctl_write(&worker->sysctls, name, value);
 }
 
-static int read_neightbl(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
+static int read_neightbl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
 {
 	(void)worker;
 	return netlink_read_neightbl(name, ret_value);
 }
 
-static int write_neightbl(const struct worker *worker, const char *name, const char *value)
+static int write_neightbl(struct worker *worker, const char *name, const char *value)
 {
 	struct netlink_extack extack = { 0 };
 	int err = netlink_write_neightbl(name, value, &extack);
@@ -63,8 +63,8 @@ static struct bpftune_report report_on(const struct engine *engine, enum bpftune
 
 /* How each kind of tunable is read and written. */
 static const struct {
-	int (*read)(const struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
-	int (*write)(const struct worker *worker, const char *name, const char *value);
+	int (*read)(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
+	int (*write)(struct worker *worker, const char *name, const char *value);
 } kinds[] = {
 	[BPFTUNE_SYSCTL] = { read_sysctl, write_sysctl },
 	[BPFTUNE_NEIGHTBL] = { read_neightbl, write_neightbl },
@@ -77,7 +77,7 @@ static bool is_ours(const struct worker *worker, const struct bpftune_tunable *t
 	return !worker->instance->shares_netns;
 }
 
-static void report_value(const struct worker *worker, struct engine *engine, unsigned int i)
+static void report_value(struct worker *worker, struct engine *engine, unsigned int i)
 {
 	struct bpftune_report report = report_on(engine, BPFTUNE_VALUE, i);
 	const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
@@ -221,7 +221,7 @@ int bpftune_request(struct bpftune *b, const struct bpftune_event *event)
  * Writes `to` if the value is still `from`, and reads back what the kernel made of it. -ESTALE: it is
  * another one by now, which `to` then holds.
  */
-static void carry_out(const struct worker *worker, const struct bpftune_tunable *what, struct tunable *tunable,
+static void carry_out(struct worker *worker, const struct bpftune_tunable *what, struct tunable *tunable,
 		      struct bpftune_report *change)
 {
 	int err = kinds[what->kind].read(worker, what->name, tunable->value);

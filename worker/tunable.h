@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "tuners/tuner.h"
+#include "worker/sysctl.h"
 
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
@@ -30,7 +31,8 @@ struct engine {
 /* What bpftune_...() calls of handlers work on. */
 struct worker {
 	struct bpftune *instance;
-	int report_fd, sysctl_fd;
+	int report_fd;
+	struct sysctl_root sysctls;
 	bool dry_run; /* say what would change, change nothing */
 	struct engine *engines; /* by tuner number */
 	size_t n_engines;

@@ -72,8 +72,10 @@ static void enter_namespace(struct worker *worker, int *netns_fd)
 	if (*netns_fd >= 0 && setns(*netns_fd, CLONE_NEWNET) < 0)
 		give_up(worker, "enter the network namespace", -errno);
 	close_fdp(netns_fd);
-	if (worker_netns_cookie() != worker->instance->netns_cookie)
-		give_up(worker, "be sure of its network namespace: another cookie", -EXDEV);
+	if (worker_netns_cookie() == worker->instance->netns_cookie)
+		return;
+	bpftune_log(worker->instance, LOG_ERR, "worker has come into another network namespace than its own: it ends");
+	_exit(EXIT_FAILURE);
 }
 
 static struct engine *engine_of(struct worker *worker, uint16_t tuner)
@@ -227,9 +229,9 @@ _Noreturn void worker_main(const struct worker_start *start)
 	if (err)
 		_exit(EXIT_FAILURE); /* which descriptor is which is not sure any more */
 	enter_namespace(worker, &netns_fd);
-	worker->sysctl_fd = sysctl_open_root();
-	if (worker->sysctl_fd < 0)
-		give_up(worker, "open /proc/sys", worker->sysctl_fd);
+	err = sysctl_open_root(&worker->sysctls);
+	if (err)
+		give_up(worker, "open /proc/sys", err);
 	start_tuners(worker, start);
 	err = confine_capabilities();
 	if (err)
