@@ -92,15 +92,15 @@ static void settle(struct ledger *ledger, struct ledger_entry *entry, const char
 {
 	entry->intended = false;
 	if (entry->foreign) { /* after ours: that was not refused */
-		PUT(entry->ours, entry->intent.to);
+		PUT(entry->ours, entry->history->intent.to);
 	} else {
 		PUT(entry->current, value);
-		PUT(entry->intent.to, value);
+		PUT(entry->history->intent.to, value);
 	}
-	ledger_count_scenario(entry, entry->intent.scenario, 1);
-	ledger_push_row(entry, &entry->intent);
+	ledger_count_scenario(entry, entry->history->intent.scenario, 1);
+	ledger_push_row(entry, &entry->history->intent);
 	ledger_file_entry(ledger, entry);
-	ledger_file_row(ledger, entry, &entry->intent);
+	ledger_file_row(ledger, entry, &entry->history->intent);
 }
 
 enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value)
@@ -114,8 +114,8 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 		entry->known = true;
 		PUT(entry->initial, value);
 		news = LEDGER_FIRST;
-	} else if (entry->intended && strcmp(value, entry->intent.from) &&
-		   (!entry->foreign || (*entry->ours && strcmp(value, entry->current) && !strcmp(value, entry->intent.to)))) {
+	} else if (entry->intended && strcmp(value, entry->history->intent.from) &&
+		   (!entry->foreign || (*entry->ours && strcmp(value, entry->current) && !strcmp(value, entry->history->intent.to)))) {
 		entry->foreign = false; /* the kernel did not take theirs */
 		settle(ledger, entry, value);
 		return LEDGER_SAME;
@@ -149,7 +149,10 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 		if (err)
 			return err;
 	}
-	intent = &entry->intent;
+	err = ledger_make_history(entry);
+	if (err)
+		return err;
+	intent = &entry->history->intent;
 	intent->time_us = log_realtime_us();
 	PUT(intent->from, change->from);
 	PUT(intent->to, change->to);

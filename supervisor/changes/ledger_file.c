@@ -63,8 +63,8 @@ static json_t *entry_json(const struct ledger_entry *entry)
 {
 	json_t *scenarios = json_object();
 
-	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
-		json_object_set_new(scenarios, entry->scenarios[i].name, json_integer(entry->scenarios[i].changes));
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->history->scenarios[i].name[0]; i++)
+		json_object_set_new(scenarios, entry->history->scenarios[i].name, json_integer(entry->history->scenarios[i].changes));
 	return json_pack("{s:s s:I s:s s:s s:s s:b s:b s:o}", "kind", "entry", "netns",
 			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "initial", entry->initial,
 			 "current", entry->current, "renew", entry->renew,
@@ -118,7 +118,7 @@ static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t 
 		for (size_t i = 0; i < entry->n_rows && !err; i++)
 			err = write_line(fd, row_json("change", entry, &entry->rows[i]), bytes);
 		if (!err && entry->intended)
-			err = write_line(fd, row_json("intent", entry, &entry->intent), bytes);
+			err = write_line(fd, row_json("intent", entry, &entry->history->intent), bytes);
 	}
 	for (state = ledger->states; state && !err; state = state->hh.next)
 		err = write_line(fd, state_json(state), bytes);
@@ -191,7 +191,7 @@ int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry)
 
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry)
 {
-	return append(ledger, row_json("intent", entry, &entry->intent));
+	return append(ledger, row_json("intent", entry, &entry->history->intent));
 }
 
 int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row)

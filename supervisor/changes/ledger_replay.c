@@ -25,7 +25,8 @@ static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 	entry->renew = json_is_true(json_object_get(line, "renew"));
 	entry->foreign = json_is_true(json_object_get(line, "foreign"));
 	entry->intended = false;
-	memset(entry->scenarios, 0, sizeof(entry->scenarios));
+	if (ledger_changes(entry))
+		memset(entry->history->scenarios, 0, sizeof(entry->history->scenarios));
 	json_object_foreach(json_object_get(line, "scenarios"), name, changes)
 		if (*name)
 			ledger_count_scenario(entry, name, json_integer_value(changes));
@@ -57,7 +58,9 @@ static bool replay_intent(struct ledger *ledger, uint64_t netns_cookie, json_t *
 
 	if (!entry)
 		return false;
-	entry->intent = row;
+	if (ledger_make_history(entry))
+		return false;
+	entry->history->intent = row;
 	entry->intended = true;
 	return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/changes/ledger_table.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,26 @@ static struct ledger_netns *netns_get(struct ledger *ledger, uint64_t cookie)
 
 /* --- entries ------------------------------------------------------------------------------------ */
 
+static struct ledger_history no_history; /* nobody writes to it */
+
+int ledger_make_history(struct ledger_entry *entry)
+{
+	struct ledger_history *history = entry->history == &no_history ? calloc(1, sizeof(*history)) : entry->history;
+
+	if (!history)
+		return -ENOMEM;
+	entry->history = history;
+	return 0;
+}
+
+static void free_entry(struct ledger_entry *entry)
+{
+	if (entry->history != &no_history)
+		free(entry->history);
+	free(entry->rows);
+	free(entry);
+}
+
 struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t netns_cookie, const char *tunable)
 {
 	struct ledger_entry *entry = NULL;
@@ -74,6 +95,7 @@ struct ledger_entry *ledger_entry_get(struct ledger *ledger, uint64_t netns_cook
 	if (!entry)
 		return NULL;
 	entry->key = key;
+	entry->history = &no_history;
 	LL_PREPEND(netns->entries, entry);
 	HASH_ADD(hh, ledger->entries, key, sizeof(entry->key), entry);
 	return entry;
@@ -83,15 +105,15 @@ unsigned int ledger_changes(const struct ledger_entry *entry)
 {
 	unsigned int changes = 0;
 
-	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
-		changes += entry->scenarios[i].changes;
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->history->scenarios[i].name[0]; i++)
+		changes += entry->history->scenarios[i].changes;
 	return changes;
 }
 
 void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigned int changes)
 {
-	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX; i++) {
-		struct ledger_scenario *scenario = &entry->scenarios[i];
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && !ledger_make_history(entry); i++) {
+		struct ledger_scenario *scenario = &entry->history->scenarios[i];
 
 		if (!scenario->name[0])
 			PUT(scenario->name, name);
@@ -173,8 +195,7 @@ void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 		return;
 	LL_FOREACH_SAFE(netns->entries, entry, next_entry) {
 		HASH_DEL(ledger->entries, entry);
-		free(entry->rows);
-		free(entry);
+		free_entry(entry);
 	}
 	LL_FOREACH_SAFE(netns->states, state, next_state) {
 		HASH_DEL(ledger->states, state);

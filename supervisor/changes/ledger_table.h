@@ -39,11 +39,16 @@ struct ledger_row {
 	char reason[BPFTUNE_TEXT_BYTES];
 };
 
+/* Of an entry that was to be changed: most never are. */
+struct ledger_history {
+	struct ledger_row intent; /* the last */
+	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
+};
+
 struct ledger_entry {
 	struct ledger_key key;
 	char initial[BPFTUNE_VALUE_BYTES], current[BPFTUNE_VALUE_BYTES];
 	char ours[BPFTUNE_VALUE_BYTES]; /* what a foreign value takes the place of, till it has been read; not on disk */
-	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
 	struct ledger_row *rows; /* the last LEDGER_ROWS_MAX changes, oldest first; the entry's own */
 	size_t n_rows;
 	bool known;    /* the initial value was read; it may be "" */
@@ -51,7 +56,7 @@ struct ledger_entry {
 	bool foreign;  /* somebody else wrote `current` */
 	bool renew;    /* the next value read is the new initial one */
 	bool intended; /* `intent` is granted, its outcome not known yet */
-	struct ledger_row intent;
+	struct ledger_history *history; /* never NULL; all zeros until a change is granted */
 	struct ledger_entry *next; /* of its namespace */
 	UT_hash_handle hh;
 };
@@ -94,6 +99,9 @@ struct ledger_entry *ledger_entry_get(struct ledger *ledger, uint64_t netns_cook
 
 unsigned int ledger_changes(const struct ledger_entry *entry);
 void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigned int changes);
+
+/* The entry has a history of its own from now on. 0 or -ENOMEM. */
+int ledger_make_history(struct ledger_entry *entry);
 
 /* NULL: never changed. */
 const struct ledger_row *ledger_last(const struct ledger_entry *entry);

@@ -154,11 +154,11 @@ static void on_change(struct changes *changes, struct instance *instance, const 
 
 	if (!entry || !entry->intended)
 		return;
-	memcpy(change.text, entry->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
+	memcpy(change.text, entry->history->intent.reason, sizeof(change.text)); /* as granted: a rollback's has none */
 	ledger_outcome(&changes->ledger, cookie, tunable->name, report->error, report->to);
-	snprintf(change.to, sizeof(change.to), "%s", entry->intent.to); /* also if somebody has written over it */
+	snprintf(change.to, sizeof(change.to), "%s", entry->history->intent.to); /* also if somebody has written over it */
 	if (!report->error)
-		log_change(changes, instance, &change, tunable->name, entry->intent.scenario, "");
+		log_change(changes, instance, &change, tunable->name, entry->history->intent.scenario, "");
 	else if (report->error == -ESTALE && is_foreign(changes, instance, report, tunable->name))
 		manual_found(changes, instance, &owner, report->to);
 	else if (report->error != -ESTALE && !taken)

@@ -10,9 +10,9 @@ static void say(struct changes *changes, const struct instance *instance, const 
 	char scenarios[LEDGER_SCENARIOS_MAX * (LEDGER_WORD_BYTES + 16)] = "";
 	size_t at = 0;
 
-	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->history->scenarios[i].name[0]; i++)
 		at += snprintf(scenarios + at, sizeof(scenarios) - at, "%s%s %u", i ? ", " : "",
-			       entry->scenarios[i].name, entry->scenarios[i].changes);
+			       entry->history->scenarios[i].name, entry->history->scenarios[i].changes);
 	instance_log(changes->instances, instance, LOG_INFO, "summary: %s %s -> %s by %u changes (%s)%s%s%s%s%s", tunable->name,
 		       entry->initial, entry->current, ledger_changes(entry), scenarios,
 		       tunable->kind == BPFTUNE_SYSCTL ? "; elsewhere: sysctl -w " : "",

@@ -43,8 +43,8 @@ static json_t *scenarios_json(const struct ledger_entry *entry)
 {
 	json_t *scenarios = json_object();
 
-	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->scenarios[i].name[0]; i++)
-		json_object_set_new(scenarios, entry->scenarios[i].name, json_integer(entry->scenarios[i].changes));
+	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && entry->history->scenarios[i].name[0]; i++)
+		json_object_set_new(scenarios, entry->history->scenarios[i].name, json_integer(entry->history->scenarios[i].changes));
 	return scenarios;
 }
 

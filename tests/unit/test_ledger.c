@@ -86,7 +86,7 @@ static void test_busy(void **state)
 	ledger_value(ledger, NETNS, "a.y", "1");
 	assert_int_equal(intent(ledger, "1", "2"), 0);
 	assert_int_equal(intent(ledger, "1", "3"), -EBUSY);
-	assert_string_equal(entry_of(ledger)->intent.to, "2");
+	assert_string_equal(entry_of(ledger)->history->intent.to, "2");
 	assert_int_equal(ledger_intent(ledger, &other), 0); /* each tunable for itself */
 	other.netns_cookie++;
 	ledger_value(ledger, NETNS + 1, "a.y", "1");
@@ -271,8 +271,8 @@ static void test_scenarios_are_counted(void **state)
 		entry = entry_of(ledger);
 		assert_int_equal(ledger_changes(entry), 3 * LEDGER_SCENARIOS_MAX); /* none is lost */
 		for (unsigned int i = 0; i + 1 < LEDGER_SCENARIOS_MAX; i++)
-			assert_int_equal(entry->scenarios[i].changes, 1 + i % 2);
-		assert_string_equal(entry->scenarios[0].name, "scenario0");
+			assert_int_equal(entry->history->scenarios[i].changes, 1 + i % 2);
+		assert_string_equal(entry->history->scenarios[0].name, "scenario0");
 	}
 }
 

@@ -45,8 +45,8 @@ static void test_unterminated(void **state)
 	record.tuner = record.tunable = record.scenario = 0;
 	record.kind = BPFTUNE_INTENT;
 	assert_int_equal(answer(fixture, &record).scenario, BPFTUNE_GRANT);
-	assert_int_equal(strlen(entry_of(fixture)->intent.from), BPFTUNE_VALUE_BYTES - 1);
-	assert_int_equal(strlen(entry_of(fixture)->intent.to), BPFTUNE_VALUE_BYTES - 1);
+	assert_int_equal(strlen(entry_of(fixture)->history->intent.from), BPFTUNE_VALUE_BYTES - 1);
+	assert_int_equal(strlen(entry_of(fixture)->history->intent.to), BPFTUNE_VALUE_BYTES - 1);
 	record.kind = BPFTUNE_LOG;
 	report(fixture, &record);
 	assert_int_equal(strlen(only_line(fixture)->text), BPFTUNE_TEXT_BYTES - 1);
