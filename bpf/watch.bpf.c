@@ -91,7 +91,7 @@ struct {
 	__type(value, __u64);
 } writes SEC(".maps");
 
-#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: WATCH_REPORTED_MS */
+#define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: PLACE_REPORTED_MS */
 #define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
 
 const volatile __u64 host_cookie;
@@ -298,24 +298,35 @@ static __always_inline __u32 netns_references(struct net *net)
 
 struct bpf_map;
 
-static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_netns *known, void *unused)
+static __always_inline void look_at_users(__u64 cookie, struct watch_netns *known)
 {
-	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, cookie);
+	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
 	__u32 own_users = gate ? gate->own_users : 0;
 	struct net *net = (struct net *)known->net;
 
 	known->left = 0;
 	/* A freed struct net may be another's by now: cookies are never used twice. */
-	if (BPF_CORE_READ(net, net_cookie) != *cookie || netns_references(net) <= own_users)
-		tell(*cookie, BPFTUNE_NETNS_UNUSED, NULL, own_users, known->inode);
+	if (BPF_CORE_READ(net, net_cookie) != cookie || netns_references(net) <= own_users)
+		tell(cookie, BPFTUNE_NETNS_UNUSED, NULL, own_users, known->inode);
+}
+
+static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_netns *known, void *unused)
+{
+	look_at_users(*cookie, known);
 	return 0;
 }
 
-/* Never attached: the supervisor test-runs it when it wants to know. */
+/* Never attached: the supervisor test-runs it when it wants to know, of one namespace by its cookie, or of all (0). */
 SEC("raw_tp")
 int watch_sweep(struct bpf_raw_tracepoint_args *ctx)
 {
-	bpf_for_each_map_elem(&netns, sweep_one, NULL, 0);
+	__u64 cookie = ctx->args[0];
+	struct watch_netns *known = cookie ? bpf_map_lookup_elem(&netns, &cookie) : NULL;
+
+	if (known)
+		look_at_users(cookie, known);
+	else if (!cookie)
+		bpf_for_each_map_elem(&netns, sweep_one, NULL, 0);
 	return 0;
 }
 

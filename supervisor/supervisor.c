@@ -31,8 +31,8 @@ struct supervisor {
 	uv_poll_t ring_poll;
 	uv_timer_t ring_rest; /* until it is looked at again */
 	struct ring_buffer *ring;
-	unsigned int taken_at_once; /* from the ring */
-	bool tuner_waits;	    /* one of them is a tuner's */
+	unsigned int taken_at_once; /* events, from the ring */
+	bool tuner_waits;	    /* for one of these events */
 	struct kernel kernel;
 	struct instances instances;
 	struct workers workers;
@@ -65,10 +65,9 @@ static int on_event(void *arg, void *data, size_t size)
 	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
 }
 
-/* There is something in the ring: on_turn() takes it. */
 static void on_ring(uv_poll_t *poll, int status, int events)
 {
-	(void)poll, (void)status, (void)events;
+	(void)poll, (void)status, (void)events; /* on_turn() takes what is in the ring */
 }
 
 static void on_rested(uv_timer_t *timer)
@@ -83,10 +82,7 @@ static void take_events(struct supervisor *s)
 	s->taken_at_once = 0;
 	s->tuner_waits = false;
 	ring_buffer__consume(s->ring);
-	/*
-	 * Who comes and goes can wait a little, and while the ring is not empty the kernel wakes nobody for more: where
-	 * namespaces come by the hundred, there is a wake-up for several.
-	 */
+	/* Namespaces that come and go may wait a little: while the ring is not empty the kernel wakes nobody for more. */
 	if (!s->taken_at_once || s->tuner_waits || s->taken_at_once >= EVENTS_AT_ONCE || s->stopping)
 		return;
 	uv_poll_stop(&s->ring_poll);
@@ -166,7 +162,7 @@ static void end_workers(void *arg, json_t *rolled_back)
 {
 	struct supervisor *s = arg;
 
-	(void)rolled_back; /* what was put back, and what was left, is in the log */
+	(void)rolled_back; /* the log has it */
 	changes_summary(&s->changes);
 	workers_end_all(&s->workers);
 }
@@ -194,6 +190,8 @@ static void on_turn(uv_prepare_t *prepare)
 
 	take_events(s);
 	workers_handle(&s->workers);
+	if (s->taken_at_once < EVENTS_AT_ONCE)
+		instances_ring_is_empty(&s->instances);
 	operator_handle(&s->operator);
 	if (s->stop_signal && !s->stopping)
 		stop(s, s->stop_signal);

@@ -26,7 +26,7 @@ static void print_reproduction(json_t *tunable)
 	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
 }
 
-/* Words from a column on; what would be past the width goes on in the next line, indented. */
+/* Prints the text from that column on, with line breaks and an indent where it is longer than a line. */
 static void print_folded(int column, const char *text)
 {
 	const int width = 100, indent = 10;

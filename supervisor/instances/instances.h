@@ -49,6 +49,9 @@ struct instance {
 	struct instance *queue_prev, *queue_next;
 	struct paired_cgroup *cgroup;		    /* NULL: none */
 	struct instance *cgroup_prev, *cgroup_next; /* the others of that cgroup */
+	bool is_leaving;
+	unsigned int sweeps_left;
+	struct instance *leaving_prev, *leaving_next;
 	struct instance *ended_next;
 	UT_hash_handle by_cookie, by_id, by_inode, by_name, by_claim;
 };
@@ -84,7 +87,8 @@ struct instances {
 	struct instance *young, *moved; /* the two queues, in order of time */
 	uv_timer_t young_due, moved_due;
 
-	unsigned int sweeps_left; /* quick ones after an exit: do_exit() takes a moment to let go */
+	struct instance *leaving; /* something has left their namespaces: who is still there? */
+	unsigned int n_leaving, sweeps_of_all, sweeps_left;
 	uv_timer_t sweep, slow;
 	void (*on_slow)(struct instances *instances);
 
@@ -113,6 +117,9 @@ bool instances_event(struct instances *instances, const struct bpftune_event *ev
 
 /* A child of ours that is no worker has ended: a scout. */
 void instances_child_ended(struct instances *instances, pid_t pid);
+
+/* There are no more events for now: if no scout is under way, all that existed at the start has been sighted. */
+void instances_ring_is_empty(struct instances *instances);
 
 /* Takes it out of all that finds it; instances_free_ended() frees it at the end of the loop's iteration. */
 void instances_end(struct instances *instances, struct instance *instance);
@@ -159,7 +166,7 @@ void instance_set_gate(struct instances *instances, const struct instance *insta
 /* Whether the tuner is active there: a container that shares the host's namespace has the host's tuners. */
 bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner);
 
-/* Looks at the users of all namespaces soon, and a few times more within the next second. */
-void instances_sweep_soon(struct instances *instances);
+/* Looks at the users of the instance's namespace (NULL: of all) soon, and a few times more within the next second. */
+void instances_sweep_soon(struct instances *instances, struct instance *instance);
 
 #endif

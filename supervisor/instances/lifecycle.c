@@ -59,6 +59,7 @@ void instances_stop(struct instances *instances)
 void instances_end(struct instances *instances, struct instance *instance)
 {
 	watch_drop(instances, instance);
+	sweep_drop(instances, instance);
 	pair_let_go(instances, instance);
 	if (!instance->view.shares_netns)
 		bpf_forget(&instances->kernel->host, instance->view.netns_cookie);

@@ -50,7 +50,7 @@ static void on_due(uv_timer_t *timer)
 static void changed(struct instances *instances)
 {
 	instances->mounted_is_old = true;
-	instances_sweep_soon(instances);
+	instances_sweep_soon(instances, NULL);
 	if (!uv_is_active((uv_handle_t *)&instances->mounts_due))
 		uv_timer_start(&instances->mounts_due, on_due, MOUNTS_LOOK_MS, 0);
 }

@@ -193,9 +193,10 @@ void instance_find_owner(struct instances *instances, struct instance *instance)
 {
 	if (instance->owner || instance->is_mounted || name_by_mount(instances, instance))
 		return;
+	place_forget_left(instances, instance);
 	if (instance->places)
 		name_owner(instance, instance->places->path);
 	else
-		instance->owner = strdup("");
+		instance->owner = strdup(""); /* asked once, not for each event */
 	instances->listener.paired(instances->arg, instance);
 }

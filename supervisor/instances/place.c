@@ -19,10 +19,11 @@ bool place_find(struct instances *instances, const struct bpftune_place *event, 
 	int err = cgroupfs_path_of_task(&instances->kernel->cgroupfs, event->cgroup_id, event->memory_cgroup_id, ret_path,
 					CGROUP_PATH_BYTES, ret_hierarchy);
 
-	if (err == -EPERM && !instances->said_no_ids)
-		instance_log(instances, NULL, LOG_ERR, "cannot look up cgroups by their ids: %s (needs CAP_DAC_READ_SEARCH)",
-			     strerror(EPERM));
-	instances->said_no_ids |= err == -EPERM;
+	if (err && err != -ENOENT && err != -ESTALE && !instances->said_no_ids) {
+		instance_log(instances, NULL, LOG_ERR, "cannot look up cgroups by their ids: %s (needs CAP_DAC_READ_SEARCH, "
+			     "CONFIG_FHANDLE, and the host's cgroup namespace)", strerror(-err));
+		instances->said_no_ids = true;
+	}
 	/* In cgroup1 there are those of logins and services, too. */
 	return !err && (*ret_hierarchy == CGROUP2 || name_parse(ret_path, &name));
 }
@@ -62,28 +63,53 @@ static struct place *find(struct place *places, const char *path, enum cgroup_hi
 	struct place *place;
 
 	DL_FOREACH(places, place)
-		if (place->hierarchy == hierarchy && !strcmp(place->path, path))
+		if (place->hierarchy == hierarchy &&
+		    (place->is_common ? cgroup_is_below(path, place->path) : !strcmp(place->path, path)))
 			return place;
 	return NULL;
 }
 
+/* Of those in a container of many cgroups, one becomes what it has in common with the new one. False: none is near. */
+static bool merge(struct place *places, const char *path, enum cgroup_hierarchy hierarchy)
+{
+	struct place *place, *nearest = NULL;
+	char common[CGROUP_PATH_BYTES];
+	size_t deepest = 0;
+
+	DL_FOREACH(places, place) {
+		snprintf(common, sizeof(common), "%s", place->path);
+		cgroup_common(common, path);
+		if (place->hierarchy == hierarchy && strlen(common) > deepest && !cgroup_is_place(common)) {
+			deepest = strlen(common);
+			nearest = place;
+		}
+	}
+	if (!nearest)
+		return false;
+	cgroup_common(nearest->path, path);
+	nearest->is_common = true;
+	return true;
+}
+
 static struct place *add(struct place **places, const char *path, enum cgroup_hierarchy hierarchy)
 {
-	struct place *place = calloc(1, sizeof(*place)), *other;
+	struct place *place, *other;
 	int n;
 
-	if (!place)
+	DL_COUNT(*places, other, n);
+	if (n >= PLACES_MAX && merge(*places, path, hierarchy))
 		return NULL;
-	place->path = strdup(path);
-	if (!place->path) {
+	if (n >= PLACES_MAX)
+		free_one(places, *places);
+	place = calloc(1, sizeof(*place));
+	if (place)
+		place->path = strdup(path);
+	if (!place || !place->path) {
 		free(place);
 		return NULL;
 	}
 	place->hierarchy = hierarchy;
 	DL_APPEND(*places, place);
-	DL_COUNT(*places, other, n);
-	if (n > PLACES_MAX)
-		free_one(places, *places);
 	return place;
 }
 
@@ -92,38 +118,53 @@ void place_add(struct place **places, const char *path, enum cgroup_hierarchy hi
 	struct place *place = find(*places, path, hierarchy), *other;
 
 	DL_FOREACH(*places, other)
-		if (other->tid == tid)
+		if (other->tid == tid && !other->is_common)
 			other->tid = 0; /* it was moved */
 	if (!place)
 		place = add(places, path, hierarchy);
 	if (!place)
 		return;
 	place->tid = tid;
-	place->seen_ms = now_ms;
+	place->seen_ms = now_ms ? now_ms : place->seen_ms;
 }
 
-static int open_place(const struct cgroupfs *fs, const struct place *place)
+static bool search(const struct instances *instances, const struct instance *instance, struct place *place)
 {
-	return cgroupfs_open_path(fs, place->hierarchy, place->path);
-}
+	_cleanup_close_ int fd = cgroupfs_open_path(&instances->kernel->cgroupfs, place->hierarchy, place->path);
+	bool others;
 
-static bool has_tasks(const struct instances *instances, const struct instance *instance, struct place *place)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (search_is_in(place->tid, instance->view.netns_inode))
-		return true;
-	fd = open_place(&instances->kernel->cgroupfs, place);
-	place->tid = fd < 0 ? 0 : search_cgroup(fd, instance->view.netns_inode);
+	if (fd < 0)
+		place->tid = 0;
+	else if (place->is_common)
+		place->tid = search_below(fd, instance->view.netns_inode, &others);
+	else
+		place->tid = search_cgroup(fd, instance->view.netns_inode);
 	return place->tid != 0;
+}
+
+/* A move may not have been told of: the ring was full, or another task's move to there was told just before. */
+static bool look_at_task(struct instances *instances, struct instance *instance, pid_t tid, const struct place *place)
+{
+	enum cgroup_hierarchy hierarchy;
+	char path[CGROUP_PATH_BYTES];
+
+	if (!search_is_in(tid, instance->view.netns_inode) || !place_find_task(instances, tid, path, &hierarchy))
+		return false;
+	if (place && place->hierarchy == hierarchy &&
+	    (place->is_common ? cgroup_is_below(path, place->path) : !strcmp(path, place->path)))
+		return true;
+	place_add(&instance->places, path, hierarchy, tid, 0);
+	return false;
 }
 
 void place_forget_left(struct instances *instances, struct instance *instance)
 {
 	struct place *place, *next;
 
+	look_at_task(instances, instance, instance->tid, NULL);
+	look_at_task(instances, instance, (pid_t)bpf_last_tid(&instances->kernel->host, instance->view.netns_cookie), NULL);
 	DL_FOREACH_SAFE(instance->places, place, next)
-		if (!has_tasks(instances, instance, place))
+		if (!look_at_task(instances, instance, place->tid, place) && !search(instances, instance, place))
 			free_one(&instance->places, place);
 }
 

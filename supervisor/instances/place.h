@@ -6,11 +6,12 @@
 #include "supervisor/instances/cgroup.h"
 #include "supervisor/instances/instances.h"
 
-#define PLACES_MAX 16	  /* then the oldest goes */
+#define PLACES_MAX 16	  /* then two become one: what they have in common */
 #define PLACE_REPORTED_MS 200 /* what follows within it in the same cgroup may not be told: more than watch.bpf.c's rate */
 
 struct place {
 	char *path;
+	bool is_common; /* to several that were below it */
 	enum cgroup_hierarchy hierarchy;
 	pid_t tid;	  /* a thread that was seen there */
 	uint64_t seen_ms; /* uv_now() */
@@ -25,10 +26,10 @@ bool place_find(struct instances *instances, const struct bpftune_place *event, 
 bool place_find_task(struct instances *instances, pid_t tid, char ret_path[CGROUP_PATH_BYTES],
 		     enum cgroup_hierarchy *ret_hierarchy);
 
-/* One more, the newest; or one that is known already is seen again. */
+/* One more, the newest; or one that is known already is seen again. now_ms 0: nothing was told of it just now. */
 void place_add(struct place **places, const char *path, enum cgroup_hierarchy hierarchy, pid_t tid, uint64_t now_ms);
 
-/* Forgets those that have no task of the instance any more. */
+/* Forgets those that have no task of the instance any more, and adds those of the tasks that were last seen. */
 void place_forget_left(struct instances *instances, struct instance *instance);
 
 /* More may have come there than was told: then the instance is to be looked at once more. */

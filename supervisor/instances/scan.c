@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -88,12 +89,14 @@ static void start_is_over(struct instances *instances)
 static void on_scout_late(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
+	siginfo_t info = { .si_pid = 0 };
 
+	if (waitid(P_PID, instances->scout, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid)
+		return; /* it has ended, which is yet to be handled */
 	instance_log(instances, NULL, LOG_WARNING,
 		       "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
 		       SCAN_SCOUT_MS / 1000);
 	kill(instances->scout, SIGKILL);
-	start_is_over(instances);
 }
 
 static int send_scout(const struct scan *scan, const struct known_netns *known)
@@ -150,7 +153,12 @@ void instances_child_ended(struct instances *instances, pid_t pid)
 		return;
 	instances->scout = 0;
 	uv_timer_stop(&instances->scout_late);
-	start_is_over(instances);
 	if (instances->mounts_changed)
 		scan_mounts(instances);
+}
+
+void instances_ring_is_empty(struct instances *instances)
+{
+	if (!instances->scout)
+		start_is_over(instances);
 }

@@ -56,6 +56,7 @@ pid_t search_cgroup(int cgroup_fd, uint32_t netns_inode)
 	look_at(cgroup_fd, "cgroup.procs", &search);
 	search.tasks = search.tid ? 0 : TASKS_MAX;
 	look_at(cgroup_fd, "cgroup.threads", &search);
+	look_at(cgroup_fd, "tasks", &search); /* cgroup1's name of it */
 	return search.tid;
 }
 

@@ -3,28 +3,67 @@
 
 #include <string.h>
 #include <syslog.h>
+#include <utlist.h>
 
-#include "ipc/cleanup.h"
 
-static const uint64_t delays_ms[] = { 500, 200, 50 }; /* by sweeps still to come */
+static const uint64_t delays_ms[SWEEPS] = { 500, 200, 50 }; /* by sweeps still to come */
+
+static void look(struct instances *instances, uint64_t netns_cookie)
+{
+	int err = bpf_sweep(&instances->kernel->host, netns_cookie);
+
+	if (err)
+		instance_log(instances, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
+}
 
 static void on_sweep(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
-	int err = bpf_sweep(&instances->kernel->host);
+	bool all = instances->sweeps_of_all || instances->n_leaving > SWEEP_EACH_MAX;
+	struct instance *instance, *next;
 
-	if (err)
-		instance_log(instances, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
-	if (instances->sweeps_left && --instances->sweeps_left)
+	if (all)
+		look(instances, 0);
+	instances->sweeps_of_all -= instances->sweeps_of_all > 0;
+	DL_FOREACH_SAFE2(instances->leaving, instance, next, leaving_next) {
+		if (!all)
+			look(instances, instance->view.netns_cookie);
+		if (!--instance->sweeps_left)
+			sweep_drop(instances, instance);
+	}
+	instances->sweeps_left -= instances->sweeps_left > 1;
+	if (instances->leaving || instances->sweeps_of_all)
 		uv_timer_start(&instances->sweep, on_sweep, delays_ms[instances->sweeps_left - 1], 0);
 }
 
-void instances_sweep_soon(struct instances *instances)
+void sweep_drop(struct instances *instances, struct instance *instance)
 {
-	if (instances->stopping || instances->sweeps_left == ARRAY_SIZE(delays_ms))
+	if (!instance->is_leaving)
 		return;
-	instances->sweeps_left = ARRAY_SIZE(delays_ms);
-	uv_timer_start(&instances->sweep, on_sweep, delays_ms[instances->sweeps_left - 1], 0);
+	instance->is_leaving = false;
+	instance->sweeps_left = 0;
+	instances->n_leaving--;
+	DL_DELETE2(instances->leaving, instance, leaving_prev, leaving_next);
+}
+
+void instances_sweep_soon(struct instances *instances, struct instance *instance)
+{
+	if (instances->stopping)
+		return;
+	if (!instance) {
+		instances->sweeps_of_all = SWEEPS;
+	} else {
+		if (!instance->is_leaving) {
+			DL_APPEND2(instances->leaving, instance, leaving_prev, leaving_next);
+			instances->n_leaving++;
+		}
+		instance->is_leaving = true;
+		instance->sweeps_left = SWEEPS;
+	}
+	if (instances->sweeps_left == SWEEPS && uv_is_active((uv_handle_t *)&instances->sweep))
+		return;
+	instances->sweeps_left = SWEEPS;
+	uv_timer_start(&instances->sweep, on_sweep, delays_ms[SWEEPS - 1], 0);
 }
 
 static void say_full(struct instances *instances)
@@ -42,7 +81,7 @@ static void on_slow(uv_timer_t *timer)
 	say_full(instances);
 	instances->on_slow(instances);
 	if (HASH_CNT(by_id, instances->by_id) > 1)
-		bpf_sweep(&instances->kernel->host);
+		look(instances, 0);
 	else
 		uv_timer_stop(timer); /* the host's own cannot end: nothing to wake up for */
 }

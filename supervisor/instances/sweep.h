@@ -5,6 +5,8 @@
 
 #include "supervisor/instances/instances.h"
 
+#define SWEEPS 3	    /* quick ones after an exit: do_exit() takes a moment to let go */
+#define SWEEP_EACH_MAX 64   /* namespaces; more are looked at with all others */
 #define SWEEP_SLOW_MS 5000 /* for what no event announces */
 
 /* `on_slow_sweep` is called with each slow sweep. */
@@ -13,6 +15,9 @@ void sweep_stop(struct instances *instances);
 
 /* Starts the slow sweep, which stops when there is nothing to wake up for. */
 void sweep_slowly(struct instances *instances);
+
+/* The instance ends: it is not looked at any more. */
+void sweep_drop(struct instances *instances, struct instance *instance);
 
 /* A BPFTUNE_NETNS_UNUSED event. */
 void sweep_unused(struct instances *instances, const struct bpftune_event *event);

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/watch.h"
 
+#include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 #include <utlist.h>
 
 #include "supervisor/instances/known.h"
+#include "supervisor/instances/name.h"
 #include "supervisor/instances/pair.h"
 #include "supervisor/instances/place.h"
 #include "supervisor/instances/registry.h"
 #include "supervisor/instances/sharer.h"
 #include "supervisor/instances/sweep.h"
+
+#define YOUNG_AT_ONCE 32
 
 /* --- the two queues: young instances, and those in which something has moved -------------------- */
 
@@ -23,7 +28,8 @@ static void arm_young(struct instances *instances)
 	if (!instances->young)
 		return;
 	due = instances->young->sighted_ms + WATCH_YOUNG_MS;
-	uv_timer_start(&instances->young_due, on_young, due > now ? due - now : 0, 0);
+	/* Not at once: libuv would go on with timers until none is due. */
+	uv_timer_start(&instances->young_due, on_young, due > now ? due - now : 1, 0);
 }
 
 static void add_young(struct instances *instances, struct instance *instance)
@@ -112,9 +118,12 @@ static void on_young(uv_timer_t *timer)
 	struct instances *instances = timer->data;
 	uint64_t now = uv_now(instances->loop);
 
-	while (instances->young && instances->young->sighted_ms + WATCH_YOUNG_MS <= now) {
+	/* Each may be worth a fork: then reports and clients get their turn. */
+	for (int i = 0; i < YOUNG_AT_ONCE; i++) {
 		struct instance *instance = instances->young;
 
+		if (!instance || instance->sighted_ms + WATCH_YOUNG_MS > now)
+			break;
 		watch_drop(instances, instance);
 		settle(instances, instance);
 	}
@@ -123,11 +132,13 @@ static void on_young(uv_timer_t *timer)
 
 static void look_again(struct instances *instances, struct instance *instance)
 {
-	uint64_t before = instance->view.cgroup_id;
+	char before[CGROUP_PATH_BYTES];
+	uint64_t id = instance->view.cgroup_id;
 
+	snprintf(before, sizeof(before), "%s", instance->view.cgroup_path);
 	if (!look(instances, instance))
 		return;
-	if (instance->view.cgroup_id != before)
+	if (instance->view.cgroup_id != id || strcmp(instance->view.cgroup_path, before))
 		instance_log(instances, instance, LOG_INFO, "is in cgroup %s now", instance->view.cgroup_path);
 	instances->listener.wanted(instances->arg, instance);
 }
@@ -170,6 +181,8 @@ static void sighted(struct instances *instances, const struct bpftune_event *eve
 	instance->tid = seen->tid;
 	if (!known_take(instances, instance) && place_find(instances, seen, path, &hierarchy))
 		place_add(&instance->places, path, hierarchy, seen->tid, uv_now(instances->loop));
+	if (instance->places)
+		name_owner(instance, instance->places->path); /* who made it may be gone soon */
 	add_young(instances, instance);
 }
 
@@ -237,7 +250,7 @@ bool instances_event(struct instances *instances, const struct bpftune_event *ev
 		placed(instances, event);
 		return true;
 	case BPFTUNE_NETNS_LEFT:
-		instances_sweep_soon(instances);
+		instances_sweep_soon(instances, instance_by_cookie(instances, event->netns_cookie));
 		return true;
 	case BPFTUNE_NETNS_UNUSED:
 		sweep_unused(instances, event);

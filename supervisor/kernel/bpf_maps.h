@@ -5,8 +5,8 @@
 
 #include "supervisor/kernel/bpf.h"
 
-/* Asks for NETNS_UNUSED events of the namespaces that nobody but us uses: 0 or -errno. */
-int bpf_sweep(struct bpftune_host *host);
+/* Asks for a NETNS_UNUSED event of the namespace, or of each (0), that nobody but us uses: 0 or -errno. */
+int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie);
 
 /* The instance's gate for the programs: written on every change of it. */
 int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate);

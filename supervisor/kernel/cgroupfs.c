@@ -213,10 +213,10 @@ int cgroupfs_path_of_id(const struct cgroupfs *fs, enum cgroup_hierarchy hierarc
 		err = read_link(fd, path, sizeof(path));
 	/* Removed since (fs/d_path.c: d_path()), or called so. st_nlink does not tell: kernfs never clears it. */
 	if (!err && strstr(path, " (deleted)")) {
-		_cleanup_close_ int again = cgroupfs_open_id(fs, hierarchy, id);
+		_cleanup_close_ int living = cgroupfs_open_id(fs, hierarchy, id);
 
-		if (again < 0)
-			return again;
+		if (living < 0)
+			return living;
 	}
 	if (err)
 		return err;

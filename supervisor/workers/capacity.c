@@ -75,6 +75,7 @@ static void stop_waiting(struct workers *workers, struct child *child)
 
 	if (list)
 		DL_DELETE2(*list, child, waiting_prev, waiting_next);
+	workers->n_waiting -= child->unserved == -EUSERS;
 	child->unserved = 0;
 }
 
@@ -85,6 +86,7 @@ static void wait(struct workers *workers, struct child *child, int err)
 	struct child **list;
 
 	child->unserved = err;
+	workers->n_waiting += err == -EUSERS;
 	list = list_of(workers, child);
 	DL_APPEND2(*list, child, waiting_prev, waiting_next);
 	if (err != -EUSERS && !uv_is_active((uv_handle_t *)&workers->retry))
@@ -209,9 +211,8 @@ void capacity_gone(struct workers *workers, struct child *child)
 
 	stop_waiting(workers, child);
 	count(workers, child, false);
-	/* One place is free: until this worker ended, all were taken. */
 	if (had_place && !workers->stopping && !serve(workers, &workers->lacking) && !serve(workers, &owner->waiting) &&
-	    workers->n == WORKERS_MAX - 1)
+	    workers->n_waiting && workers->n < WORKERS_MAX)
 		serve_anybody(workers);
 	leave(workers, child);
 }

@@ -49,6 +49,7 @@ struct child_transition {
 };
 
 #define CHILD_READY_MS 10000
+#define CHILD_REPORTS_MS 10 /* to handle reports that have come */
 #define CHILD_KILL_MS 1000
 #define CHILD_BACKOFF_MIN_MS 1000
 #define CHILD_BACKOFF_MAX_MS 60000

@@ -14,9 +14,17 @@
 
 /* --- the timer ---------------------------------------------------------------------------------- */
 
+static bool arm(struct child *child, uint64_t ms);
+
 static void on_timeout(uv_timer_t *timer)
 {
-	child_step(timer->data, CHILD_TIMEOUT);
+	struct child *child = timer->data;
+
+	/* Where the loop was busy for long, READY may be among the reports that are yet to be handled. */
+	if (child->readable_bytes)
+		arm(child, CHILD_REPORTS_MS);
+	else
+		child_step(child, CHILD_TIMEOUT);
 }
 
 static void free_timer(uv_handle_t *handle)
@@ -97,7 +105,7 @@ static void do_serve(struct child *child)
 	set_entered(child, true);
 	process_flush(child);
 	if (child->instance->view.id != INSTANCE_HOST)
-		instances_sweep_soon(child->workers->instances); /* the last user may have left while we came in */
+		instances_sweep_soon(child->workers->instances, child->instance); /* the last user may have left while we came in */
 }
 
 static void do_hang_up(struct child *child)
@@ -122,7 +130,7 @@ static void do_delay(struct child *child)
 	arm(child, child->backoff_ms);
 	instance_log(child->workers->instances, child->instance, LOG_WARNING, "starting another worker in %u s",
 		     child->backoff_ms / 1000);
-	instances_sweep_soon(child->workers->instances); /* the dead one's reference was discounted until now */
+	instances_sweep_soon(child->workers->instances, child->instance); /* the dead one's reference was discounted until now */
 }
 
 static void do_forget(struct child *child)

@@ -53,6 +53,7 @@ struct workers {
 	struct owner *owners;	/* that have a worker, or wait for one */
 	struct child *lacking; /* wait till the machine has enough again of what it was short of */
 	unsigned int n;		/* worker processes */
+	unsigned int n_waiting; /* for one of them to leave */
 	uv_timer_t retry;	/* for those */
 	bool (*try_start)(struct child *child);
 };

@@ -204,8 +204,8 @@ static void test_place_is_handed_on(void **state)
 		bool stopping, served;
 	} cases[] = {
 		{ "of the same owner", "/a", 1, false, true },
-		{ "of another owner", "/b", 1, false, false },
-		{ "of another owner, one short of all", "/b", WORKERS_MAX - 2, false, false },
+		{ "of another owner, whom nobody served when there was a place", "/b", 1, false, true },
+		{ "of another owner, one short of all", "/b", WORKERS_MAX - 2, false, true },
 		{ "of another owner, all", "/b", WORKERS_MAX - 1, false, true },
 		{ "at the end", "/a", 1, true, false },
 	};
