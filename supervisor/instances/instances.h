@@ -102,6 +102,7 @@ struct instances {
 	struct known_netns *known; /* by inode: what /proc showed at the start */
 	pid_t scout;		   /* under way; 0: none */
 	uv_timer_t scout_late;
+	bool scout_is_late;
 	bool start_is_over;  /* the scout of the start has ended, or takes too long */
 	bool mounts_changed; /* while a scout was under way */
 	uint64_t searched_ms; /* when /proc was last searched as a last resort */

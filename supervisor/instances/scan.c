@@ -97,6 +97,7 @@ static void on_scout_late(uv_timer_t *timer)
 		       "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
 		       SCAN_SCOUT_MS / 1000);
 	kill(instances->scout, SIGKILL);
+	instances->scout_is_late = true; /* it may not even be possible to kill it */
 }
 
 static int send_scout(const struct scan *scan, const struct known_netns *known)
@@ -152,6 +153,7 @@ void instances_child_ended(struct instances *instances, pid_t pid)
 	if (pid != instances->scout)
 		return;
 	instances->scout = 0;
+	instances->scout_is_late = false;
 	uv_timer_stop(&instances->scout_late);
 	if (instances->mounts_changed)
 		scan_mounts(instances);
@@ -159,6 +161,6 @@ void instances_child_ended(struct instances *instances, pid_t pid)
 
 void instances_ring_is_empty(struct instances *instances)
 {
-	if (!instances->scout)
+	if (!instances->scout || instances->scout_is_late)
 		start_is_over(instances);
 }

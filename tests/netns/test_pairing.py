@@ -252,6 +252,24 @@ def test_pod_has_no_container_id(lab, supervisor):
     assert together["name"] == together["pod_uid"] == POD[-36:]
 
 
+@pytest.mark.alone
+def test_container_of_many_cgroups(lab, supervisor):
+    """As systemd's: one of its services that ends does not take the container's place with it."""
+    name, directory = docker()
+    container = lab.keep(Cgroup(f"/system.slice/{directory}"))
+    cgroups = [lab.keep(Cgroup(f"{container.path}/s{i}")) for i in range(24)]
+    first = lab.keep(Sleeper(cgroups[0]))
+    wait_for_instance(supervisor, first, is_ready)
+    others = [lab.keep(Sleeper(cgroup, netns=first.netns)) for cgroup in cgroups[1:]]
+    wait_for_instance(supervisor, first, paired_with(container), what="the container's cgroup")
+    for sleeper, cgroup in zip(others[-4:], cgroups[-4:]):
+        sleeper.remove()
+        remove_directory(cgroup.directory)
+    time.sleep(0.8)     # nothing is to happen
+    instance = instance_in(supervisor, first)
+    assert (place(instance), instance["container_id"]) == ((container.path, container.id), name)
+
+
 @pytest.mark.parametrize("other", ["/system.slice", "/bt-elsewhere"], ids=["beside", "elsewhere"])
 def test_container_that_joins_another_s_namespace(lab, supervisor, other):
     """What they have in common is no container: the namespace stays the first's while it is there, then is the other's."""
