@@ -25,7 +25,8 @@ static void on_sweep(uv_timer_t *timer)
 	if (all)
 		look(instances, 0);
 	instances->sweeps_of_all -= instances->sweeps_of_all > 0;
-	DL_FOREACH_SAFE2(instances->leaving, instance, next, leaving_next) {
+	for (instance = instances->leaving; instance; instance = next) {
+		next = instance->leaving_next;
 		if (!all)
 			look(instances, instance->view.netns_cookie);
 		if (!--instance->sweeps_left)

@@ -10,7 +10,11 @@
 
 int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &netns_cookie, .ctx_size_in = sizeof(netns_cookie));
+	struct bpf_test_run_opts opts = {
+		.sz = sizeof(opts),
+		.ctx_in = &netns_cookie,
+		.ctx_size_in = sizeof(netns_cookie),
+	};
 
 	return bpf_prog_test_run_opts(host->sweep_fd, &opts);
 }

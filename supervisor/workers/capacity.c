@@ -71,10 +71,12 @@ static struct child **list_of(struct workers *workers, struct child *child)
 
 static void stop_waiting(struct workers *workers, struct child *child)
 {
-	struct child **list = child->unserved ? list_of(workers, child) : NULL;
+	struct child **list;
 
-	if (list)
-		DL_DELETE2(*list, child, waiting_prev, waiting_next);
+	if (!child->unserved)
+		return;
+	list = list_of(workers, child);
+	DL_DELETE2(*list, child, waiting_prev, waiting_next);
 	workers->n_waiting -= child->unserved == -EUSERS;
 	child->unserved = 0;
 }
