@@ -52,10 +52,15 @@ void place_free(struct place *places)
 {
 	struct place *place, *next;
 
-	DL_FOREACH_SAFE(places, place, next) {
-		free(place->path);
-		free(place);
-	}
+	DL_FOREACH_SAFE(places, place, next)
+		free_one(&places, place);
+}
+
+static bool is_at(const struct place *place, const char *path, enum cgroup_hierarchy hierarchy)
+{
+	if (place->hierarchy != hierarchy)
+		return false;
+	return place->is_common ? cgroup_is_below(path, place->path) : !strcmp(path, place->path);
 }
 
 static struct place *find(struct place *places, const char *path, enum cgroup_hierarchy hierarchy)
@@ -63,8 +68,7 @@ static struct place *find(struct place *places, const char *path, enum cgroup_hi
 	struct place *place;
 
 	DL_FOREACH(places, place)
-		if (place->hierarchy == hierarchy &&
-		    (place->is_common ? cgroup_is_below(path, place->path) : !strcmp(place->path, path)))
+		if (is_at(place, path, hierarchy))
 			return place;
 	return NULL;
 }
@@ -150,8 +154,7 @@ static bool look_at_task(struct instances *instances, struct instance *instance,
 
 	if (!search_is_in(tid, instance->view.netns_inode) || !place_find_task(instances, tid, path, &hierarchy))
 		return false;
-	if (place && place->hierarchy == hierarchy &&
-	    (place->is_common ? cgroup_is_below(path, place->path) : !strcmp(path, place->path)))
+	if (place && is_at(place, path, hierarchy))
 		return true;
 	place_add(&instance->places, path, hierarchy, tid, 0);
 	return false;
