@@ -79,13 +79,15 @@ struct cgroup_root {
 	int hierarchy_id; /* 0: cgroup2's */
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-};
-
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct css_set {
@@ -137,9 +139,11 @@ struct sock_common {
 	__u16 skc_num; /* local port, in host order */
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
-	struct in6_addr skc_v6_daddr;
+	__u32 skc_rcv_saddr;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
 	possible_net_t skc_net;
 	struct proto *skc_prot;
+	struct sock *skc_listener; /* of a request socket */
 };
 
 struct dst_metrics {
@@ -154,8 +158,13 @@ struct socket {
 	unsigned long flags;
 };
 
+struct sock_cgroup_data {
+	struct cgroup *cgroup; /* in cgroup2 */
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
 	struct dst_entry *sk_dst_cache;
 	struct socket *sk_socket;
 	int sk_rcvbuf;
@@ -214,6 +223,7 @@ struct tcp_sock {
 	__u8 is_cwnd_limited : 1;
 	__u64 bytes_acked;
 	__u64 bytes_received;
+	__u64 tcp_mstamp; /* us: when the latest packet came or went */
 	__u32 srtt_us; /* eight times the smoothed round trip */
 	__u32 snd_cwnd_clamp;
 	__u32 lost;	   /* segments that were taken for lost */
@@ -242,6 +252,11 @@ struct tcp_sock {
 		__u32 seq;
 		__u64 time; /* microseconds, CLOCK_MONOTONIC */
 	} rcvq_space;
+};
+
+/* What a struct bpf_sock_ops is, seen from inside. */
+struct bpf_sock_ops_kern {
+	struct sock *sk; /* before a connection is set up, a request socket */
 };
 
 #pragma clang attribute pop

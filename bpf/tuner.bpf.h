@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What every BPF program of bpftune does alike: ask whether an event is wanted, keep its rate, emit it.
- * The maps are the including file's own; `events`, `gates` and `lost` are replaced at load by the
- * supervisor's (bpftune_host_load()).
+ * What every BPF object of bpftune has: the supervisor's maps, its tuner's number, the licence; and how a program of a
+ * tuner is run by an observer, asks whether an event is wanted, keeps its rate, and emits it. The only header that defines
+ * maps and variables: the supervisor puts its own maps in their place (bpftune_host_load()).
  */
 #ifndef BPFTUNE_BPF_TUNER_H
 #define BPFTUNE_BPF_TUNER_H
 
 #include "bpf/kernel.h"
+#include "bpf/observe.h"
 #include "bpf/sizes.h"
 #include "ipc/event.h"
 
@@ -15,41 +16,228 @@
 #define NSEC_PER_MSEC 1000000ULL
 #define NSEC_PER_SEC 1000000000ULL
 
+#define MAP(name, map_type, n, key_type, value_type)		\
+	struct {						\
+		__uint(type, map_type);				\
+		__uint(max_entries, n);				\
+		__type(key, key_type);				\
+		__type(value, value_type);			\
+	} name SEC(".maps")
+
+/* A record of each socket, freed with the socket. Up to 56 bytes take 128 of the kernel's memory. */
+#define SK_STORAGE(name, flags, value_type)			\
+	struct {						\
+		__uint(type, BPF_MAP_TYPE_SK_STORAGE);		\
+		__uint(map_flags, BPF_F_NO_PREALLOC | (flags));	\
+		__type(key, int);				\
+		__type(value, value_type);			\
+	} name SEC(".maps")
+
+/* What the worker decided: bpftune_learnt(). */
+#define VERDICTS(n, value_type) MAP(verdicts, BPF_MAP_TYPE_LRU_HASH, n, struct bpftune_verdict_key, value_type)
+
 struct rate_key {
 	__u64 netns_cookie;
-	__u64 instance; /* 0 but for a program attached to one instance's cgroup */
-	__u64 scenario;
+	__u64 about; /* the tuner's own: an instance, a port, a value; 0: none */
+	__u16 tuner, scenario;
+	__u32 zero;
 };
 
-/* True when this instance wants nothing of the tuner (manual, paused, off). */
-static __always_inline _Bool tuner_is_off(void *gates, __u64 netns_cookie, __u16 tuner)
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
+} events SEC(".maps");
+
+MAP(gates, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_gate); /* by netns cookie */
+MAP(lost, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);
+MAP(rates, BPF_MAP_TYPE_LRU_HASH, BPFTUNE_RATES_MAX, struct rate_key, __u64);
+MAP(paired, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_pair); /* by the id of a cgroup in cgroup2 */
+MAP(control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct bpftune_control);
+MAP(runs, BPF_MAP_TYPE_PERCPU_ARRAY, BPFTUNE_N_CHAINS * BPFTUNE_SLOTS_MAX, __u32, struct bpftune_runs);
+SK_STORAGE(flows, 0, struct flow);
+
+MAP(chain_look, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_start, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_end, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_loss, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_listen, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_syn, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_rcv_space, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+
+const volatile __u16 tuner;
+const volatile __u64 host_cookie;
+
+char _license[] SEC("license") = "GPL";
+
+/* --- subscribers -------------------------------------------------------------------------------- */
+
+/* Calls whoever is first in the chain from that slot on, and does not come back; an empty slot falls through. */
+#define CHAIN_CALL(ctx, chain, from)					\
+	do {								\
+		_Pragma("unroll")					\
+		for (__u32 slot_ = 0; slot_ < BPFTUNE_SLOTS_MAX; slot_++) \
+			if (slot_ >= (from))				\
+				bpf_tail_call_static(ctx, &(chain), slot_); \
+	} while (0)
+
+/* kernel.bpf_stats_enabled books a program that is tail-called on the one that calls. */
+static __always_inline void count_run(enum bpftune_chain chain, __u64 begun_ns)
 {
-	const struct bpftune_gate *gate = bpf_map_lookup_elem(gates, &netns_cookie);
+	__u32 key = chain * BPFTUNE_SLOTS_MAX + (tuner & (BPFTUNE_SLOTS_MAX - 1));
+	struct bpftune_runs *count = bpf_map_lookup_elem(&runs, &key);
+
+	if (!count)
+		return;
+	count->runs++;
+	if (begun_ns)
+		count->ns += bpf_ktime_get_ns() - begun_ns;
+}
+
+static __always_inline const struct bpftune_control *control_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&control, &zero);
+}
+
+static __always_inline __u64 run_begins(void)
+{
+	const struct bpftune_control *now = control_get();
+
+	return now && now->is_timed ? bpf_ktime_get_ns() : 0;
+}
+
+/*
+ * A program that an observer calls; section and chain say when. What follows the macro is its body: a return from there
+ * leads to the next tuner's.
+ */
+#define SUBSCRIBER(section, chain, index, name, ctx_type)	\
+	static __always_inline void name##_body(ctx_type *ctx);	\
+	SEC(section) int name(ctx_type *ctx)			\
+	{							\
+		__u64 begun_ns = run_begins();			\
+								\
+		name##_body(ctx);				\
+		count_run(index, begun_ns);			\
+		CHAIN_CALL(ctx, chain, tuner + 1U);		\
+		return 1;					\
+	}							\
+	static __always_inline void name##_body(ctx_type *ctx)
+
+/* A flow is due: at most once a round trip and millisecond. look_of() gives its record. */
+#define ON_LOOK(name) SUBSCRIBER("sockops/look", chain_look, BPFTUNE_CHAIN_LOOK, name, struct bpf_sock_ops)
+/* A connection is set up: each accepted one, and others where there may be a verdict. */
+#define ON_START(name) SUBSCRIBER("sockops/start", chain_start, BPFTUNE_CHAIN_START, name, struct bpf_sock_ops)
+/* The end of one that was far away, or was looked at. */
+#define ON_END(name) SUBSCRIBER("sockops/end", chain_end, BPFTUNE_CHAIN_END, name, struct bpf_sock_ops)
+/* A segment of such a one is sent again. */
+#define ON_LOSS(name) SUBSCRIBER("sockops/loss", chain_loss, BPFTUNE_CHAIN_LOSS, name, struct bpf_sock_ops)
+/* A socket begins to listen. */
+#define ON_LISTEN(name) SUBSCRIBER("sockops/listen", chain_listen, BPFTUNE_CHAIN_LISTEN, name, struct bpf_sock_ops)
+/* A SYN is about to be answered, where there are verdicts: there is no socket yet. */
+#define ON_SYN(name) SUBSCRIBER("sockops/syn", chain_syn, BPFTUNE_CHAIN_SYN, name, struct bpf_sock_ops)
+/* An application has read from a socket whose receive buffer is large for its namespace, or of a size of its own. */
+#define ON_RCV_SPACE(name)                                                                                             \
+	SUBSCRIBER("raw_tp/tcp_rcv_space_adjust", chain_rcv_space, BPFTUNE_CHAIN_RCV_SPACE, name,                      \
+		   struct bpf_raw_tracepoint_args)
+
+/*
+ * Set on sockets that were accepted: which side a socket is on is not to be seen later, and this bit of the socket costs no
+ * memory. A callback at each timeout comes with it, which is rare and ends at once.
+ */
+#define FLOW_ACCEPTED_CB_FLAG BPF_SOCK_OPS_RTO_CB_FLAG
+
+static __always_inline struct tcp_sock *tcp_sock_of(struct bpf_sock_ops *ctx)
+{
+	return ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+}
+
+static __always_inline __u64 cookie_of(const struct sock *sk)
+{
+	return sk->__sk_common.skc_net.net->net_cookie;
+}
+
+/* --- containers that share the host's namespace -------------------------------------------------- */
+
+/* The instance whose cgroup it is or is in; 0: none. */
+static __always_inline __u64 sharer_of_cgroup(struct cgroup *cgroup)
+{
+	for (int i = 0; i < BPFTUNE_CGROUP_LEVELS_MAX && cgroup; i++) {
+		__u64 id = BPF_CORE_READ(cgroup, kn, id);
+		const struct bpftune_pair *pair = bpf_map_lookup_elem(&paired, &id);
+
+		if (pair && pair->sharer)
+			return pair->sharer;
+		cgroup = BPF_CORE_READ(cgroup, self.parent, cgroup);
+	}
+	return 0;
+}
+
+/* By the socket's cgroup, which accept(2) takes from the listener. 0: what the socket's namespace says is all there is. */
+static __always_inline __u64 sharer_of(const struct sock *sk, __u64 netns_cookie)
+{
+	const struct bpftune_control *now = control_get();
+
+	if (netns_cookie != host_cookie || !now || !now->sharers)
+		return 0;
+	return sharer_of_cgroup(BPF_CORE_READ(sk, sk_cgrp_data.cgroup));
+}
+
+/* What the observer filled in for this look; NULL: this flow is not due, only what the whole machine shares. */
+static __always_inline struct flow *look_of(struct tcp_sock *tp)
+{
+	struct flow *flow = bpf_sk_storage_get(&flows, tp, NULL, 0);
+
+	return flow && flow->looked_us == tp->tcp_mstamp ? flow : NULL;
+}
+
+/* --- gates and rates ---------------------------------------------------------------------------- */
+
+/* True when this instance wants nothing of the tuner (manual, paused, off). */
+static __always_inline _Bool tuner_is_off(__u64 netns_cookie)
+{
+	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &netns_cookie);
 
 	return gate && (gate->tuners_off >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1);
 }
 
+/* True where the tuner is on and has decided about something. */
+static __always_inline _Bool has_verdicts(__u64 netns_cookie)
+{
+	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &netns_cookie);
+
+	return gate && ((gate->verdicts & ~gate->tuners_off) >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1);
+}
+
 /* At most one a key in interval_ns. Two CPUs at one moment may both pass: the worker copes. */
-static __always_inline _Bool rate_allows(void *rates, const void *key, __u64 interval_ns)
+static __always_inline _Bool rate_of_map_allows(void *map, const void *key, __u64 interval_ns)
 {
 	__u64 now = bpf_ktime_get_ns();
-	__u64 *last = bpf_map_lookup_elem(rates, key);
+	__u64 *last = bpf_map_lookup_elem(map, key);
 
 	if (last && now - *last < interval_ns)
 		return 0;
-	bpf_map_update_elem(rates, key, &now, BPF_ANY);
+	bpf_map_update_elem(map, key, &now, BPF_ANY);
 	return 1;
 }
 
-/* A zeroed event to fill in and bpf_ringbuf_submit(), or NULL, counted, when the ring is full. */
-static __always_inline struct bpftune_event *event_reserve(void *events, void *lost, __u64 netns_cookie,
-							   __u16 tuner, __u16 scenario)
+static __always_inline _Bool rate_allows(__u64 netns_cookie, __u64 about, __u16 scenario, __u64 interval_ns)
 {
-	struct bpftune_event *event = bpf_ringbuf_reserve(events, sizeof(*event), 0);
+	const struct rate_key key = { netns_cookie, about, tuner, scenario, 0 };
+
+	return rate_of_map_allows(&rates, &key, interval_ns);
+}
+
+/* --- events ------------------------------------------------------------------------------------- */
+
+/* A zeroed event to fill in and bpf_ringbuf_submit(), or NULL, counted, when the ring is full. */
+static __always_inline struct bpftune_event *event_reserve(__u64 netns_cookie, __u16 scenario)
+{
+	struct bpftune_event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 
 	if (!event) {
 		__u32 zero = 0;
-		__u64 *count = bpf_map_lookup_elem(lost, &zero);
+		__u64 *count = bpf_map_lookup_elem(&lost, &zero);
 
 		if (count)
 			__sync_fetch_and_add(count, 1);
@@ -61,6 +249,21 @@ static __always_inline struct bpftune_event *event_reserve(void *events, void *l
 	event->tuner = tuner;
 	event->scenario = scenario;
 	return event;
+}
+
+/* An event with that payload, if the tuner is on and no event of that scenario and namespace came in interval_ns. */
+static __always_inline void emit(__u64 netns_cookie, __u64 about, __u16 scenario, const void *payload, __u32 bytes,
+				 __u64 interval_ns)
+{
+	struct bpftune_event *event;
+
+	if (tuner_is_off(netns_cookie) || !rate_allows(netns_cookie, about, scenario, interval_ns))
+		return;
+	event = event_reserve(netns_cookie, scenario);
+	if (!event)
+		return;
+	__builtin_memcpy(event->payload, payload, bytes);
+	bpf_ringbuf_submit(event, 0);
 }
 
 #endif

@@ -9,25 +9,6 @@
 #include <linux/errno.h>
 
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64); /* netns cookie */
-	__type(value, struct bpftune_gate);
-} gates SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, BPFTUNE_NETNS_MAX);
 	__type(key, __u64); /* netns cookie */
@@ -77,24 +58,8 @@ struct {
 	__type(value, __u8);
 } host_cgroups SEC(".maps"); /* where a program of the host's namespace was executed: told once */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64); /* cgroup id */
-	__type(value, __u8);
-} paired SEC(".maps"); /* with instances: only their end is told */
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, BPFTUNE_RATES_MAX);
-	__type(key, struct rate_key);
-	__type(value, __u64);
-} writes SEC(".maps");
-
 #define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: PLACE_REPORTED_MS */
 #define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
-
-const volatile __u64 host_cookie;
 
 static __always_inline __u64 memory_cgroup_id(struct task_struct *task)
 {
@@ -112,7 +77,7 @@ static __always_inline __u64 memory_cgroup_id(struct task_struct *task)
 /* `pid` is the gate's own_users where there is no task (NULL). */
 static __always_inline _Bool tell(__u64 cookie, __u16 what, struct task_struct *task, __u32 pid, __u32 inode)
 {
-	struct bpftune_event *event = event_reserve(&events, &lost, cookie, BPFTUNE_FROM_WATCH, what);
+	struct bpftune_event *event = event_reserve(cookie, what);
 	struct bpftune_place *place;
 
 	if (!event)
@@ -152,7 +117,8 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 	fresh.tid = BPF_CORE_READ(task, pid);
 	known = bpf_map_lookup_elem(&netns, &cookie);
 	if (known) {
-		known->tid = fresh.tid;
+		if (known->tid != fresh.tid)
+			known->tid = fresh.tid;
 		return known;
 	}
 	fresh.net = (__u64)net;
@@ -188,7 +154,7 @@ static __always_inline void look_at_place(struct task_struct *task, __u64 cookie
 		if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
 			return;
 	}
-	if (rate_allows(&moves, &move, MOVES_MIN_NS))
+	if (rate_of_map_allows(&moves, &move, MOVES_MIN_NS))
 		tell(cookie, BPFTUNE_NETNS_PLACED, task, 0, inode);
 }
 
@@ -248,7 +214,7 @@ int watch_rmdir(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!is_cgroup2(cgroup) || !bpf_map_lookup_elem(&paired, &cgroup_id))
 		return 0;
-	event = event_reserve(&events, &lost, host_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_CGROUP_GONE);
+	event = event_reserve(host_cookie, BPFTUNE_CGROUP_GONE);
 	if (!event)
 		return 0;
 	((struct bpftune_place *)event->payload)->cgroup_id = cgroup_id;
@@ -357,12 +323,10 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
 	if (same_value(written.value, current_value))
 		return;
-	struct rate_key key = { .netns_cookie = who->netns_cookie, .instance = owner->tuner, .scenario = owner->tunable };
-
-	if (!rate_allows(&writes, &key, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
+	if (!rate_allows(who->netns_cookie, owner->tuner, owner->tunable, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
 		return;
 	bpf_map_update_elem(&taken, who, &reported, BPF_NOEXIST);
-	event = event_reserve(&events, &lost, who->netns_cookie, BPFTUNE_FROM_WATCH, BPFTUNE_SYSCTL_WRITTEN);
+	event = event_reserve(who->netns_cookie, BPFTUNE_SYSCTL_WRITTEN);
 	if (!event) {
 		bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST);
 		return;
@@ -402,5 +366,3 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	somebody_writes(ctx, task, &who, owner);
 	return 1;
 }
-
-char _license[] SEC("license") = "GPL";

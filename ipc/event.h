@@ -14,7 +14,7 @@
 struct bpftune_event {
 	__u64 netns_cookie; /* the namespace it is about (SO_NETNS_COOKIE) */
 	__u64 time_ns;      /* CLOCK_MONOTONIC when it was noticed */
-	__u64 instance;     /* instance id, from a program attached to its cgroup; 0: by cookie */
+	__u64 instance;     /* instance id of a container that shares the host's namespace; 0: by cookie */
 	__u32 pid;          /* thread group id of the task concerned; 0: none */
 	__u16 tuner;        /* the tuner's number, or one of bpftune_event_source */
 	__u16 scenario;     /* the tuner's scenario, or that source's enum */
@@ -85,6 +85,7 @@ _Static_assert(sizeof(struct bpftune_restore) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "f
  */
 struct bpftune_gate {
 	__u64 tuners_off; /* bit n: the tuner of number n wants no events */
+	__u64 verdicts;	  /* bit n: it has decided about something here */
 	__u64 cgroup_id;  /* the cgroup paired with the namespace; 0: none */
 	__u32 cgroup_level; /* how deep it is below the root */
 	__u32 own_users;  /* references to the namespace that are our worker's: 0 or 1 */

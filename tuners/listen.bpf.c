@@ -10,63 +10,17 @@ struct port_key {
 	__u64 port;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64);
-	__type(value, struct bpftune_gate);
-} gates SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct port_key);
-	__type(value, __u64);
-} rates SEC(".maps");
-
 /*
  * The address of the latest listening socket on each port. A new connection does not lead back to it. The socket may
  * be gone by the time it is looked at, so what is read there counts only if it still is that listener.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
-	__type(key, struct port_key);
-	__type(value, __u64);
-} listeners SEC(".maps");
-
-const volatile __u16 tuner;
+MAP(listeners, BPF_MAP_TYPE_LRU_HASH, 8192, struct port_key, __u64);
 
 static __always_inline _Bool is_listener(const struct sock *sk, const struct port_key *key)
 {
 	return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
 	       BPF_CORE_READ(sk, __sk_common.skc_num) == key->port &&
 	       BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie) == key->netns_cookie;
-}
-
-static __always_inline void tell(const struct port_key *key, __u16 scenario, const struct listen_queue *queue)
-{
-	struct bpftune_event *event;
-
-	if (tuner_is_off(&gates, key->netns_cookie, tuner) || !rate_allows(&rates, key, RATE_NS))
-		return;
-	event = event_reserve(&events, &lost, key->netns_cookie, tuner, scenario);
-	if (!event)
-		return;
-	*(struct listen_queue *)event->payload = *queue;
-	bpf_ringbuf_submit(event, 0);
 }
 
 /*
@@ -87,37 +41,41 @@ static __always_inline void look(const struct sock *sk, const struct port_key *k
 	queue.max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
 	queue.syncookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
 	if (queue.accept_len > queue.max_len)
-		tell(key, LISTEN_ACCEPT_QUEUE_FULL, &queue);
+		emit(key->netns_cookie, key->port, LISTEN_ACCEPT_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
 	else if (queue.syn_len && (queue.syn_len >= queue.max_len - queue.max_len / 4 ||
 				   (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2)))
-		tell(key, LISTEN_SYN_QUEUE_FULL, &queue);
+		emit(key->netns_cookie, key->port, LISTEN_SYN_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
 }
 
-SEC("sockops")
-int listen_connection(struct bpf_sock_ops *ctx)
+static __always_inline struct port_key port_key_of(const struct sock *sk)
 {
-	struct port_key key = {};
-	struct tcp_sock *tp;
-	__u64 *found, address;
-	struct sock *sk;
+	return (struct port_key){ cookie_of(sk), sk->__sk_common.skc_num };
+}
 
-	if (ctx->op != BPF_SOCK_OPS_TCP_LISTEN_CB && ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
-		return 1;
-	tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+ON_LISTEN(listen_begins)
+{
+	struct tcp_sock *tp = tcp_sock_of(ctx);
+	__u64 address = (__u64)tp;
+	struct port_key key;
+
 	if (!tp)
-		return 1;
-	sk = (struct sock *)tp;
-	key.netns_cookie = sk->__sk_common.skc_net.net->net_cookie;
-	key.port = sk->__sk_common.skc_num;
-	if (ctx->op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
-		address = (__u64)sk;
-		bpf_map_update_elem(&listeners, &key, &address, BPF_ANY);
-		return 1;
-	}
+		return;
+	key = port_key_of((struct sock *)tp);
+	bpf_map_update_elem(&listeners, &key, &address, BPF_ANY);
+}
+
+ON_START(listen_accepts)
+{
+	struct tcp_sock *tp = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ? tcp_sock_of(ctx) : NULL;
+	struct port_key key;
+	__u64 *found;
+
+	if (!tp)
+		return;
+	key = port_key_of((struct sock *)tp);
 	found = bpf_map_lookup_elem(&listeners, &key);
 	if (found && is_listener((struct sock *)*found, &key))
 		look((struct sock *)*found, &key);
-	return 1;
 }
 
 /*
@@ -140,5 +98,3 @@ int listen_synack(struct bpf_raw_tracepoint_args *ctx)
 	look(sk, &key);
 	return 0;
 }
-
-char _license[] SEC("license") = "GPL";

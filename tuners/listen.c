@@ -47,19 +47,6 @@ struct listen {
 	long long initial[2], ours[2];	  /* of SOMAXCONN and MAX_SYN_BACKLOG: raised from, and to; 0: not raised */
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct listen_bpf *skel = listen_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	listen_bpf__destroy(skel);
-	return err;
-}
-
 static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts)
 {
 	struct bpftune_counter counters[] = {
@@ -219,17 +206,13 @@ static void fini(struct bpftune *b, void *state)
 	free(state);
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "listen",
+BPFTUNE_TUNER(listen, BPFTUNE_NOTHING_OWN,
 	.summary = "queues of listening TCP sockets that lose connections",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
 	.tick = tick,
-	.fini = fini,
-};
+	.fini = fini);

@@ -22,56 +22,20 @@
 #define TELL_MIN_PERCENT 25
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64);
-	__type(value, struct bpftune_gate);
-} gates SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct rate_key);
-	__type(value, __u64);
-} rates SEC(".maps");
-
 /* The largest wish of a namespace that was told. */
 struct reported {
 	__u64 time_ns;
 	__u64 asked_bytes;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct rate_key);
-	__type(value, struct reported);
-} reported SEC(".maps");
+MAP(reported, BPF_MAP_TYPE_LRU_HASH, 1024, struct rate_key, struct reported);
 
 /* Who fixed the sizes of a socket; what accept(2) gives has its listener's, as it has the sizes. */
 struct owner {
 	struct sock_buf_wish send, receive;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, struct owner);
-} owners SEC(".maps");
+SK_STORAGE(owners, BPF_F_CLONE, struct owner);
 
 /*
  * The receive side again, by the socket's address, as a raw tracepoint does not get at a socket's storage, and what it
@@ -85,12 +49,7 @@ struct receiver {
 	__u64 counted_us; /* when the last of them began */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, __u64);
-	__type(value, struct receiver);
-} receivers SEC(".maps");
+MAP(receivers, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct receiver);
 
 struct look {
 	__u64 told_ns, looked_ns;
@@ -98,14 +57,7 @@ struct look {
 	__u32 seen_at, waited;	  /* at each round trip; what the kernel did not account */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct look);
-} looks SEC(".maps");
-
-const volatile __u16 tuner;
+SK_STORAGE(looks, 0, struct look);
 
 static __always_inline _Bool is_reported(const struct rate_key *key, __u32 asked_bytes)
 {
@@ -123,10 +75,10 @@ static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *
 	struct rate_key key = { .netns_cookie = cookie, .scenario = wish->receive };
 	struct bpftune_event *event;
 
-	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(&gates, cookie, tuner) ||
+	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(cookie) ||
 	    is_reported(&key, wish->asked_bytes))
 		return;
-	event = event_reserve(&events, &lost, cookie, tuner, SOCK_BUF_WISH_CUT);
+	event = event_reserve(cookie, SOCK_BUF_WISH_CUT);
 	if (!event)
 		return;
 	event->pid = wish->pid;
@@ -179,17 +131,17 @@ int sock_buf_setsockopt(struct bpf_sockopt *ctx)
 	return 1;
 }
 
-static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u16 scenario,
+static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
 				       struct sock_buf_fixed *fixed)
 {
-	struct rate_key key = { .netns_cookie = cookie, .scenario = scenario };
 	struct bpftune_event *event;
 
-	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, RATE_NS))
+	if (tuner_is_off(cookie) || !rate_allows(cookie, instance, scenario, RATE_NS))
 		return;
-	event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	event = event_reserve(cookie, scenario);
 	if (!event)
 		return;
+	event->instance = instance;
 	fixed->port = local_port_of(sk);
 	fixed->remote = fixed->port >= EPHEMERAL_MIN && remote_port_of(sk) < EPHEMERAL_MIN;
 	if (fixed->remote)
@@ -208,9 +160,9 @@ static __always_inline __u32 percent_of(__u64 part, __u64 whole)
  * The share of the time since the last look, a second ago or more, spent waiting for room. A wait that the kernel does
  * not account lasts since data were last sent, or since it was counted.
  */
-static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look, __u64 now_ns)
+static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *look, const struct flow *flow, __u64 now_ns)
 {
-	__u32 now = bpf_jiffies64(), since = tp->lsndtime, limited;
+	__u32 now = flow->jiffies, since = tp->lsndtime, limited;
 	struct look last = *look;
 
 	if ((__s32)(last.seen_at - since) > 0)
@@ -221,18 +173,19 @@ static __always_inline __u32 limited_percent(struct tcp_sock *tp, struct look *l
 	look->seen_at = now;
 	if (now_ns - last.looked_ns < LOOK_NS || now == last.looked_at)
 		return 0;
-	limited = last.waited + chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
+	limited = last.waited + flow->sndbuf_limited;
 	look->looked_ns = now_ns;
 	look->looked_at = now;
 	look->limited = limited;
 	return last.looked_ns ? percent_of(limited - last.limited, now - last.looked_at) : 0;
 }
 
-static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
+ON_LOOK(sock_buf_sender)
 {
-	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+	struct tcp_sock *tp = tcp_sock_of(ctx);
 	struct sock_buf_fixed fixed = {};
 	struct owner *owner;
+	struct flow *flow;
 	struct look *look;
 	struct sock *sk;
 	__u64 now;
@@ -242,11 +195,13 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 	sk = (struct sock *)tp;
 	if (!(BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF))
 		return;
-	look = bpf_sk_storage_get(&looks, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	flow = look_of(tp);
+	look = flow ? bpf_sk_storage_get(&looks, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
 	if (!look)
 		return;
+	flow->is_limited = 1; /* as far as anybody knows */
 	now = bpf_ktime_get_ns();
-	fixed.limited_percent = limited_percent(tp, look, now);
+	fixed.limited_percent = limited_percent(tp, look, flow, now);
 	if (fixed.limited_percent < TELL_MIN_PERCENT || (look->told_ns && now - look->told_ns < TELL_NS))
 		return;
 	look->told_ns = now;
@@ -257,37 +212,24 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx)
 	fixed.srtt_us = tp->srtt_us >> 3;
 	if (tp->rate_interval_us)
 		fixed.rate_bytes = 1000000ULL * tp->rate_delivered * tp->mss_cache / tp->rate_interval_us;
-	tell_fixed(sk, sk->__sk_common.skc_net.net->net_cookie, SOCK_BUF_SEND_FIXED, &fixed);
+	tell_fixed(sk, cookie_of(sk), flow->instance, SOCK_BUF_SEND_FIXED, &fixed);
 }
 
 /* What accept(2) will give has its listener's sizes, but an address of its own. */
-static __always_inline void inherit(struct bpf_sock_ops *ctx)
+ON_START(sock_buf_accepted)
 {
-	struct tcp_sock *tp = ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
-	struct owner *owner = tp ? bpf_sk_storage_get(&owners, tp, NULL, 0) : NULL;
+	struct tcp_sock *tp = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ? tcp_sock_of(ctx) : NULL;
 	struct sock_buf_wish wish;
+	struct owner *owner;
 
+	if (!tp || !(BPF_CORE_READ_BITFIELD((struct sock *)tp, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
+		return;
+	owner = bpf_sk_storage_get(&owners, tp, NULL, 0);
 	if (!owner)
 		return;
 	wish = owner->receive;
 	if (wish.asked_bytes)
-		remember_receiver((__u64)tp, bpf_get_netns_cookie(ctx), &wish);
-}
-
-SEC("sockops")
-int sock_buf_sender(struct bpf_sock_ops *ctx)
-{
-	switch (ctx->op) {
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		inherit(ctx); /* fallthrough */
-	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
-		break;
-	case BPF_SOCK_OPS_RTT_CB:
-		look_at_sender(ctx);
-		break;
-	}
-	return 1;
+		remember_receiver((__u64)tp, cookie_of((struct sock *)tp), &wish);
 }
 
 static __always_inline struct receiver *receiver_of(__u64 address, __u64 cookie)
@@ -322,8 +264,7 @@ static __always_inline __u32 filled_percent(struct receiver *receiver, const str
 	return percent_of(filled_us * NSEC_PER_USEC, now_ns - since_ns);
 }
 
-SEC("raw_tp/tcp_rcv_space_adjust")
-int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
+ON_RCV_SPACE(sock_buf_receiver)
 {
 	struct sock *sk = (struct sock *)ctx->args[0];
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
@@ -333,18 +274,18 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	__u64 cookie, now_ns;
 
 	if (!(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
-		return 0;
+		return;
 	look_at_reading(tp, &reading);
 	if (!reading.rtt_us || !reading.is_filled)
-		return 0;
+		return;
 	cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	receiver = receiver_of((__u64)sk, cookie);
 	if (!receiver)
-		return 0;
+		return;
 	now_ns = bpf_ktime_get_ns();
 	fixed.limited_percent = filled_percent(receiver, &reading, now_ns);
 	if (fixed.limited_percent < TELL_MIN_PERCENT || (receiver->told_ns && now_ns - receiver->told_ns < TELL_NS))
-		return 0;
+		return;
 	receiver->told_ns = now_ns;
 	fixed.wish = receiver->wish;
 	fixed.srtt_us = reading.rtt_us;
@@ -352,8 +293,5 @@ int sock_buf_receiver(struct bpf_raw_tracepoint_args *ctx)
 	fixed.window_bytes = reading.window;
 	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	fixed.rate_bytes = 1000000ULL * reading.bytes / reading.rtt_us;
-	tell_fixed(sk, cookie, SOCK_BUF_RECEIVE_FIXED, &fixed);
-	return 0;
+	tell_fixed(sk, cookie, sharer_of(sk, cookie), SOCK_BUF_RECEIVE_FIXED, &fixed);
 }
-
-char _license[] SEC("license") = "GPL";

@@ -51,19 +51,6 @@ struct sock_buf {
 	size_t next;
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct sock_buf_bpf *skel = sock_buf_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	sock_buf_bpf__destroy(skel);
-	return err;
-}
-
 static int init(struct bpftune *b, void **state)
 {
 	(void)b;
@@ -160,16 +147,12 @@ static void fini(struct bpftune *b, void *state)
 	free(state);
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "sock_buf",
+BPFTUNE_TUNER(sock_buf, BPFTUNE_NOTHING_OWN,
 	.summary = "socket buffers whose size applications fix",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
-	.fini = fini,
-};
+	.fini = fini);

@@ -9,12 +9,12 @@
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
 
-#define JUST_NOW_JIFFIES 25
 #define FILLED_LOOKS 32
 #define LIMITED_MIN_PERCENT 10
 #define FOLLOW_ROUND_TRIPS 20 /* after it was last limited or the limit changed: a verdict needs 12, or a second, */
 #define FOLLOW_MIN_NS (10 * NSEC_PER_SEC) /* not counting the flow's pauses */
 #define FOLLOW_MAX_NS (10 * NSEC_PER_SEC) /* at an unchanged limit: then another flow's turn may come, */
+#define NEXT_MAX_NS NSEC_PER_SEC	  /* so long the next flow's turn is kept for it */
 #define SILENT_ROUND_TRIPS 4		  /* or after it was not looked at for so long */
 #define SILENT_MIN_NS (500 * NSEC_PER_MSEC)
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
@@ -24,47 +24,21 @@
 #define CGROUP_LEVELS 8
 #define MAX_WINDOW 65535 /* before scaling: net/ipv4/tcp_output.c: tcp_select_window() */
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64);
-	__type(value, struct bpftune_gate);
-} gates SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct rate_key);
-	__type(value, __u64);
-} rates SEC(".maps");
-
 /* Namespaces that gave back, by the decision of their workers. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct bpftune_verdict_key);
-	__type(value, struct tcp_buffer_lowered);
-} verdicts SEC(".maps");
+VERDICTS(4096, struct tcp_buffer_lowered);
 
-/* The flow that is followed. Two CPUs may write to one at once: then an event is missing, or one too many. */
+/*
+ * The flow that is followed, in a namespace and direction, and the one whose turn is next: of the limited ones, that which
+ * is limited for most of the time, not that which is looked at most often. Two CPUs may write to one at once: then an event
+ * is missing, or one too many.
+ */
 struct followed {
-	__u64 flow;
+	__u64 flow, next_flow;
 	__u64 since_ns; /* at this limit */
 	__u64 limited_ns; /* last */
 	__u64 until_ns, told_ns;
 	__u64 silent_ns; /* if it is not looked at before */
+	__u64 next_ns; /* how long the next one was limited, less what others were */
 	__u32 turn; /* tells it from when the same flow was followed before */
 	__u32 limit_bytes;
 	__u32 looks, limited; /* round trips */
@@ -72,36 +46,17 @@ struct followed {
 	__u32 ooopack;	      /* tcp_sock.rcv_ooopack at the last look */
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, struct rate_key);
-	__type(value, struct followed);
-} followed SEC(".maps");
+MAP(followed, BPF_MAP_TYPE_LRU_HASH, 4096, struct rate_key, struct followed);
 
-/* A socket's send-side account at the last look, in jiffies; and when its container's program last looked, 0: never. */
+/* A socket's send-side account at the last look, in jiffies. */
 struct chrono {
 	__u32 looked_at;
 	__u32 sndbuf_limited;
 	__u32 looks_left; /* in which a buffer that is filled again counts as full */
-	__u32 container_looked_at;
+	__u32 unused;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct chrono);
-} chronos SEC(".maps");
-
-/* Whose cgroup the container's program is attached to: written by the supervisor at attach. */
-struct {
-	__uint(type, BPF_MAP_TYPE_CGROUP_STORAGE);
-	__type(key, struct bpf_cgroup_storage_key);
-	__type(value, __u64); /* instance id */
-} instance_ids SEC(".maps");
-
-const volatile __u16 tuner;
+SK_STORAGE(chronos, 0, struct chrono);
 
 /* --- memory ------------------------------------------------------------------------------------- */
 
@@ -155,7 +110,7 @@ static __always_inline __u32 container_pages(struct sock *sk)
 static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
 				 const struct tcp_buffer_seen *seen)
 {
-	struct bpftune_event *event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	struct bpftune_event *event = event_reserve(cookie, scenario);
 	struct tcp_buffer_seen *payload;
 
 	if (!event)
@@ -182,22 +137,52 @@ static __always_inline __u64 round_trips_ns(const struct tcp_buffer_seen *seen, 
 	return ns > min_ns ? ns : min_ns;
 }
 
+/* Weighed by the time for which each is limited: the majority's (Boyer and Moore). */
+static __always_inline void be_next(struct followed *f, __u64 flow, __u64 limited_ns)
+{
+	if (f->next_flow == flow) {
+		f->next_ns += limited_ns;
+	} else if (f->next_ns >= limited_ns) {
+		f->next_ns -= limited_ns;
+	} else {
+		f->next_flow = flow;
+		f->next_ns = limited_ns - f->next_ns;
+	}
+}
+
+static __always_inline __u64 earlier(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* The turn of the followed one is over, and this flow has the next: it waits longest, or the one that does has ended. */
+static __always_inline _Bool is_next(const struct followed *f, __u64 flow, __u64 now)
+{
+	__u64 over_ns = f->until_ns;
+
+	if (f->flow != flow)
+		over_ns = earlier(over_ns, earlier(f->silent_ns, f->since_ns + FOLLOW_MAX_NS));
+	return now > over_ns && (f->flow == flow || !f->next_flow || f->next_flow == flow || now > over_ns + NEXT_MAX_NS);
+}
+
 /*
  * Whether this flow is the one of its namespace and direction that is followed: a limited one becomes it when
- * there is none. NULL: it is not.
+ * there is none, or its turn has come. `limited_ns`: for how long it was limited since its last look. NULL: it is not.
  */
-static __always_inline struct followed *follow(const struct rate_key *key, const struct tcp_buffer_seen *seen)
+static __always_inline struct followed *follow(const struct rate_key *key, const struct tcp_buffer_seen *seen,
+					       __u64 limited_ns)
 {
 	_Bool limited = seen->flags & TCP_BUFFER_LIMITED_NOW;
 	struct followed *f = bpf_map_lookup_elem(&followed, key);
 	__u64 now = bpf_ktime_get_ns();
 
-	if (!f || now > f->until_ns ||
-	    (f->flow != seen->flow && (now > f->silent_ns || now - f->since_ns > FOLLOW_MAX_NS))) {
+	if (f && limited && f->flow != seen->flow)
+		be_next(f, seen->flow, limited_ns);
+	if (!f || is_next(f, seen->flow, now)) {
 		struct followed fresh = { .flow = seen->flow, .since_ns = now, .turn = now / NSEC_PER_MSEC,
 					  .limit_bytes = seen->limit_bytes };
 
-		if (!limited || tuner_is_off(&gates, key->netns_cookie, tuner))
+		if (!limited || tuner_is_off(key->netns_cookie))
 			return NULL;
 		bpf_map_update_elem(&followed, key, &fresh, BPF_ANY);
 		f = bpf_map_lookup_elem(&followed, key);
@@ -227,7 +212,7 @@ static __always_inline _Bool is_time(const struct rate_key *key, struct followed
 	if (now - f->told_ns < (now - f->since_ns < CLOSELY_NS ? CLOSE_RATE_NS : SLOW_RATE_NS))
 		return 0;
 	f->told_ns = now;
-	return !tuner_is_off(&gates, key->netns_cookie, tuner);
+	return !tuner_is_off(key->netns_cookie);
 }
 
 /* A receiver's time: a pause is none of it, but data that came out of order were late. */
@@ -243,26 +228,19 @@ static __always_inline void add_time(struct followed *f, const struct tcp_sock *
 /* Limits may have to come down, or may go back to what they were. */
 static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cookie)
 {
-	struct rate_key key = { .netns_cookie = cookie, .scenario = TCP_BUFFER_MEMORY_SHORT };
 	const struct bpftune_verdict_key whose = { .netns_cookie = cookie };
 	const struct tcp_buffer_lowered *lowered = bpf_map_lookup_elem(&verdicts, &whose);
+	__u16 scenario = TCP_BUFFER_MEMORY_SHORT;
 	struct tcp_buffer_use use = {};
-	struct bpftune_event *event;
 
 	read_tcp_memory(sk, &use);
 	if (lowered && use.allocated_pages < use.pressure_pages / 2)
-		key.scenario = TCP_BUFFER_MEMORY_EASED;
+		scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
-		return;
-	if (tuner_is_off(&gates, cookie, tuner) || !rate_allows(&rates, &key, MEMORY_RATE_NS))
-		return;
-	event = event_reserve(&events, &lost, cookie, tuner, key.scenario);
-	if (!event)
 		return;
 	if (lowered)
 		use.lowered = *lowered;
-	*(struct tcp_buffer_use *)event->payload = use;
-	bpf_ringbuf_submit(event, 0);
+	emit(cookie, 0, scenario, &use, sizeof(use), MEMORY_RATE_NS);
 }
 
 static __always_inline __u64 flow_of(struct sock *sk)
@@ -281,27 +259,22 @@ static __always_inline _Bool is_filled_again(struct tcp_sock *tp)
 }
 
 /*
- * Whether its buffer limited this sender since the last look, once a jiffy. It had data to send, a window to send them
- * in and no buffer space to keep them in for a part of the time (net/ipv4/tcp_output.c: tcp_cwnd_validate()); or it
+ * Whether its buffer limited this sender since the last look, a jiffy ago or more. It had data to send, a window to send
+ * them in and no buffer space to keep them in for a part of the time (net/ipv4/tcp_output.c: tcp_cwnd_validate()); or it
  * waits for space now; or it was met waiting lately, and its buffer is as full as that of one that waits at each turn.
  */
-static __always_inline _Bool is_limited(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
+static __always_inline _Bool is_limited(struct tcp_sock *tp, struct chrono *chrono, const struct flow *flow)
 {
-	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE), last;
+	struct chrono last = *chrono;
 
-	if (!chrono)
-		return 0;
-	last = *chrono;
-	if (seen->ticks == last.looked_at)
-		return 0;
-	chrono->looked_at = seen->ticks;
-	chrono->sndbuf_limited = seen->sndbuf_limited;
+	chrono->looked_at = flow->jiffies;
+	chrono->sndbuf_limited = flow->sndbuf_limited;
 	if (waits_for_space(tp)) {
 		chrono->looks_left = FILLED_LOOKS;
 		return 1;
 	}
-	if (last.looked_at && 100 * (seen->sndbuf_limited - last.sndbuf_limited) >=
-				      LIMITED_MIN_PERCENT * (seen->ticks - last.looked_at))
+	if (last.looked_at && 100 * (flow->sndbuf_limited - last.sndbuf_limited) >=
+				      LIMITED_MIN_PERCENT * (flow->jiffies - last.looked_at))
 		return 1;
 	if (!last.looks_left)
 		return 0;
@@ -309,60 +282,43 @@ static __always_inline _Bool is_limited(struct tcp_sock *tp, const struct tcp_bu
 	return is_filled_again(tp);
 }
 
-/*
- * True for the root's program when the container's has just run for the same round trip. Not the same jiffy: a virtual
- * machine's CPU may have been taken away in between.
- */
-static __always_inline _Bool is_the_containers(struct tcp_sock *tp, __u64 instance, __u32 now)
+/* What has met the limit, or is followed as it did, has a record. */
+static __always_inline struct chrono *chrono_of(struct tcp_sock *tp, const struct tcp_buffer_seen *seen)
 {
-	struct chrono *chrono = bpf_sk_storage_get(&chronos, tp, NULL, instance ? BPF_SK_STORAGE_GET_F_CREATE : 0);
-
-	if (!instance)
-		return chrono && chrono->container_looked_at && now - chrono->container_looked_at < JUST_NOW_JIFFIES;
-	if (!chrono)
-		return 1; /* nor could the root's know that this one looked */
-	chrono->container_looked_at = now ? now : 1;
-	return 0;
+	return bpf_sk_storage_get(&chronos, tp, NULL,
+				  seen->size_bytes < seen->limit_bytes ? 0 : BPF_SK_STORAGE_GET_F_CREATE);
 }
 
-static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 instance)
+static __always_inline void look_at_sender(struct tcp_sock *tp, struct sock *sk, __u64 cookie, struct flow *flow)
 {
-	struct rate_key key = { .instance = instance, .scenario = TCP_BUFFER_SEND_LIMITED };
+	struct rate_key key = { .netns_cookie = cookie, .about = flow->instance, .scenario = TCP_BUFFER_SEND_LIMITED };
 	struct tcp_buffer_seen seen = {};
-	struct tcp_sock *tp;
+	struct chrono *chrono;
 	struct followed *f;
-	struct sock *sk;
-	struct net *net;
 
-	if (!ctx->sk)
-		return;
-	tp = bpf_skc_to_tcp_sock(ctx->sk);
-	if (!tp)
-		return;
-	sk = (struct sock *)tp;
-	net = sk->__sk_common.skc_net.net;
-	key.netns_cookie = net->net_cookie;
-	if (!instance)
-		tell_if_memory_is_short(sk, key.netns_cookie);
 	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
 		return;
-	seen.limit_bytes = net->ipv4.sysctl_tcp_wmem[2];
+	seen.limit_bytes = sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_wmem[2];
 	seen.size_bytes = sk->sk_sndbuf;
-	if (seen.size_bytes < seen.limit_bytes && !bpf_sk_storage_get(&chronos, tp, NULL, 0))
-		return; /* it never met the limit, so it is not followed either */
-	seen.ticks = bpf_jiffies64();
-	if (is_the_containers(tp, instance, seen.ticks))
+	chrono = chrono_of(tp, &seen);
+	if (!chrono)
 		return;
+	flow->is_limited = 1;
+	seen.ticks = flow->jiffies;
+	if (seen.ticks == chrono->looked_at)
+		return; /* the kernel's account is of whole jiffies: nothing can be told yet */
 	seen.flow = flow_of(sk);
 	seen.srtt_us = tp->srtt_us >> 3;
-	seen.sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, seen.ticks);
-	if (seen.size_bytes >= seen.limit_bytes && is_limited(tp, &seen))
+	seen.sndbuf_limited = flow->sndbuf_limited;
+	if (is_limited(tp, chrono, flow) && seen.size_bytes >= seen.limit_bytes)
 		seen.flags = TCP_BUFFER_LIMITED_NOW;
-	f = follow(&key, &seen);
+	f = follow(&key, &seen, flow->interval_us * NSEC_PER_USEC);
+	if (!f)
+		flow->is_limited = seen.flags != 0;
 	if (!f || !is_time(&key, f))
 		return;
-	seen.busy = busy_jiffies(tp, seen.ticks);
-	seen.rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, seen.ticks);
+	seen.busy = flow->busy;
+	seen.rwnd_limited = flow->rwnd_limited;
 	seen.bytes = tp->bytes_acked;
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
 	seen.held_bytes = sk->sk_wmem_queued;
@@ -370,41 +326,22 @@ static __always_inline void look_at_sender(struct bpf_sock_ops *ctx, __u64 insta
 	seen.turn = f->turn;
 	seen.looks = f->looks;
 	seen.limited = f->limited;
-	tell(sk, key.netns_cookie, instance, TCP_BUFFER_SEND_LIMITED, &seen);
+	tell(sk, key.netns_cookie, flow->instance, TCP_BUFFER_SEND_LIMITED, &seen);
 }
 
-static __always_inline void handle(struct bpf_sock_ops *ctx, __u64 instance)
+ON_LOOK(tcp_buffer_sender)
 {
-	switch (ctx->op) {
-	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_RTT_CB_FLAG);
-		break;
-	case BPF_SOCK_OPS_RTT_CB:
-		look_at_sender(ctx, instance);
-		break;
-	}
-}
+	struct tcp_sock *tp = tcp_sock_of(ctx);
+	struct flow *flow;
+	__u64 cookie;
 
-SEC("sockops")
-int tcp_buffer_sender(struct bpf_sock_ops *ctx)
-{
-	handle(ctx, 0);
-	return 1;
-}
-
-/*
- * Attached to the cgroup of each container, and run before the root's (kernel/bpf/cgroup.c:
- * compute_effective_progs()): that one then finds that the socket was looked at just now, and is silent.
- */
-SEC("sockops")
-int tcp_buffer_sender_container(struct bpf_sock_ops *ctx)
-{
-	__u64 *instance = bpf_get_local_storage(&instance_ids, 0);
-
-	if (*instance)
-		handle(ctx, *instance);
-	return 1;
+	if (!tp)
+		return;
+	cookie = cookie_of((struct sock *)tp);
+	tell_if_memory_is_short((struct sock *)tp, cookie);
+	flow = look_of(tp);
+	if (flow)
+		look_at_sender(tp, (struct sock *)tp, cookie, flow);
 }
 
 /* --- receivers ---------------------------------------------------------------------------------- */
@@ -417,8 +354,7 @@ static __always_inline _Bool is_largest(const struct tcp_sock *tp, __u32 window)
 	return window >= window_max / 16 * 15;
 }
 
-SEC("raw_tp/tcp_rcv_space_adjust")
-int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
+ON_RCV_SPACE(tcp_buffer_receiver)
 {
 	struct rate_key key = { .scenario = TCP_BUFFER_RECEIVE_LIMITED };
 	struct sock *sk = (struct sock *)ctx->args[0];
@@ -430,28 +366,29 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 
 	look_at_reading(tp, &reading);
 	if (!reading.rtt_us)
-		return 0;
+		return;
 	seen.srtt_us = reading.rtt_us;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key.netns_cookie = BPF_CORE_READ(net, net_cookie);
 	tell_if_memory_is_short(sk, key.netns_cookie);
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF)
-		return 0;
+		return;
+	key.about = sharer_of(sk, key.netns_cookie);
 	seen.flow = flow_of(sk);
 	seen.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
 	seen.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
-		return 0;
+		return;
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))
 		seen.flags = TCP_BUFFER_MODERATE_OFF;
 	if (seen.size_bytes >= seen.limit_bytes && reading.is_filled && !is_largest(tp, reading.window))
 		seen.flags |= TCP_BUFFER_LIMITED_NOW;
-	f = follow(&key, &seen);
+	f = follow(&key, &seen, reading.for_us * NSEC_PER_USEC);
 	if (!f)
-		return 0;
+		return;
 	add_time(f, tp, &reading);
 	if (!is_time(&key, f))
-		return 0;
+		return;
 	seen.ticks = f->ticks;
 	seen.busy = f->busy;
 	seen.data_bytes = reading.bytes < reading.window ? reading.bytes : reading.window;
@@ -462,8 +399,5 @@ int tcp_buffer_receiver(struct bpf_raw_tracepoint_args *ctx)
 	seen.limited = f->limited;
 	seen.bytes = BPF_CORE_READ(tp, bytes_received);
 	seen.min_rtt_us = BPF_CORE_READ(tp, rtt_min.s[0].v);
-	tell(sk, key.netns_cookie, 0, TCP_BUFFER_RECEIVE_LIMITED, &seen);
-	return 0;
+	tell(sk, key.netns_cookie, key.about, TCP_BUFFER_RECEIVE_LIMITED, &seen);
 }
-
-char _license[] SEC("license") = "GPL";

@@ -58,19 +58,6 @@ struct state {
 	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct tcp_buffer_bpf *skel = tcp_buffer_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	tcp_buffer_bpf__destroy(skel);
-	return err;
-}
-
 static int init(struct bpftune *b, void **state)
 {
 	struct state *fresh = calloc(1, sizeof(*fresh));
@@ -427,16 +414,12 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		look_at_flow(b, state, event);
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "tcp_buffer",
+BPFTUNE_TUNER(tcp_buffer, BPFTUNE_NOTHING_OWN,
 	.summary = "TCP send and receive buffer limits that hold flows back",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
-	.fini = fini,
-};
+	.fini = fini);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 
@@ -45,22 +46,6 @@ static const struct bpftune_scenario scenarios[] = {
 	[TCP_CONG_FLOW] = { "connection_seen",
 			    "A connection sent enough to tell how its algorithm does with this remote host." },
 };
-
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct tcp_cong_bpf *skel = tcp_cong_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = bpftune_host_cookie(host);
-	for (unsigned int i = 0; i < TCP_CONG_N; i++)
-		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	tcp_cong_bpf__destroy(skel);
-	return err;
-}
 
 static int init(struct bpftune *b, void **state)
 {
@@ -263,14 +248,21 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	tell_remote(b, cong, entry, remote_text(&seen->remote, about), event->time_ns);
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "tcp_cong",
+/* A tick is what the kernel's coarse clocks count: kernel/time/hrtimer.c: low_res. */
+static void prepare(struct tcp_cong_bpf *skel)
+{
+	struct timespec tick = { .tv_nsec = 10000000 };
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	skel->rodata->jiffy_us = tick.tv_nsec / 1000;
+	for (unsigned int i = 0; i < TCP_CONG_N; i++)
+		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
+}
+
+BPFTUNE_TUNER(tcp_cong, prepare,
 	.summary = "TCP congestion control, for each remote host",
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
-	.fini = fini,
-};
+	.fini = fini);

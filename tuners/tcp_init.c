@@ -45,20 +45,6 @@ struct memory {
 	struct path *paths;
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct tcp_init_bpf *skel = tcp_init_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = bpftune_host_cookie(host);
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	tcp_init_bpf__destroy(skel);
-	return err;
-}
-
 static int init(struct bpftune *b, void **state)
 {
 	(void)b;
@@ -252,14 +238,10 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	}
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "tcp_init",
+BPFTUNE_TUNER(tcp_init, BPFTUNE_NOTHING_OWN,
 	.summary = "initial windows of TCP connections, from what past ones to the same remote reached",
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
-	.fini = fini,
-};
+	.fini = fini);

@@ -45,20 +45,6 @@ struct tcp_mem {
 	uint64_t full_logged_ns;
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct tcp_mem_bpf *skel = tcp_mem_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	skel->rodata->host_cookie = bpftune_host_cookie(host);
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	tcp_mem_bpf__destroy(skel);
-	return err;
-}
-
 static int init(struct bpftune *b, void **state)
 {
 	(void)b;
@@ -190,16 +176,12 @@ static void fini(struct bpftune *b, void *state)
 	free(state);
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "tcp_mem",
+BPFTUNE_TUNER(tcp_mem, BPFTUNE_NOTHING_OWN,
 	.summary = "memory of all TCP sockets together",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
 	.init = init,
 	.event = event,
-	.fini = fini,
-};
+	.fini = fini);

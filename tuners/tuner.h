@@ -15,7 +15,7 @@
 #include "ipc/event.h"
 #include "ipc/report.h"
 
-#define BPFTUNE_ABI 1
+#define BPFTUNE_ABI 2
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
 #define BPFTUNE_HOST_ID 1 /* the instance of the supervisor's own namespace */
@@ -87,12 +87,10 @@ struct bpftune_tuner {
 };
 
 /*
- * Loads an opened object with the shared maps (`events`, `gates`, `lost`) in place, then attaches each
- * program by its section: raw_tp/..., cgroup/..., sockops; one whose name ends in _container is attached to
- * the cgroup of each container, with its instance id in the CGROUP_STORAGE map `instance_ids`. A map `verdicts`
- * (struct bpftune_verdict_key) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that
- * the kernel refuses is left out and shown in `bpftune tuners` and `status`; the others work.
- * 0, or -errno when nothing could be loaded.
+ * Loads an opened object with the shared maps (bpf/tuner.bpf.h) in place, then attaches each program by its section:
+ * raw_tp/..., cgroup/...; a subscriber (ON_LOOK() and others there) joins the chain that an observer calls. A map `verdicts`
+ * (VERDICTS()) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that the kernel refuses is left
+ * out and shown in `bpftune tuners` and `status`; the others work. 0, or -errno when nothing could be loaded.
  */
 BPFTUNE_API int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object);
 
@@ -153,5 +151,32 @@ BPFTUNE_API int bpftune_counters(const struct bpftune *b, struct bpftune_counter
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * The end of a tuner's file NAME.c, whose programs are in NAME.bpf.c: its attach function and the symbol that it exports.
+ * PREPARE(skeleton) sets what read-only data it has of its own; BPFTUNE_NOTHING_OWN: none. What follows are the other
+ * members of struct bpftune_tuner.
+ */
+#define BPFTUNE_TUNER(NAME, PREPARE, ...)                                                                              \
+	static int attach(struct bpftune_host *host, uint16_t number)                                                  \
+	{                                                                                                              \
+		struct NAME##_bpf *skel = NAME##_bpf__open();                                                          \
+		struct bpf_object *object;                                                                             \
+                                                                                                                       \
+		if (!skel)                                                                                             \
+			return -errno;                                                                                 \
+		skel->rodata->tuner = number;                                                                          \
+		skel->rodata->host_cookie = bpftune_host_cookie(host);                                                 \
+		PREPARE(skel);                                                                                         \
+		object = skel->obj;                                                                                    \
+		skel->obj = NULL;                                                                                      \
+		NAME##_bpf__destroy(skel);                                                                             \
+		return bpftune_host_load(host, object);                                                                \
+	}                                                                                                              \
+                                                                                                                       \
+	BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {                                                       \
+		.abi = BPFTUNE_ABI, .name = #NAME, .attach = attach, __VA_ARGS__                                       \
+	}
+#define BPFTUNE_NOTHING_OWN(skel) (void)(skel)
 
 #endif

@@ -8,6 +8,17 @@
 #include "ipc/log.h"
 #include "supervisor/changes/state.h"
 
+/* Programs look verdicts up only where the gate says that there are any: the host's, for who shares its namespace. */
+static void open_gate(struct changes *changes, struct instance *instance, uint16_t tuner)
+{
+	struct instance *gated = instance->view.shares_netns ? instance_host(changes->instances) : instance;
+
+	if (changes->dry_run || gated->verdicts >> tuner & 1)
+		return;
+	gated->verdicts |= 1ULL << tuner;
+	instance_set_gate(changes->instances, gated);
+}
+
 static void tell_programs(struct changes *changes, const struct instance *instance, const struct learnt *learnt,
 			  const struct bpftune_verdict *verdict)
 {
@@ -89,6 +100,7 @@ bool learnt_put(struct changes *changes, struct instance *instance, const struct
 		take_back(changes, instance, learnt);
 	learnt->decided = true;
 	learnt->verdict = *verdict;
+	open_gate(changes, instance, key->tuner);
 	tell_programs(changes, instance, learnt, verdict);
 	return strcmp(learnt->text, before); /* one that only holds for longer is no news */
 }

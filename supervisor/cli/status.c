@@ -93,8 +93,8 @@ static void print_refused(const char *owner, json_t *hooks)
 
 	json_array_foreach(hooks, i, hook)
 		if (json_is_string(json_object_get(hook, "error")))
-			printf("degraded: %s: %s (%s):\n          %s%s\n", owner, text_of(hook, "attach"),
-			       text_of(hook, "program"), number_of(hook, "refusals") ? "of some: " : "", text_of(hook, "error"));
+			printf("degraded: %s: %s (%s):\n          %s\n", owner, text_of(hook, "attach"),
+			       text_of(hook, "program"), text_of(hook, "error"));
 }
 
 static void print_head(json_t *status)
@@ -170,14 +170,9 @@ static void print_hooks(const char *name, const char *summary, const char *path,
 	printf("%s: %s\n", name, summary);
 	if (*path)
 		printf("    %s\n", path);
-	json_array_foreach(hooks, i, hook) {
-		json_int_t refusals = number_of(hook, "refusals");
-
+	json_array_foreach(hooks, i, hook)
 		printf("    %-30s %-24s %s\n", text_of(hook, "attach"), text_of(hook, "program"),
 		       json_is_true(json_object_get(hook, "attached")) ? "attached" : text_of(hook, "error"));
-		if (refusals)
-			printf("        not to those of %lld: %s\n", (long long)refusals, text_of(hook, "error"));
-	}
 }
 
 static void print_tuners(const struct question *question, json_t *status, void *arg)

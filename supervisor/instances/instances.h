@@ -33,6 +33,7 @@ struct instance {
 	bool is_mounted;     /* by a name, in the host's mount namespace: root of the host made it */
 	bool is_ending;      /* on its way out: its name is free for another */
 	uint64_t tuners_off; /* bit n: the tuner of number n is not active here */
+	uint64_t verdicts;   /* bit n: it has decided about something here */
 	pid_t worker_pid;    /* 0: none */
 	bool is_entered;     /* the worker holds a reference to the namespace */
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <syslog.h>
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
@@ -14,42 +13,21 @@
 
 /* --- the instances of a cgroup ------------------------------------------------------------------ */
 
-/*
- * A program can be attached to a cgroup only once (kernel/bpf/cgroup.c: find_attach_entry()), so of the instances of
- * one cgroup one has its id on what the programs tell. A container in the host's namespace goes first: the others are
- * found by cookie.
- */
 struct paired_cgroup {
 	uint64_t id;
-	struct instance *instances; /* all that are paired with it */
-	struct instance *attached;  /* whose id it is; NULL: none */
-	struct bpf_link **links;
-	size_t n_links;
+	struct instance *instances; /* all that are paired with it; one that shares the host's namespace goes first */
 	UT_hash_handle hh;
 };
 
-struct refused {
-	struct instances *instances;
-	const struct instance *instance;
-};
-
-static void say_refused(void *arg, const struct hook *hook)
+/* Sockets of the host's namespace that are made in that cgroup are its sharer's; others are found by cookie. */
+static void tell_programs(struct instances *instances, const struct paired_cgroup *cgroup)
 {
-	const struct refused *refused = arg;
+	const struct instance *first = cgroup->instances;
 
-	instance_log(refused->instances, refused->instance, LOG_WARNING, "cannot attach %s to cgroup %s: %s", hook->program,
-		     refused->instance->view.cgroup_path, bpf_hook_error(hook));
+	bpf_set_pair(&instances->kernel->host, cgroup->id, first->view.shares_netns ? first->view.id : 0);
 }
 
-static void attach(struct instances *instances, struct paired_cgroup *cgroup, struct instance *instance, int cgroup_fd)
-{
-	bpf_detach_container(&cgroup->links, &cgroup->n_links);
-	cgroup->attached = instance;
-	bpf_attach_container(&instances->kernel->host, cgroup_fd, instance->view.id, &cgroup->links, &cgroup->n_links,
-			     say_refused, &(struct refused){ instances, instance });
-}
-
-static void join(struct instances *instances, struct instance *instance, int cgroup_fd)
+static void join(struct instances *instances, struct instance *instance)
 {
 	uint64_t id = instance->view.cgroup_id;
 	struct paired_cgroup *cgroup;
@@ -61,26 +39,13 @@ static void join(struct instances *instances, struct instance *instance, int cgr
 			return;
 		cgroup->id = id;
 		HASH_ADD(hh, instances->cgroups, id, sizeof(id), cgroup);
-		bpf_set_paired(&instances->kernel->host, id, true);
 	}
 	instance->cgroup = cgroup;
-	DL_APPEND2(cgroup->instances, instance, cgroup_prev, cgroup_next);
-	if (!cgroup->attached || (instance->view.shares_netns && !cgroup->attached->view.shares_netns))
-		attach(instances, cgroup, instance, cgroup_fd);
-}
-
-/* Another instance of the same cgroup gets the programs. */
-static void attach_another(struct instances *instances, struct paired_cgroup *cgroup)
-{
-	struct instance *next = cgroup->instances, *other;
-	_cleanup_close_ int fd = -1;
-
-	DL_FOREACH2(cgroup->instances, other, cgroup_next)
-		if (other->view.shares_netns && !next->view.shares_netns)
-			next = other;
-	fd = cgroupfs_open_path(&instances->kernel->cgroupfs, CGROUP2, next->view.cgroup_path);
-	if (fd >= 0)
-		attach(instances, cgroup, next, fd);
+	if (instance->view.shares_netns)
+		DL_PREPEND2(cgroup->instances, instance, cgroup_prev, cgroup_next);
+	else
+		DL_APPEND2(cgroup->instances, instance, cgroup_prev, cgroup_next);
+	tell_programs(instances, cgroup);
 }
 
 void pair_let_go(struct instances *instances, struct instance *instance)
@@ -92,15 +57,11 @@ void pair_let_go(struct instances *instances, struct instance *instance)
 	if (!cgroup)
 		return;
 	DL_DELETE2(cgroup->instances, instance, cgroup_prev, cgroup_next);
-	if (cgroup->attached == instance) {
-		bpf_detach_container(&cgroup->links, &cgroup->n_links);
-		cgroup->attached = NULL;
-		if (cgroup->instances && !instances->stopping)
-			attach_another(instances, cgroup);
-	}
-	if (cgroup->instances)
+	if (cgroup->instances) {
+		tell_programs(instances, cgroup);
 		return;
-	bpf_set_paired(&instances->kernel->host, cgroup->id, false);
+	}
+	bpf_clear_pair(&instances->kernel->host, cgroup->id);
 	HASH_DEL(instances->cgroups, cgroup);
 	free(cgroup);
 }
@@ -139,7 +100,6 @@ void pair_dissolve(struct instances *instances, struct instance *instance)
 static void take_cgroup(struct instances *instances, struct instance *instance, const char *path,
 			enum cgroup_hierarchy hierarchy)
 {
-	_cleanup_close_ int fd = -1;
 	char *copy = strdup(path);
 	struct stat st;
 
@@ -149,10 +109,9 @@ static void take_cgroup(struct instances *instances, struct instance *instance, 
 	free(instance->view.cgroup_path);
 	instance->view.cgroup_path = copy;
 	/* BPF programs know of cgroup2 only. */
-	fd = hierarchy == CGROUP2 ? cgroupfs_open_path(&instances->kernel->cgroupfs, CGROUP2, path) : -1;
-	if (fd >= 0 && fstat(fd, &st) == 0) {
+	if (hierarchy == CGROUP2 && fstatat(instances->kernel->cgroupfs.fd, path + 1, &st, 0) == 0) {
 		instance->view.cgroup_id = st.st_ino;
-		join(instances, instance, fd);
+		join(instances, instance);
 	}
 	instance_set_gate(instances, instance);
 }

@@ -192,6 +192,7 @@ void instance_set_gate(struct instances *instances, const struct instance *insta
 	bool is_host = instance->view.id == INSTANCE_HOST; /* its tasks may be anywhere */
 	struct bpftune_gate gate = {
 		.tuners_off = instance->tuners_off,
+		.verdicts = instance->verdicts,
 		.own_users = instance->is_entered && !is_host,
 		.cgroup_id = is_host ? 0 : instance->view.cgroup_id,
 	};

@@ -11,16 +11,28 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bpf/observe.skel.h"
 #include "bpf/watch.skel.h"
 #include "ipc/cleanup.h"
+#include "supervisor/kernel/chain.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
 
-static const char *const shared_names[N_SHARED] = {
+static const char *const shared_names[SHARED_CHAINS] = {
 	[SHARED_EVENTS] = "events",
 	[SHARED_GATES] = "gates",
 	[SHARED_LOST] = "lost",
+	[SHARED_RATES] = "rates",
+	[SHARED_PAIRED] = "paired",
+	[SHARED_CONTROL] = "control",
+	[SHARED_RUNS] = "runs",
+	[SHARED_FLOWS] = "flows",
 };
+
+static const char *shared_name(int map)
+{
+	return map < SHARED_CHAINS ? shared_names[map] : chain_map(map - SHARED_CHAINS);
+}
 
 static int quiet(enum libbpf_print_level level, const char *format, va_list args)
 {
@@ -42,33 +54,22 @@ void bpf_set_debug(bool on)
 
 const char *bpf_hook_error(const struct hook *hook)
 {
-	int error = hook->error ? hook->error : hook->refusal;
-
-	switch (error) {
+	switch (hook->error) {
 	case 0:
 		return NULL;
 	case -EPERM:
 	case -EACCES:
-		if (!hook->error)
-			return "refused: another program is attached there that allows none besides it";
 		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
 	case -E2BIG:
 		return "too many programs are attached there";
 	case -ENOENT:
 		return "this kernel has no such tracepoint";
 	default:
-		return strerror(-error);
+		return strerror(-hook->error);
 	}
 }
 
 /* --- load and attach ---------------------------------------------------------------------------- */
-
-static bool ends_with(const char *text, const char *end)
-{
-	size_t n = strlen(text), m = strlen(end);
-
-	return n >= m && !strcmp(text + n - m, end);
-}
 
 static struct hook *hook_get(struct bpftune_host *host, const char *program, const char *section)
 {
@@ -84,11 +85,10 @@ static struct hook *hook_get(struct bpftune_host *host, const char *program, con
 	hook += host->n_hooks++;
 	*hook = (struct hook){
 		.program = strdup(program),
+		.attach = strdup(section),
 		.tuner = host->loading,
-		.of_containers = ends_with(program, "_container"),
+		.chain = host->loading < BPFTUNE_TUNERS_MAX ? chain_of(section) : -1,
 	};
-	if (asprintf(&hook->attach, "%s%s", section, hook->of_containers ? " (each container)" : "") < 0)
-		hook->attach = NULL;
 	return hook;
 }
 
@@ -104,7 +104,7 @@ static int prepare(struct bpftune_host *host, struct bpf_object *object)
 	int err = 0;
 
 	for (int i = 0; i < N_SHARED && !err; i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(object, shared_names[i]);
+		struct bpf_map *map = bpf_object__find_map_by_name(object, shared_name(i));
 
 		if (map && host->shared_fds[i] >= 0)
 			err = bpf_map__reuse_fd(map, host->shared_fds[i]);
@@ -113,12 +113,23 @@ static int prepare(struct bpftune_host *host, struct bpf_object *object)
 		const char *name = bpf_program__name(program);
 		struct hook *hook = is_hook(program) ? hook_get(host, name, bpf_program__section_name(program)) : NULL;
 
+		if (hook && hook->chain >= 0)
+			chain_prepare(program, hook->chain);
 		if (host->trial)
 			bpf_program__set_autoload(program, !strcmp(name, host->trial));
 		else if (hook && hook->error)
 			bpf_program__set_autoload(program, false);
 	}
 	return err;
+}
+
+/* Why nobody would call the programs of a chain: 0: somebody does. */
+static int observer_error(const struct bpftune_host *host, enum bpftune_chain chain)
+{
+	for (size_t i = 0; i < host->n_hooks; i++)
+		if (host->hooks[i].tuner == BPFTUNE_FROM_WATCH && !strcmp(host->hooks[i].program, chain_observer(chain)))
+			return host->hooks[i].error;
+	return -ENOENT;
 }
 
 static void attach(struct bpftune_host *host, struct bpf_program *program)
@@ -129,112 +140,50 @@ static void attach(struct bpftune_host *host, struct bpf_program *program)
 
 	if (!hook || hook->error)
 		return;
-	hook->bpf_program = program;
-	if (hook->of_containers)
+	if (hook->chain >= 0) {
+		hook->error = observer_error(host, hook->chain);
+		if (!hook->error)
+			hook->error = chain_join(host->shared_fds[SHARED_CHAINS + hook->chain], hook->tuner, program);
 		return;
+	}
 	hook->link = on_cgroup ? bpf_program__attach_cgroup(program, host->cgroup_fd) : bpf_program__attach(program);
 	if (!hook->link)
 		hook->error = -errno;
 }
 
-int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
+static int load(struct bpftune_host *host, struct bpf_object *object)
 {
-	const struct bpf_map *verdicts = bpf_object__find_map_by_name(object, "verdicts");
-	struct bpf_object **objects;
 	struct bpf_program *program;
-	int err;
+	int err = prepare(host, object);
 
-	if (verdicts && (bpf_map__key_size(verdicts) != sizeof(struct bpftune_verdict_key) ||
-			 bpf_map__value_size(verdicts) != sizeof(((struct bpftune_verdict *)0)->value))) {
-		bpf_object__close(object);
-		return -EINVAL;
-	}
-	err = prepare(host, object);
 	if (!err)
 		err = bpf_object__load(object);
-	if (err || host->trial) {
-		bpf_object__close(object);
+	if (err || host->trial)
 		return err;
-	}
-	objects = realloc(host->objects, (host->n_objects + 1) * sizeof(*objects));
-	if (!objects) {
-		bpf_object__close(object);
-		return -ENOMEM;
-	}
-	host->objects = objects;
-	host->objects[host->n_objects++] = object;
-	if (host->loading < BPFTUNE_TUNERS_MAX && verdicts)
-		host->verdict_fds[host->loading] = bpf_map__fd(verdicts);
 	bpf_object__for_each_program(program, object)
 		if (is_hook(program))
 			attach(host, program);
-	for (size_t i = 0; i < host->n_hooks; i++)
-		if (host->hooks[i].of_containers && host->hooks[i].tuner == host->loading)
-			host->hooks[i].instance_ids_fd = bpf_object__find_map_fd_by_name(object, "instance_ids");
 	return 0;
+}
+
+/* What was attached stays; of a tuner's object only the verdicts are written to later. */
+int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object)
+{
+	const struct bpf_map *verdicts = bpf_object__find_map_by_name(object, "verdicts");
+	int err = -EINVAL;
+
+	if (!verdicts || (bpf_map__key_size(verdicts) == sizeof(struct bpftune_verdict_key) &&
+			  bpf_map__value_size(verdicts) == sizeof(((struct bpftune_verdict *)0)->value)))
+		err = load(host, object);
+	if (!err && !host->trial && verdicts)
+		host->verdict_fds[host->loading] = fcntl(bpf_map__fd(verdicts), F_DUPFD_CLOEXEC, 3);
+	bpf_object__close(object);
+	return err;
 }
 
 uint64_t bpftune_host_cookie(const struct bpftune_host *host)
 {
 	return host->cookie;
-}
-
-/* NULL, with errno. */
-static struct bpf_link *attach_container(const struct hook *hook, int cgroup_fd, uint64_t cgroup_id, uint64_t instance)
-{
-	/* An attachment of its own kind: include/uapi/linux/bpf.h. */
-	struct bpf_cgroup_storage_key key;
-	struct bpf_link *link = bpf_program__attach_cgroup(hook->bpf_program, cgroup_fd);
-	int err;
-
-	memset(&key, 0, sizeof(key)); /* its padding is part of it */
-	key.cgroup_inode_id = cgroup_id;
-	key.attach_type = BPF_CGROUP_SOCK_OPS;
-	err = link ? bpf_map_update_elem(hook->instance_ids_fd, &key, &instance, BPF_ANY) : 0;
-	if (err < 0) {
-		bpf_link__destroy(link);
-		errno = -err;
-		return NULL;
-	}
-	return link;
-}
-
-void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
-			  size_t *ret_n, void (*refused)(void *arg, const struct hook *hook), void *arg)
-{
-	struct stat st;
-
-	if (fstat(cgroup_fd, &st) < 0)
-		return;
-	for (size_t i = 0; i < host->n_hooks; i++) {
-		struct hook *hook = &host->hooks[i];
-		struct bpf_link *link, **links;
-		int before = hook->refusal;
-
-		if (!hook->of_containers || hook->error)
-			continue;
-		links = realloc(*ret_links, (*ret_n + 1) * sizeof(*links));
-		if (links)
-			*ret_links = links;
-		link = links ? attach_container(hook, cgroup_fd, st.st_ino, instance) : NULL;
-		if (link) {
-			links[(*ret_n)++] = link;
-			continue;
-		}
-		hook->refusals++;
-		hook->refusal = -errno;
-		if (hook->refusal != before)
-			refused(arg, hook);
-	}
-}
-
-void bpf_detach_container(struct bpf_link ***links, size_t *n)
-{
-	for (size_t i = 0; i < *n; i++)
-		bpf_link__destroy((*links)[i]);
-	free(*links);
-	*links = NULL;
-	*n = 0;
 }
 
 /*
@@ -291,23 +240,57 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	(void)arg;
 	if (!skel)
 		return -errno;
+	skel->rodata->tuner = BPFTUNE_FROM_WATCH;
 	skel->rodata->host_cookie = host->cookie;
 	object = take_ptr(skel->obj);
-	err = bpftune_host_load(host, object);
 	watch_bpf__destroy(skel);
-	if (err || host->trial)
+	err = load(host, object);
+	if (err || host->trial) {
+		bpf_object__close(object);
 		return err;
+	}
+	host->own[0] = object;
 	for (int i = 0; i < N_SHARED; i++)
-		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_names[i]);
+		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_name(i));
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
 	host->unsighted_fd = bpf_object__find_map_fd_by_name(object, "unsighted");
 	host->host_cgroups_fd = bpf_object__find_map_fd_by_name(object, "host_cgroups");
-	host->paired_fd = bpf_object__find_map_fd_by_name(object, "paired");
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
 	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");
 	host->taken_fd = bpf_object__find_map_fd_by_name(object, "taken");
 	host->sweep_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "watch_sweep"));
 	return 0;
+}
+
+/* A quarter of the limit that new namespaces get, until connections of theirs show another. */
+static uint32_t rcvbuf_bound(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/sys/net/ipv4/tcp_rmem", "re");
+	unsigned int max;
+
+	return file && fscanf(file, "%*u %*u %u", &max) == 1 ? max / 4 : 0;
+}
+
+static int load_observe(struct bpftune_host *host, const void *arg)
+{
+	struct observe_bpf *skel = observe_bpf__open();
+	struct bpf_object *object;
+	int err;
+
+	(void)arg;
+	if (!skel)
+		return -errno;
+	skel->rodata->tuner = BPFTUNE_FROM_WATCH;
+	skel->rodata->host_cookie = host->cookie;
+	skel->data->rcvbuf_bound = rcvbuf_bound();
+	object = take_ptr(skel->obj);
+	observe_bpf__destroy(skel);
+	err = load(host, object);
+	if (err || host->trial)
+		bpf_object__close(object);
+	else
+		host->own[1] = object;
+	return err;
 }
 
 static int refuse(struct bpf_refusal *refusal, int error, const char *format, ...)
@@ -345,8 +328,10 @@ int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, str
 			      "cannot read %s: %s (the kernel must be built with CONFIG_DEBUG_INFO_BTF)",
 			      KERNEL_BTF, strerror(errno));
 	err = load_what_works(host, BPFTUNE_FROM_WATCH, load_watch, NULL);
-	if (!err)
+	if (!err) {
+		load_what_works(host, BPFTUNE_FROM_WATCH, load_observe, NULL);
 		return 0;
+	}
 	hook = refused_hook(host);
 	if (hook)
 		return refuse(ret_refusal, err == -EPERM ? -EPERM : -EOPNOTSUPP, "cannot load %s (%s): %s", hook->attach,
@@ -362,9 +347,11 @@ void bpf_close(struct bpftune_host *host)
 		free(host->hooks[i].program);
 		free(host->hooks[i].attach);
 	}
-	for (size_t i = host->n_objects; i > 0; i--)
-		bpf_object__close(host->objects[i - 1]);
+	for (size_t i = 0; i < BPFTUNE_TUNERS_MAX; i++)
+		if (host->verdict_fds[i] > 0)
+			close(host->verdict_fds[i]);
+	for (size_t i = ARRAY_SIZE(host->own); i > 0; i--)
+		bpf_object__close(host->own[i - 1]);
 	free(host->hooks);
-	free(host->objects);
 	*host = (struct bpftune_host){ 0 };
 }

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bpf/observe.h"
 #include "tuners/tuner.h"
 
 struct bpf_link;
@@ -17,24 +18,30 @@ struct hook {
 	char *program; /* the BPF program's name */
 	char *attach;  /* its section: raw_tp/task_newtask, cgroup/sock_create, sockops */
 	uint16_t tuner; /* number, or BPFTUNE_FROM_WATCH */
+	int chain;     /* enum bpftune_chain: called by an observer; -1: it has a link */
 	int error;     /* 0: attached; else -errno of load or attach */
-	bool of_containers; /* attached to each container's cgroup, not once */
-	struct bpf_program *bpf_program;
-	int instance_ids_fd; /* its cgroup storage */
-	unsigned int refusals; /* containers whose cgroup did not take it */
-	int refusal;   /* -errno of the last one */
 	struct bpf_link *link;
 };
 
-/* The maps that all programs share, by name in each object. */
-enum shared_map { SHARED_EVENTS, SHARED_GATES, SHARED_LOST, N_SHARED };
+/* The maps that all programs share, by name in each object; after these, a program array for each chain. */
+enum shared_map {
+	SHARED_EVENTS,
+	SHARED_GATES,
+	SHARED_LOST,
+	SHARED_RATES,
+	SHARED_PAIRED,
+	SHARED_CONTROL,
+	SHARED_RUNS,
+	SHARED_FLOWS,
+	SHARED_CHAINS,
+	N_SHARED = SHARED_CHAINS + BPFTUNE_N_CHAINS
+};
 
 struct bpftune_host {
 	uint64_t cookie;               /* of the supervisor's own namespace */
 	int cgroup_fd;                 /* the root of cgroup2; borrowed */
 	int shared_fds[N_SHARED];      /* the watch object's; -1 until it is loaded */
-	struct bpf_object **objects;
-	size_t n_objects;
+	struct bpf_object *own[2];     /* the supervisor's: watch, observe */
 	struct hook *hooks;
 	size_t n_hooks;
 	uint16_t n_tuners;
@@ -45,7 +52,9 @@ struct bpftune_host {
 	int netns_fd;                  /* map: every namespace sighted */
 	int unsighted_fd;              /* map: how often one found no room there */
 	int host_cgroups_fd;           /* map: cgroups in which the host executes */
-	int paired_fd;                 /* map: cgroups whose end is told */
+	struct bpftune_control control; /* what the map `control` has */
+	unsigned int n_sharers;        /* cgroups of containers that share the host's namespace */
+	uint32_t last_sharers;         /* the latest number in control.sharers but 0 */
 	int owned_fd, own_pids_fd, taken_fd; /* maps of watch_sysctl */
 };
 
@@ -54,27 +63,18 @@ struct bpf_refusal {
 };
 
 /*
- * Loads watch.bpf.c and attaches it, what belongs to a cgroup to that one. 0; -EPERM, -EOPNOTSUPP (the kernel lacks
+ * Loads watch.bpf.c and observe.bpf.c and attaches them, what belongs to a cgroup to that one. 0; -EPERM, -EOPNOTSUPP (the kernel lacks
  * something) or another -errno, with the refusal in words.
  */
 int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, struct bpf_refusal *ret_refusal);
 
-/* Loads and attaches a tuner's programs; refused ones are left out. -errno when none could be loaded. */
+/* Loads a tuner's programs, attaches them or has them called by an observer; refused ones are left out. -errno when none could be loaded. */
 int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number);
 
 /* Lets everything go: programs, links and maps. */
 void bpf_close(struct bpftune_host *host);
 
-/*
- * Attaches the programs of containers to one's cgroup, with its instance id in their storage. The links are
- * the caller's, to be given back; what could not be attached is left out, counted, and `refused` gets each hook
- * that did not fail so the last time.
- */
-void bpf_attach_container(struct bpftune_host *host, int cgroup_fd, uint64_t instance, struct bpf_link ***ret_links,
-			  size_t *ret_n, void (*refused)(void *arg, const struct hook *hook), void *arg);
-void bpf_detach_container(struct bpf_link ***links, size_t *n);
-
-/* What a hook's error means to an operator: its own, else the last of a container; NULL: none. */
+/* What a hook's error means to an operator; NULL: none. */
 const char *bpf_hook_error(const struct hook *hook);
 
 /* libbpf's own words go to standard error. For --debug. */

@@ -2,7 +2,9 @@
 #include "supervisor/kernel/bpf_maps.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bpf/watch.h"
@@ -19,8 +21,19 @@ int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie)
 	return bpf_prog_test_run_opts(host->sweep_fd, &opts);
 }
 
+static void tell_all(struct bpftune_host *host)
+{
+	uint32_t zero = 0;
+
+	bpf_map_update_elem(host->shared_fds[SHARED_CONTROL], &zero, &host->control, BPF_ANY);
+}
+
 int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate)
 {
+	if (gate->verdicts & ~host->control.verdicts) {
+		host->control.verdicts |= gate->verdicts;
+		tell_all(host);
+	}
 	return bpf_map_update_elem(host->shared_fds[SHARED_GATES], &netns_cookie, gate, BPF_ANY);
 }
 
@@ -48,9 +61,39 @@ static void set_member(int map_fd, const void *key, bool is_member)
 		bpf_map_delete_elem(map_fd, key);
 }
 
-void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired)
+/* What sockets are remembered to be of goes by the number in `sharers`: another one, and they are looked up again. */
+static void change_sharers(struct bpftune_host *host, uint64_t before, uint64_t now)
 {
-	set_member(host->paired_fd, &cgroup_id, is_paired);
+	if (before == now)
+		return;
+	host->n_sharers += !!now - !!before;
+	host->last_sharers += 1 + (host->last_sharers == UINT32_MAX);
+	host->control.sharers = host->n_sharers ? host->last_sharers : 0;
+	tell_all(host);
+}
+
+static uint64_t sharer_of(const struct bpftune_host *host, uint64_t cgroup_id)
+{
+	struct bpftune_pair pair;
+
+	return bpf_map_lookup_elem(host->shared_fds[SHARED_PAIRED], &cgroup_id, &pair) < 0 ? 0 : pair.sharer;
+}
+
+void bpf_set_pair(struct bpftune_host *host, uint64_t cgroup_id, uint64_t sharer)
+{
+	const struct bpftune_pair pair = { .sharer = sharer };
+	uint64_t before = sharer_of(host, cgroup_id);
+
+	if (bpf_map_update_elem(host->shared_fds[SHARED_PAIRED], &cgroup_id, &pair, BPF_ANY) == 0)
+		change_sharers(host, before, sharer);
+}
+
+void bpf_clear_pair(struct bpftune_host *host, uint64_t cgroup_id)
+{
+	uint64_t before = sharer_of(host, cgroup_id);
+
+	if (bpf_map_delete_elem(host->shared_fds[SHARED_PAIRED], &cgroup_id) == 0)
+		change_sharers(host, before, 0);
 }
 
 uint32_t bpf_last_tid(struct bpftune_host *host, uint64_t netns_cookie)
@@ -116,6 +159,29 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 	if (!memcmp(verdict->value, zeros, sizeof(zeros)))
 		return bpf_map_delete_elem(host->verdict_fds[tuner], key);
 	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
+}
+
+void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs)
+{
+	uint32_t key = chain * BPFTUNE_SLOTS_MAX + tuner;
+	int n = libbpf_num_possible_cpus();
+	struct bpftune_runs *of_cpus = n > 0 ? calloc(n, sizeof(*of_cpus)) : NULL;
+
+	*ret_runs = (struct bpftune_runs){ 0 };
+	if (of_cpus && bpf_map_lookup_elem(host->shared_fds[SHARED_RUNS], &key, of_cpus) == 0)
+		for (int i = 0; i < n; i++) {
+			ret_runs->runs += of_cpus[i].runs;
+			ret_runs->ns += of_cpus[i].ns;
+		}
+	free(of_cpus);
+}
+
+void bpf_time_runs(struct bpftune_host *host, bool is_timed)
+{
+	if (host->control.is_timed == is_timed)
+		return;
+	host->control.is_timed = is_timed;
+	tell_all(host);
 }
 
 static uint64_t counter(int map_fd)

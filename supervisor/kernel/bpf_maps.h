@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the supervisor and the programs of watch.bpf.c tell each other in maps. */
+/* What the supervisor and the BPF programs tell each other in maps. */
 #ifndef BPFTUNE_SUPERVISOR_KERNEL_BPF_MAPS_H
 #define BPFTUNE_SUPERVISOR_KERNEL_BPF_MAPS_H
 
@@ -17,8 +17,12 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
 /* Forgets a cgroup: the next task of the host's namespace that executes there is told of again. */
 void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
 
-/* Whether an instance is paired with the cgroup: then its end is told. */
-void bpf_set_paired(struct bpftune_host *host, uint64_t cgroup_id, bool is_paired);
+/*
+ * Instances are paired with the cgroup: its end is told, and sockets made in it are the sharer's, a container's that shares
+ * the host's namespace (0: there is none).
+ */
+void bpf_set_pair(struct bpftune_host *host, uint64_t cgroup_id, uint64_t sharer);
+void bpf_clear_pair(struct bpftune_host *host, uint64_t cgroup_id);
 
 /* The thread last seen in a namespace, or 0. */
 uint32_t bpf_last_tid(struct bpftune_host *host, uint64_t netns_cookie);
@@ -40,6 +44,10 @@ void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 /* For the tuner's programs to find, or, with a value of zeros, no more: 0; -ENOENT: it looks for none. */
 int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
 		    const struct bpftune_verdict *verdict);
+
+/* How often an observer called the tuner's program of that chain; nanoseconds count from when bpf_time_runs() was told to. */
+void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs);
+void bpf_time_runs(struct bpftune_host *host, bool is_timed);
 
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);

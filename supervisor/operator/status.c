@@ -13,6 +13,21 @@ static json_t *optional(const char *text)
 	return text ? json_string(text) : json_null();
 }
 
+/* What a program that an observer calls has cost; one with a hook of its own is in `bpftool prog`. */
+static json_t *hook_json(const struct bpftune_host *host, const struct hook *hook)
+{
+	json_t *json = json_pack("{s:s s:s s:b s:o}", "program", hook->program, "attach", hook->attach, "attached",
+				 !hook->error, "error", optional(bpf_hook_error(hook)));
+	struct bpftune_runs runs;
+
+	if (json && hook->chain >= 0 && !hook->error) {
+		bpf_runs(host, hook->chain, hook->tuner, &runs);
+		json_object_set_new(json, "runs", json_integer(runs.runs));
+		json_object_set_new(json, "ns", json_integer(runs.ns));
+	}
+	return json;
+}
+
 static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 {
 	json_t *hooks = json_array();
@@ -21,9 +36,7 @@ static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 		const struct hook *hook = &operator->kernel->host.hooks[i];
 
 		if (hook->tuner == tuner)
-			json_array_append_new(hooks, json_pack("{s:s s:s s:b s:o s:i}", "program", hook->program,
-							       "attach", hook->attach, "attached", !hook->error, "error",
-							       optional(bpf_hook_error(hook)), "refusals", (int)hook->refusals));
+			json_array_append_new(hooks, hook_json(&operator->kernel->host, hook));
 	}
 	return hooks;
 }

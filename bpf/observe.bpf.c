@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The hooks that are run often have one program each, of the supervisor's. It ends after a few loads unless a socket is due
+ * for a look, and then calls the tuners' programs, one after another. So a tuner more makes no request dearer.
+ */
+#include "bpf/remote.bpf.h"
+#include "bpf/sender.bpf.h"
+#include "bpf/tuner.bpf.h"
+
+#define LOOK_BYTES 65536  /* fewer are over before anything can be done */
+#define LOOK_MIN_US 1000
+#define LOOK_MAX_US 100000 /* while nothing limits the flow */
+#define MACHINE_LOOK_US 10000 /* whatever the flow: for what the whole machine shares */
+#define INITIAL_CWND 10	  /* include/net/tcp.h: TCP_INIT_CWND */
+#define LIMIT_SHARE 4	  /* of its limit: a step is at most that large, and a flow is followed after one */
+
+/* The smallest share of a limit of any namespace that set up a connection. */
+__u32 rcvbuf_bound = ~0U;
+_Bool has_fixed_receivers; /* an application fixed the receive buffer of a connection */
+static __u64 machine_look_us;
+
+/* --- connections -------------------------------------------------------------------------------- */
+
+/* Between two sockets of this machine there is no path whose limits could be found. */
+static __always_inline _Bool is_local(const struct sock *sk)
+{
+	const struct sock_common *common = &sk->__sk_common;
+
+	if (common->skc_family == AF_INET)
+		return (common->skc_daddr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) ||
+		       common->skc_daddr == common->skc_rcv_saddr;
+	if (!bpf_core_field_exists(common->skc_v6_daddr))
+		return 0;
+	for (int i = 0; i < 4; i++)
+		if (common->skc_v6_daddr.in6_u.u6_addr32[i] != common->skc_v6_rcv_saddr.in6_u.u6_addr32[i])
+			return 0;
+	return 1;
+}
+
+static __always_inline _Bool is_far(__u32 srtt_us)
+{
+	return !srtt_us || srtt_us >> 3 >= BPFTUNE_FAR_US; /* 0: its SYN was lost */
+}
+
+static __always_inline void note_receive_limit(const struct sock *sk)
+{
+	__u32 share = (__u32)sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_rmem[2] / LIMIT_SHARE;
+
+	if (share < rcvbuf_bound)
+		rcvbuf_bound = share;
+	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF && !has_fixed_receivers)
+		has_fixed_receivers = 1;
+}
+
+static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, _Bool accepted)
+{
+	const struct bpftune_control *now = control_get();
+
+	return accepted || (now && now->verdicts) || ctx->snd_cwnd > INITIAL_CWND;
+}
+
+static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
+{
+	struct tcp_sock *tp = tcp_sock_of(ctx);
+	int flags = BPF_SOCK_OPS_RTT_CB_FLAG | (accepted ? FLOW_ACCEPTED_CB_FLAG : 0);
+
+	if (!tp)
+		return;
+	if (!is_local((struct sock *)tp)) {
+		note_receive_limit((struct sock *)tp);
+		if (is_far(ctx->srtt_us))
+			flags |= BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
+		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
+	}
+	if (is_wanted_at_start(ctx, accepted))
+		CHAIN_CALL(ctx, chain_start, 0);
+}
+
+/* --- round trips -------------------------------------------------------------------------------- */
+
+/* Whether any tuner could have something to do with it. */
+static __always_inline _Bool is_of_interest(struct bpf_sock_ops *ctx, const struct sock *sk)
+{
+	if (ctx->rtt_min >= BPFTUNE_FAR_US || ctx->total_retrans)
+		return 1;
+	if ((__u32)sk->sk_sndbuf >= (__u32)sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_wmem[2] / LIMIT_SHARE)
+		return 1;
+	return BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF;
+}
+
+static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct flow *flow)
+{
+	__u32 interval_us = LOOK_MIN_US + (tp->srtt_us >> 3), now = bpf_jiffies64();
+	const struct bpftune_control *control = control_get();
+
+	if (!flow->is_limited && flow->interval_us >= interval_us)
+		interval_us = 2 * flow->interval_us;
+	flow->interval_us = interval_us < LOOK_MAX_US || flow->is_limited ? interval_us : LOOK_MAX_US;
+	flow->is_limited = 0;
+	flow->looked_us = tp->tcp_mstamp;
+	flow->jiffies = now;
+	flow->busy = busy_jiffies(tp, now);
+	flow->rwnd_limited = chrono_jiffies(tp, TCP_CHRONO_RWND_LIMITED, now);
+	flow->sndbuf_limited = chrono_jiffies(tp, TCP_CHRONO_SNDBUF_LIMITED, now);
+	if (control && flow->sharers != control->sharers) {
+		flow->sharers = control->sharers;
+		flow->instance = sharer_of((struct sock *)tp, cookie_of((struct sock *)tp));
+	}
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG |
+					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
+}
+
+static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
+{
+	const struct bpftune_control *control;
+	_Bool is_early = ctx->bytes_acked < LOOK_BYTES, is_machines;
+	struct flow *flow = NULL;
+	struct tcp_sock *tp;
+	__u64 now_us;
+
+	if (is_early) {
+		control = control_get();
+		if (!control || !control->verdicts)
+			return;
+	}
+	tp = tcp_sock_of(ctx);
+	if (!tp)
+		return;
+	if (is_early) {
+		flow = bpf_sk_storage_get(&flows, tp, NULL, 0);
+		if (!flow || !flow->is_early)
+			return;
+	} else if (is_of_interest(ctx, (struct sock *)tp)) {
+		flow = bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	}
+	now_us = tp->tcp_mstamp;
+	is_machines = now_us >= machine_look_us + MACHINE_LOOK_US;
+	if (is_machines)
+		machine_look_us = now_us;
+	if (flow && now_us >= flow->looked_us + flow->interval_us)
+		look(ctx, tp, flow);
+	else if (!is_machines)
+		return;
+	CHAIN_CALL(ctx, chain_look, 0);
+}
+
+SEC("sockops")
+int observe_sockops(struct bpf_sock_ops *ctx)
+{
+	const struct bpftune_control *control;
+
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_RTT_CB:
+		at_round_trip(ctx);
+		break;
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		at_start(ctx, 0);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		at_start(ctx, 1);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		if (ctx->args[1] == BPF_TCP_CLOSE)
+			CHAIN_CALL(ctx, chain_end, 0);
+		break;
+	case BPF_SOCK_OPS_RETRANS_CB:
+		CHAIN_CALL(ctx, chain_loss, 0);
+		break;
+	case BPF_SOCK_OPS_RWND_INIT:
+		control = control_get();
+		if (control && control->verdicts && !ctx->is_fullsock)
+			CHAIN_CALL(ctx, chain_syn, 0);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		CHAIN_CALL(ctx, chain_listen, 0);
+		break;
+	}
+	return 1;
+}
+
+/* --- reads -------------------------------------------------------------------------------------- */
+
+/* net/ipv4/tcp_input.c: tcp_rcv_space_adjust() is called at each read(2): one load decides about most. */
+SEC("raw_tp/tcp_rcv_space_adjust")
+int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct sock *sk = (const struct sock *)ctx->args[0];
+	__u32 rcvbuf = BPF_CORE_READ(sk, sk_rcvbuf);
+
+	if (rcvbuf < rcvbuf_bound && !has_fixed_receivers)
+		return 0;
+	if (has_fixed_receivers && BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF)
+		CHAIN_CALL(ctx, chain_rcv_space, 0);
+	else if (rcvbuf >= (__u32)BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE)
+		CHAIN_CALL(ctx, chain_rcv_space, 0);
+	return 0;
+}

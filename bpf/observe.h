@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What observe.bpf.c, the tuners' programs that it calls, and the supervisor share: chains of programs, the record of a
+ * socket, and what the supervisor tells all programs.
+ */
+#ifndef BPFTUNE_BPF_OBSERVE_H
+#define BPFTUNE_BPF_OBSERVE_H
+
+#include <linux/types.h>
+
+#define BPFTUNE_SLOTS_MAX 32	     /* of a chain: the kernel makes 33 tail calls at most; a tuner's number is its slot */
+#define BPFTUNE_CGROUP_LEVELS_MAX 16 /* between a socket's cgroup and its container's */
+#define BPFTUNE_FAR_US 1000	     /* a round trip; below, only loss is worth knowing */
+
+/* In the order of the loader's table: supervisor/kernel/chain.c. */
+enum bpftune_chain {
+	BPFTUNE_CHAIN_LOOK,
+	BPFTUNE_CHAIN_START,
+	BPFTUNE_CHAIN_END,
+	BPFTUNE_CHAIN_LOSS,
+	BPFTUNE_CHAIN_LISTEN,
+	BPFTUNE_CHAIN_SYN,
+	BPFTUNE_CHAIN_RCV_SPACE,
+	BPFTUNE_N_CHAINS,
+};
+
+/* How often a program of a chain was run, and for how long, while the supervisor had it timed. */
+struct bpftune_runs {
+	__u64 runs;
+	__u64 ns;
+};
+
+/* What a cgroup is paired with. */
+struct bpftune_pair {
+	__u64 sharer; /* instance id of a container that shares the host's namespace; 0: others, found by cookie */
+};
+
+/* Written by the supervisor. */
+struct bpftune_control {
+	__u64 verdicts; /* bit n: the tuner of number n has decided about something, somewhere */
+	__u32 sharers;	/* 0: no container shares the host's namespace; else another number at each change */
+	__u32 is_timed;
+};
+
+/* A socket that was looked at: filled in by the observer before each look, or by a tuner at the start. */
+struct flow {
+	__u64 looked_us; /* tcp_sock.tcp_mstamp at the latest look */
+	__u64 instance;	 /* as event->instance */
+	__u32 sharers;	 /* control.sharers when `instance` was found out */
+	__u32 interval_us; /* until the next look is due */
+	__u32 jiffies; /* now */
+	__u32 busy, rwnd_limited, sndbuf_limited; /* jiffies of the socket's life: tcp_get_info_chrono_stats() */
+	__u8 is_limited; /* set by a tuner: the next look is due after a round trip, not later and later */
+	__u8 is_early; /* set by a tuner at the start: looks are due from the first byte on */
+};
+
+#endif

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/kernel/chain.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+
+static const struct {
+	const char *section, *map;
+} chains[BPFTUNE_N_CHAINS] = {
+	[BPFTUNE_CHAIN_LOOK] = { "sockops/look", "chain_look" },
+	[BPFTUNE_CHAIN_START] = { "sockops/start", "chain_start" },
+	[BPFTUNE_CHAIN_END] = { "sockops/end", "chain_end" },
+	[BPFTUNE_CHAIN_LOSS] = { "sockops/loss", "chain_loss" },
+	[BPFTUNE_CHAIN_LISTEN] = { "sockops/listen", "chain_listen" },
+	[BPFTUNE_CHAIN_SYN] = { "sockops/syn", "chain_syn" },
+	[BPFTUNE_CHAIN_RCV_SPACE] = { "raw_tp/tcp_rcv_space_adjust", "chain_rcv_space" },
+};
+
+int chain_of(const char *section)
+{
+	for (int i = 0; i < BPFTUNE_N_CHAINS; i++)
+		if (!strcmp(chains[i].section, section))
+			return i;
+	return -1;
+}
+
+const char *chain_observer(enum bpftune_chain chain)
+{
+	return chain == BPFTUNE_CHAIN_RCV_SPACE ? "observe_rcv_space" : "observe_sockops";
+}
+
+const char *chain_map(enum bpftune_chain chain)
+{
+	return chains[chain].map;
+}
+
+void chain_prepare(struct bpf_program *program, enum bpftune_chain chain)
+{
+	if (chain == BPFTUNE_CHAIN_RCV_SPACE)
+		return;
+	bpf_program__set_type(program, BPF_PROG_TYPE_SOCK_OPS);
+	bpf_program__set_expected_attach_type(program, BPF_CGROUP_SOCK_OPS);
+}
+
+int chain_join(int map_fd, uint16_t tuner, const struct bpf_program *program)
+{
+	uint32_t slot = tuner;
+	int fd = bpf_program__fd(program);
+
+	return tuner < BPFTUNE_SLOTS_MAX ? bpf_map_update_elem(map_fd, &slot, &fd, BPF_ANY) : -E2BIG;
+}
