@@ -16,8 +16,8 @@ static json_t *optional(const char *text)
 /* What a program that an observer calls has cost; one with a hook of its own is in `bpftool prog`. */
 static json_t *hook_json(const struct bpftune_host *host, const struct hook *hook)
 {
-	json_t *json = json_pack("{s:s s:s s:b s:o}", "program", hook->program, "attach", hook->attach, "attached",
-				 !hook->error, "error", optional(bpf_hook_error(hook)));
+	json_t *json = json_pack("{s:s s:s s:b s:o s:i}", "program", hook->program, "attach", hook->attach, "attached",
+				 !hook->error, "error", optional(bpf_hook_error(hook)), "refusals", 0);
 	struct bpftune_runs runs;
 
 	if (json && hook->chain >= 0 && !hook->error) {

@@ -4,6 +4,7 @@
 Everything is made through a Lab, which takes it all away again in the opposite order, whatever happened.
 """
 import contextlib
+import ctypes
 import fcntl
 import functools
 import json
@@ -188,10 +189,17 @@ def sysctl_path(name):
     return pathlib.Path("/proc/sys", name.translate(str.maketrans("./", "/.")))
 
 
+def bpf_ids(kind):
+    """Without a descriptor of any: one of a program array, had and closed just after its owner's last was, makes the
+    kernel keep the array for ever (kernel/bpf/arraymap.c: prog_array_map_clear() takes a reference for each time)."""
+    libbpf, number = ctypes.CDLL("libbpf.so.1"), ctypes.c_uint32(0)
+    while getattr(libbpf, f"bpf_{kind}_get_next_id")(number, ctypes.byref(number)) == 0:
+        yield number.value
+
+
 def bpf_objects():
     """Every BPF program, map and link of the machine, and every program that hangs on a cgroup."""
-    objects = {(kind, item["id"]) for kind in ("prog", "map", "link")
-               for item in json.loads(run("bpftool", "-j", kind, "show").stdout)}
+    objects = {(kind, number) for kind in ("prog", "map", "link") for number in bpf_ids(kind)}
     cgroups = json.loads(run("bpftool", "-j", "cgroup", "tree").stdout)
     return objects | {("attached", program["id"]) for cgroup in cgroups for program in cgroup["programs"]}
 

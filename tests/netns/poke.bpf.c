@@ -3,33 +3,7 @@
 #include "bpf/tuner.bpf.h"
 #include "tests/netns/poke.h"
 
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, BPFTUNE_EVENTS_BYTES);
-} events SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, BPFTUNE_NETNS_MAX);
-	__type(key, __u64);
-	__type(value, struct bpftune_gate);
-} gates SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct bpftune_verdict_key);
-	__type(value, __u8[24]);
-} verdicts SEC(".maps");
-
-const volatile __u16 tuner;
+VERDICTS(1024, __u8[24]);
 
 SEC("raw_tp/sched_process_exec")
 int poke_exec(struct bpf_raw_tracepoint_args *ctx)
@@ -48,9 +22,9 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 	scenario = comm[5] - '0';
 	if (comm[6])
 		scenario = 10 * scenario + comm[6] - '0';
-	if (tuner_is_off(&gates, cookie, tuner))
+	if (tuner_is_off(cookie))
 		return 0;
-	event = event_reserve(&events, &lost, cookie, tuner, scenario);
+	event = event_reserve(cookie, scenario);
 	if (!event)
 		return 0;
 	verdict = bpf_map_lookup_elem(&verdicts, &key);
@@ -58,5 +32,3 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
-
-char _license[] SEC("license") = "GPL";

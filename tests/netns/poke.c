@@ -62,19 +62,6 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_NOTHING] = SCENARIO("nothing"),
 };
 
-static int attach(struct bpftune_host *host, uint16_t number)
-{
-	struct poke_bpf *skel = poke_bpf__open();
-	int err;
-
-	if (!skel)
-		return -errno;
-	skel->rodata->tuner = number;
-	err = bpftune_host_load(host, take_ptr(skel->obj));
-	poke_bpf__destroy(skel);
-	return err;
-}
-
 static int propose(struct bpftune *b, const struct bpftune_event *event)
 {
 	long long value[BPFTUNE_INTS_MAX] = { 0 };
@@ -139,14 +126,10 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		bpftune_log(b, LOG_WARNING, "%s: refused: %s", scenarios[event->scenario].name, strerror(-err));
 }
 
-BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {
-	.abi = BPFTUNE_ABI,
-	.name = "poke",
+BPFTUNE_TUNER(poke, BPFTUNE_NOTHING_OWN,
 	.summary = "does what a test tells it to",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
-	.attach = attach,
-	.event = event,
-};
+	.event = event);

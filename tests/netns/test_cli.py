@@ -137,8 +137,10 @@ def test_hook_refused(tmp_path):
 def test_optional_hook_refused(lab):
     """The rest works without it; the log says so, and `status` by name."""
     supervisor = lab.supervisor(wrap=("setpriv", "--bounding-set=-sys_admin,-net_admin"))
-    hooks = {hook["attach"]: hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"]}
-    assert not hooks["sockops"]["attached"] and "CAP_NET_ADMIN" in hooks["sockops"]["error"]
+    status = supervisor.status()
+    hooks = {hook["attach"]: hook for owner in (status["watch"], *status["tuners"]) for hook in owner["hooks"]}
+    for hook in "sockops", "sockops/look":  # an observer, and those that it would call
+        assert not hooks[hook]["attached"] and "CAP_NET_ADMIN" in hooks[hook]["error"]
     assert hooks["raw_tp/tcp_rcv_space_adjust"]["attached"]
     assert "sockops" in supervisor.cli("status").stdout and "sockops" in supervisor.stderr()
 

@@ -155,29 +155,6 @@ def test_named_ones_are_not_limited(lab, supervisor):
     supervisor.ready(*(container.name for container in containers), deadline=10)
 
 
-# --- programs of containers -----------------------------------------------------------------------
-
-@pytest.mark.alone
-def test_refused_programs_are_said(lab, supervisor):
-    """A cgroup may have a program that allows none besides it: status and the log tell, the log once."""
-    programs = json.loads(run("bpftool", "-j", "prog", "show").stdout)
-    own = {number for kind, number in supervisor.bpf if kind == "prog"}
-    sender = next(p["id"] for p in programs if p["id"] in own and "tcp_buffer_sender".startswith(p["name"]))
-
-    for nth in 1, 2:
-        cgroup = lab.keep(Cgroup(f"/bt-exclusive{nth}"))
-        run("bpftool", "cgroup", "attach", cgroup.directory, "sock_ops", "id", sender)
-        wait_for_instance(supervisor, lab.keep(Sleeper(cgroup)), is_ready, what="the worker")
-        hooks = [hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"] if hook["refusals"]]
-        assert ("tcp_buffer_sender_container", nth) in [(hook["program"], hook["refusals"]) for hook in hooks]
-        assert all(hook["program"].endswith("_container") for hook in hooks)
-        assert hooks[0]["attached"] and "allows none besides it" in hooks[0]["error"]
-    assert supervisor.stderr().count("cannot attach tcp_buffer_sender_container to cgroup /bt-exclusive") == 1
-    assert "not to those of 2: refused" in supervisor.cli("tuners").stdout
-    assert "of some: refused" in supervisor.cli("status").stdout
-    run("bpftool", "cgroup", "detach", cgroup.directory, "sock_ops", "id", sender)
-
-
 # --- odd names ------------------------------------------------------------------------------------
 
 @pytest.mark.usefixtures("rootfs", "parents")
