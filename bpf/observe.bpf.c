@@ -70,8 +70,8 @@ static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
 		note_receive_limit((struct sock *)tp);
 		if (is_far(ctx->srtt_us))
 			flags |= BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
-		bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 	}
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
 	if (is_wanted_at_start(ctx, accepted))
 		CHAIN_CALL(ctx, chain_start, 0);
 }
@@ -81,11 +81,31 @@ static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
 /* Whether any tuner could have something to do with it. */
 static __always_inline _Bool is_of_interest(struct bpf_sock_ops *ctx, const struct sock *sk)
 {
+	if (ctx->bytes_acked < LOOK_BYTES || is_local(sk))
+		return 0;
 	if (ctx->rtt_min >= BPFTUNE_FAR_US || ctx->total_retrans)
 		return 1;
 	if ((__u32)sk->sk_sndbuf >= (__u32)sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_wmem[2] / LIMIT_SHARE)
 		return 1;
 	return BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF;
+}
+
+/* Before it has moved as much as others must have: a tuner has decided about it. */
+static __always_inline _Bool is_early(struct bpf_sock_ops *ctx)
+{
+	const struct bpftune_control *control = ctx->bytes_acked < LOOK_BYTES ? control_get() : NULL;
+
+	return control && control->verdicts;
+}
+
+static __always_inline struct flow *flow_of_interest(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
+{
+	struct flow *flow;
+
+	if (is_of_interest(ctx, (struct sock *)tp))
+		return bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	flow = is_early(ctx) ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
+	return flow && flow->is_early ? flow : NULL;
 }
 
 static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct flow *flow)
@@ -112,31 +132,18 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 
 static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 {
-	const struct bpftune_control *control;
-	_Bool is_early = ctx->bytes_acked < LOOK_BYTES, is_machines;
-	struct flow *flow = NULL;
-	struct tcp_sock *tp;
+	struct tcp_sock *tp = tcp_sock_of(ctx);
+	_Bool is_machines;
+	struct flow *flow;
 	__u64 now_us;
 
-	if (is_early) {
-		control = control_get();
-		if (!control || !control->verdicts)
-			return;
-	}
-	tp = tcp_sock_of(ctx);
 	if (!tp)
 		return;
-	if (is_early) {
-		flow = bpf_sk_storage_get(&flows, tp, NULL, 0);
-		if (!flow || !flow->is_early)
-			return;
-	} else if (is_of_interest(ctx, (struct sock *)tp)) {
-		flow = bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	}
 	now_us = tp->tcp_mstamp;
 	is_machines = now_us >= machine_look_us + MACHINE_LOOK_US;
 	if (is_machines)
 		machine_look_us = now_us;
+	flow = flow_of_interest(ctx, tp);
 	if (flow && now_us >= flow->looked_us + flow->interval_us)
 		look(ctx, tp, flow);
 	else if (!is_machines)
