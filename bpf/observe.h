@@ -24,9 +24,9 @@ enum bpftune_chain {
 	BPFTUNE_N_CHAINS,
 };
 
-/* How often a program of a chain was run, and for how long, while the supervisor had it timed. */
+/* How often a program of a chain was run; of these, how many were timed, and how long they took. */
 struct bpftune_runs {
-	__u64 runs;
+	__u64 runs, timed;
 	__u64 ns;
 };
 

@@ -89,8 +89,10 @@ static __always_inline void count_run(enum bpftune_chain chain, __u64 begun_ns)
 	if (!count)
 		return;
 	count->runs++;
-	if (begun_ns)
-		count->ns += bpf_ktime_get_ns() - begun_ns;
+	if (!begun_ns)
+		return;
+	count->timed++;
+	count->ns += bpf_ktime_get_ns() - begun_ns;
 }
 
 static __always_inline const struct bpftune_control *control_get(void)

@@ -162,6 +162,19 @@ int client_status(const struct question *question)
 
 /* --- tuners ------------------------------------------------------------------------------------- */
 
+/* Of a program that an observer calls, since the supervisor started. */
+static void print_cost(json_t *hook)
+{
+	json_int_t runs = number_of(hook, "runs"), timed = number_of(hook, "timed");
+
+	if (!runs)
+		return;
+	printf("        %lld runs, %.3g a second", (long long)runs, json_number_value(json_object_get(hook, "runs_per_s")));
+	if (timed)
+		printf(", of %lld ns", (long long)(number_of(hook, "ns") / timed));
+	putchar('\n');
+}
+
 static void print_hooks(const char *name, const char *summary, const char *path, json_t *hooks)
 {
 	json_t *hook;
@@ -170,9 +183,11 @@ static void print_hooks(const char *name, const char *summary, const char *path,
 	printf("%s: %s\n", name, summary);
 	if (*path)
 		printf("    %s\n", path);
-	json_array_foreach(hooks, i, hook)
+	json_array_foreach(hooks, i, hook) {
 		printf("    %-30s %-24s %s\n", text_of(hook, "attach"), text_of(hook, "program"),
 		       json_is_true(json_object_get(hook, "attached")) ? "attached" : text_of(hook, "error"));
+		print_cost(hook);
+	}
 }
 
 static void print_tuners(const struct question *question, json_t *status, void *arg)

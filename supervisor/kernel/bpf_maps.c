@@ -4,10 +4,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bpf/watch.h"
+#include "ipc/cleanup.h"
 #include "worker/sysctl.h"
 
 int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie)
@@ -171,13 +173,17 @@ void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_
 	if (of_cpus && bpf_map_lookup_elem(host->shared_fds[SHARED_RUNS], &key, of_cpus) == 0)
 		for (int i = 0; i < n; i++) {
 			ret_runs->runs += of_cpus[i].runs;
+			ret_runs->timed += of_cpus[i].timed;
 			ret_runs->ns += of_cpus[i].ns;
 		}
 	free(of_cpus);
 }
 
-void bpf_time_runs(struct bpftune_host *host, bool is_timed)
+void bpf_time_runs(struct bpftune_host *host)
 {
+	_cleanup_fclose_ FILE *file = fopen("/proc/sys/kernel/bpf_stats_enabled", "re");
+	bool is_timed = file && fgetc(file) == '1';
+
 	if (host->control.is_timed == is_timed)
 		return;
 	host->control.is_timed = is_timed;

@@ -45,9 +45,11 @@ void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
 		    const struct bpftune_verdict *verdict);
 
-/* How often an observer called the tuner's program of that chain; nanoseconds count from when bpf_time_runs() was told to. */
+/* How often an observer called the tuner's program of that chain. */
 void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs);
-void bpf_time_runs(struct bpftune_host *host, bool is_timed);
+
+/* From now on runs are timed if kernel.bpf_stats_enabled is 1, as the kernel does for programs that nobody calls. */
+void bpf_time_runs(struct bpftune_host *host);
 
 /* Events that found the ring buffer full. */
 uint64_t bpf_lost(const struct bpftune_host *host);

@@ -71,11 +71,13 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 
 static void get_status(const struct call *call)
 {
+	bpf_time_runs(&call->connection->operator->kernel->host);
 	call_reply(call, status_json(call->connection->operator), false);
 }
 
 static void get_tuners(const struct call *call)
 {
+	bpf_time_runs(&call->connection->operator->kernel->host);
 	call_reply(call, status_tuners_json(call->connection->operator), false);
 }
 

@@ -14,16 +14,19 @@ static json_t *optional(const char *text)
 }
 
 /* What a program that an observer calls has cost; one with a hook of its own is in `bpftool prog`. */
-static json_t *hook_json(const struct bpftune_host *host, const struct hook *hook)
+static json_t *hook_json(const struct operator *operator, const struct hook *hook)
 {
+	double up_s = (uv_now(operator->loop) - operator->started_ms) / 1000.0;
 	json_t *json = json_pack("{s:s s:s s:b s:o s:i}", "program", hook->program, "attach", hook->attach, "attached",
 				 !hook->error, "error", optional(bpf_hook_error(hook)), "refusals", 0);
 	struct bpftune_runs runs;
 
 	if (json && hook->chain >= 0 && !hook->error) {
-		bpf_runs(host, hook->chain, hook->tuner, &runs);
+		bpf_runs(&operator->kernel->host, hook->chain, hook->tuner, &runs);
 		json_object_set_new(json, "runs", json_integer(runs.runs));
+		json_object_set_new(json, "timed", json_integer(runs.timed));
 		json_object_set_new(json, "ns", json_integer(runs.ns));
+		json_object_set_new(json, "runs_per_s", json_real(up_s > 0 ? runs.runs / up_s : 0));
 	}
 	return json;
 }
@@ -36,7 +39,7 @@ static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 		const struct hook *hook = &operator->kernel->host.hooks[i];
 
 		if (hook->tuner == tuner)
-			json_array_append_new(hooks, hook_json(&operator->kernel->host, hook));
+			json_array_append_new(hooks, hook_json(operator, hook));
 	}
 	return hooks;
 }
