@@ -25,11 +25,20 @@ class Report:
     def __init__(self, title):
         self.title, self.figures = title, {}
 
-    def add(self, name, value, unit="", digits=1, at_most=None):
-        self.figures[name] = {"value": value, "unit": unit, **({} if at_most is None else {"at_most": at_most})}
+    def add(self, name, value, unit="", digits=1, at_most=None, at_least=None, spread=None):
+        """spread: the lowest and the highest of what the value is the median of."""
+        targets = {key: target for key, target in (("at_most", at_most), ("at_least", at_least)) if target is not None}
+        self.figures[name] = {"value": value, "unit": unit, **targets, **({"spread": spread} if spread else {})}
         shown = f"{value:,.{digits}f}" if isinstance(value, float) else value if isinstance(value, str) else f"{value:,}"
-        target = "" if at_most is None else f"<= {at_most:,.15g}{'' if value <= at_most else ': missed'}"
-        print(f"| {name} | {shown} {unit} | {target} |", flush=True)
+        if spread:
+            shown += f" ({spread[0]:,.{digits}f} to {spread[1]:,.{digits}f})"
+        print(f"| {name} | {shown} {unit} | {self.target(value, **targets)} |", flush=True)
+
+    @staticmethod
+    def target(value, at_most=None, at_least=None):
+        if at_most is not None:
+            return f"<= {at_most:,.15g}{'' if value <= at_most else ': missed'}"
+        return "" if at_least is None else f">= {at_least:,.15g}{'' if value >= at_least else ': missed'}"
 
     @contextlib.contextmanager
     def part(self, name):
