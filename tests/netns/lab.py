@@ -658,3 +658,12 @@ class Lab(contextlib.ExitStack):
         run("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", container.link_target)
         self.callback(run, "ip", "link", "del", name, check=False)
         return name
+
+    def addressed_veth(self, container, number):
+        """A veth as above, with the addresses that it gives: the host's end has 10.198.NUMBER.1, the container's .2."""
+        host, inside, name = f"10.198.{number}.1", f"10.198.{number}.2", self.veth(container)
+        run("ip", "addr", "add", f"{host}/24", "dev", name)
+        run("ip", "link", "set", name, "up")
+        for words in ("addr", "add", f"{inside}/24", "dev", "eth0"), ("link", "set", "eth0", "up"):
+            run("nsenter", f"--net={container.netns}", "ip", *words)
+        return host, inside
