@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What small requests cost: few runs of the observers, and next to none of what tuners subscribe."""
+import json
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from lab import SLOWNESS, Flow, Host, wait_for
+from programs import counted, spent
+
+OBSERVERS = "observe_sockops", "observe_rcv_space", "observe_state", "observe_kfree_skb"
+REQUESTS, REQUEST_BYTES = 10_000, 40
+PORT = 5400
+
+ECHO = """
+import socket, sys
+server = socket.create_server((sys.argv[1], int(sys.argv[2])))
+print("listens", flush=True)
+peer = server.accept()[0]
+while data := peer.recv(4096):
+    peer.sendall(data)
+"""
+
+
+def runs(supervisor):
+    """By program: an observer's as the kernel counts them, while it does; a subscriber's as `bpftune tuners` tells."""
+    kernel = {name: count for name, (count, _) in spent(supervisor).items()}
+    tuners = json.loads(supervisor.cli("tuners", "--json").stdout)
+    observers = {name: kernel[name] for name in OBSERVERS if name in kernel}
+    assert observers, "no observer is loaded"
+    subscribers = {program["name"]: program["runs"] for tuner in tuners for program in tuner["programs"]}
+    return SimpleNamespace(observers=sum(observers.values()), subscribers=subscribers)
+
+
+@pytest.fixture(scope="module")
+def world(shared):
+    """A container with a veth, whose other end is the host's."""
+    container = shared.container("netns", "bt-observer")
+    _, address = shared.addressed_veth(container, 1)
+    supervisor = shared.supervisor()
+    supervisor.ready("host")
+    return SimpleNamespace(container=container, address=address, supervisor=supervisor)
+
+
+@pytest.fixture
+def connection(world):
+    """To a server in the container that sends back what it gets."""
+    server = subprocess.Popen(world.container.command(sys.executable, "-c", ECHO, world.address, str(PORT)), text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    try:
+        assert server.stdout.readline() == "listens\n"
+        with socket.create_connection((world.address, PORT), timeout=10 * SLOWNESS) as connection:
+            yield connection
+        server.wait(timeout=5 * SLOWNESS)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_small_requests(world, connection):
+    """Each makes at most two acknowledgements and two reads, of both ends together, and that is all."""
+    with counted():
+        before = runs(world.supervisor)
+        for _ in range(REQUESTS):
+            connection.sendall(bytes(REQUEST_BYTES))
+            assert len(connection.recv(REQUEST_BYTES, socket.MSG_WAITALL)) == REQUEST_BYTES
+        after = runs(world.supervisor)
+    assert after.observers - before.observers <= 4 * REQUESTS
+    assert not {name: count for name, count in after.subscribers.items() if count - before.subscribers.get(name, 0) > 200}
+
+
+def test_bulk(lab, world):
+    """The counters do count: a flow of much data makes observers and subscribers run."""
+    with counted():
+        before = runs(world.supervisor)
+        lab.keep(Flow(Host(), world.container, world.address, PORT, 30))
+        wait_for(lambda: runs(world.supervisor).observers > before.observers, 5, "an observer to run")
+        wait_for(lambda: any(count > before.subscribers.get(name, 0)
+                             for name, count in runs(world.supervisor).subscribers.items()), 5, "a subscriber to run")
