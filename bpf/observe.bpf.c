@@ -19,6 +19,16 @@ __u32 rcvbuf_bound = ~0U;
 _Bool has_fixed_receivers; /* an application fixed the receive buffer of a connection */
 static __u64 machine_look_us;
 
+/* To be read only; without a helper's call where that can be. */
+static __always_inline const struct tcp_sock *tcp_sock_seen(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return NULL;
+	return CAN_CAST ? CAST(struct tcp_sock, sk) : bpf_skc_to_tcp_sock(sk);
+}
+
 /* --- connections -------------------------------------------------------------------------------- */
 
 /* Between two sockets of this machine there is no path whose limits could be found. */
@@ -61,13 +71,13 @@ static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, _Bool 
 
 static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
 {
-	struct tcp_sock *tp = tcp_sock_of(ctx);
+	const struct sock *sk = (const struct sock *)tcp_sock_seen(ctx);
 	int flags = BPF_SOCK_OPS_RTT_CB_FLAG | (accepted ? FLOW_ACCEPTED_CB_FLAG : 0);
 
-	if (!tp)
+	if (!sk)
 		return;
-	if (!is_local((struct sock *)tp)) {
-		note_receive_limit((struct sock *)tp);
+	if (!is_local(sk)) {
+		note_receive_limit(sk);
 		if (is_far(ctx->srtt_us))
 			flags |= BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
 	}
@@ -132,15 +142,21 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 
 static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 {
-	struct tcp_sock *tp = tcp_sock_of(ctx);
+	const struct tcp_sock *seen = tcp_sock_seen(ctx);
 	_Bool is_machines;
+	struct tcp_sock *tp;
 	struct flow *flow;
 	__u64 now_us;
 
+	if (!seen)
+		return;
+	now_us = seen->tcp_mstamp;
+	is_machines = now_us >= machine_look_us + MACHINE_LOOK_US;
+	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !is_early(ctx))
+		return;
+	tp = tcp_sock_of(ctx);
 	if (!tp)
 		return;
-	now_us = tp->tcp_mstamp;
-	is_machines = now_us >= machine_look_us + MACHINE_LOOK_US;
 	if (is_machines)
 		machine_look_us = now_us;
 	flow = flow_of_interest(ctx, tp);
@@ -187,18 +203,35 @@ int observe_sockops(struct bpf_sock_ops *ctx)
 
 /* --- reads -------------------------------------------------------------------------------------- */
 
+static __always_inline __u32 rcvbuf_of(const struct sock *sk)
+{
+	return CAN_CAST ? CAST(struct sock, sk)->sk_rcvbuf : BPF_CORE_READ(sk, sk_rcvbuf);
+}
+
+static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
+{
+	__u64 locks = CAN_CAST ? BPF_CORE_READ_BITFIELD(CAST(struct sock, sk), sk_userlocks) :
+				 BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks);
+
+	return locks & SOL_SOCKET_USERLOCK_RCVBUF;
+}
+
+static __always_inline __u32 rcvbuf_limit_of(const struct sock *sk)
+{
+	return CAN_CAST ? CAST(struct sock, sk)->__sk_common.skc_net.net->ipv4.sysctl_tcp_rmem[2] :
+			  BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rmem[2]);
+}
+
 /* net/ipv4/tcp_input.c: tcp_rcv_space_adjust() is called at each read(2): one load decides about most. */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[0];
-	__u32 rcvbuf = BPF_CORE_READ(sk, sk_rcvbuf);
+	__u32 rcvbuf = rcvbuf_of(sk);
 
 	if (rcvbuf < rcvbuf_bound && !has_fixed_receivers)
 		return 0;
-	if (has_fixed_receivers && BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF)
-		CHAIN_CALL(ctx, chain_rcv_space, 0);
-	else if (rcvbuf >= (__u32)BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE)
+	if (rcvbuf >= rcvbuf_limit_of(sk) / LIMIT_SHARE || (has_fixed_receivers && is_rcvbuf_fixed(sk)))
 		CHAIN_CALL(ctx, chain_rcv_space, 0);
 	return 0;
 }

@@ -149,6 +149,15 @@ static __always_inline __u64 run_begins(void)
  */
 #define FLOW_ACCEPTED_CB_FLAG BPF_SOCK_OPS_RTO_CB_FLAG
 
+/*
+ * Reads of a kernel's structure without a call of a helper, as each return from one costs up to 15 ns where processors need
+ * to be kept from speculating. From Linux 6.2 on; before, and outside of a hook that runs often, BPF_CORE_READ().
+ */
+extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
+
+#define CAN_CAST (bpf_rdonly_cast != 0)
+#define CAST(type, address) ((const type *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(type)))
+
 static __always_inline struct tcp_sock *tcp_sock_of(struct bpf_sock_ops *ctx)
 {
 	return ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
@@ -206,7 +215,9 @@ static __always_inline _Bool tuner_is_off(__u64 netns_cookie)
 /* True where the tuner is on and has decided about something. */
 static __always_inline _Bool has_verdicts(__u64 netns_cookie)
 {
-	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &netns_cookie);
+	const struct bpftune_control *now = control_get();
+	__u64 bit = 1ULL << (tuner & (BPFTUNE_TUNERS_MAX - 1));
+	const struct bpftune_gate *gate = now && now->verdicts & bit ? bpf_map_lookup_elem(&gates, &netns_cookie) : NULL;
 
 	return gate && ((gate->verdicts & ~gate->tuners_off) >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1);
 }

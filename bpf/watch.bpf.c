@@ -227,6 +227,8 @@ int watch_sock_create(struct bpf_sock *ctx)
 {
 	__u64 cookie;
 
+	if (bpf_get_netns_cookie(ctx) == host_cookie)
+		return 1;
 	sight((struct task_struct *)bpf_get_current_task(), &cookie);
 	return 1;
 }
