@@ -19,16 +19,6 @@ __u32 rcvbuf_bound = ~0U;
 _Bool has_fixed_receivers; /* an application fixed the receive buffer of a connection */
 static __u64 machine_look_us;
 
-/* To be read only; without a helper's call where that can be. */
-static __always_inline const struct tcp_sock *tcp_sock_seen(struct bpf_sock_ops *ctx)
-{
-	struct bpf_sock *sk = ctx->sk;
-
-	if (!sk)
-		return NULL;
-	return CAN_CAST ? CAST(struct tcp_sock, sk) : bpf_skc_to_tcp_sock(sk);
-}
-
 /* --- connections -------------------------------------------------------------------------------- */
 
 /* Between two sockets of this machine there is no path whose limits could be found. */
@@ -58,15 +48,16 @@ static __always_inline void note_receive_limit(const struct sock *sk)
 
 	if (share < rcvbuf_bound)
 		rcvbuf_bound = share;
-	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF && !has_fixed_receivers)
+	if (is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF) && !has_fixed_receivers)
 		has_fixed_receivers = 1;
 }
 
-static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, _Bool accepted)
+/* A tuner may have decided about it; or another program gave it a window; or its application fixed its receive buffer. */
+static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, const struct sock *sk)
 {
 	const struct bpftune_control *now = control_get();
 
-	return accepted || (now && now->verdicts) || ctx->snd_cwnd > INITIAL_CWND;
+	return (now && now->verdicts) || ctx->snd_cwnd > INITIAL_CWND || is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF);
 }
 
 static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
@@ -82,8 +73,10 @@ static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
 			flags |= BPF_SOCK_OPS_STATE_CB_FLAG | BPF_SOCK_OPS_RETRANS_CB_FLAG;
 	}
 	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags | flags);
-	if (is_wanted_at_start(ctx, accepted))
+	if (is_wanted_at_start(ctx, sk))
 		CHAIN_CALL(ctx, chain_start, 0);
+	if (accepted)
+		CHAIN_CALL(ctx, chain_accept, 0);
 }
 
 /* --- round trips -------------------------------------------------------------------------------- */
@@ -97,7 +90,7 @@ static __always_inline _Bool is_of_interest(struct bpf_sock_ops *ctx, const stru
 		return 1;
 	if ((__u32)sk->sk_sndbuf >= (__u32)sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_wmem[2] / LIMIT_SHARE)
 		return 1;
-	return BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF;
+	return is_fixed(sk, SOL_SOCKET_USERLOCK_SNDBUF);
 }
 
 /* Before it has moved as much as others must have: a tuner has decided about it. */
@@ -203,23 +196,11 @@ int observe_sockops(struct bpf_sock_ops *ctx)
 
 /* --- reads -------------------------------------------------------------------------------------- */
 
-static __always_inline __u32 rcvbuf_of(const struct sock *sk)
-{
-	return CAN_CAST ? CAST(struct sock, sk)->sk_rcvbuf : BPF_CORE_READ(sk, sk_rcvbuf);
-}
-
 static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
 {
-	__u64 locks = CAN_CAST ? BPF_CORE_READ_BITFIELD(CAST(struct sock, sk), sk_userlocks) :
-				 BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks);
-
-	return locks & SOL_SOCKET_USERLOCK_RCVBUF;
-}
-
-static __always_inline __u32 rcvbuf_limit_of(const struct sock *sk)
-{
-	return CAN_CAST ? CAST(struct sock, sk)->__sk_common.skc_net.net->ipv4.sysctl_tcp_rmem[2] :
-			  BPF_CORE_READ(sk, __sk_common.skc_net.net, ipv4.sysctl_tcp_rmem[2]);
+	if (CAN_CAST)
+		return is_fixed(CAST(struct sock, sk), SOL_SOCKET_USERLOCK_RCVBUF);
+	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF;
 }
 
 /* net/ipv4/tcp_input.c: tcp_rcv_space_adjust() is called at each read(2): one load decides about most. */
@@ -227,11 +208,13 @@ SEC("raw_tp/tcp_rcv_space_adjust")
 int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[0];
-	__u32 rcvbuf = rcvbuf_of(sk);
+	__u32 rcvbuf = READ(struct sock, sk, sk_rcvbuf);
+	const struct net *net;
 
 	if (rcvbuf < rcvbuf_bound && !has_fixed_receivers)
 		return 0;
-	if (rcvbuf >= rcvbuf_limit_of(sk) / LIMIT_SHARE || (has_fixed_receivers && is_rcvbuf_fixed(sk)))
+	net = READ(struct sock, sk, __sk_common.skc_net.net);
+	if (rcvbuf >= (__u32)READ(struct net, net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE || (has_fixed_receivers && is_rcvbuf_fixed(sk)))
 		CHAIN_CALL(ctx, chain_rcv_space, 0);
 	return 0;
 }

@@ -58,6 +58,7 @@ SK_STORAGE(flows, 0, struct flow);
 
 MAP(chain_look, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_start, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_accept, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_end, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_loss, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_listen, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
@@ -109,39 +110,53 @@ static __always_inline __u64 run_begins(void)
 	return now && now->is_timed ? bpf_ktime_get_ns() : 0;
 }
 
+/* Of an accepted connection the programs that are called for each come after those that are called where they are wanted. */
+#define CHAIN_GO_ON(ctx, chain) CHAIN_CALL(ctx, chain, tuner + 1U)
+#define CHAIN_GO_ON_TO_ACCEPT(ctx, chain)				\
+	do {								\
+		CHAIN_CALL(ctx, chain, tuner + 1U);			\
+		if ((ctx)->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)	\
+			CHAIN_CALL(ctx, chain_accept, 0);		\
+	} while (0)
+
 /*
  * A program that an observer calls; section and chain say when. What follows the macro is its body: a return from there
  * leads to the next tuner's.
  */
-#define SUBSCRIBER(section, chain, index, name, ctx_type)	\
-	static __always_inline void name##_body(ctx_type *ctx);	\
-	SEC(section) int name(ctx_type *ctx)			\
-	{							\
-		__u64 begun_ns = run_begins();			\
-								\
-		name##_body(ctx);				\
-		count_run(index, begun_ns);			\
-		CHAIN_CALL(ctx, chain, tuner + 1U);		\
-		return 1;					\
-	}							\
+#define SUBSCRIBER(section, chain, index, name, ctx_type, go_on)	\
+	static __always_inline void name##_body(ctx_type *ctx);		\
+	SEC(section) int name(ctx_type *ctx)				\
+	{								\
+		__u64 begun_ns = run_begins();				\
+									\
+		name##_body(ctx);					\
+		count_run(index, begun_ns);				\
+		go_on(ctx, chain);					\
+		return 1;						\
+	}								\
 	static __always_inline void name##_body(ctx_type *ctx)
+#define SOCKOPS_SUBSCRIBER(section, chain, index, name) \
+	SUBSCRIBER("sockops/" section, chain, index, name, struct bpf_sock_ops, CHAIN_GO_ON)
 
 /* A flow is due: at most once a round trip and millisecond. look_of() gives its record. */
-#define ON_LOOK(name) SUBSCRIBER("sockops/look", chain_look, BPFTUNE_CHAIN_LOOK, name, struct bpf_sock_ops)
-/* A connection is set up: each accepted one, and others where there may be a verdict. */
-#define ON_START(name) SUBSCRIBER("sockops/start", chain_start, BPFTUNE_CHAIN_START, name, struct bpf_sock_ops)
+#define ON_LOOK(name) SOCKOPS_SUBSCRIBER("look", chain_look, BPFTUNE_CHAIN_LOOK, name)
+/* A connection is set up for which a tuner may have decided something, or which somebody has set something for. */
+#define ON_START(name)                                                                                                 \
+	SUBSCRIBER("sockops/start", chain_start, BPFTUNE_CHAIN_START, name, struct bpf_sock_ops, CHAIN_GO_ON_TO_ACCEPT)
+/* A connection is accepted. */
+#define ON_ACCEPT(name) SOCKOPS_SUBSCRIBER("accept", chain_accept, BPFTUNE_CHAIN_ACCEPT, name)
 /* The end of one that was far away, or was looked at. */
-#define ON_END(name) SUBSCRIBER("sockops/end", chain_end, BPFTUNE_CHAIN_END, name, struct bpf_sock_ops)
+#define ON_END(name) SOCKOPS_SUBSCRIBER("end", chain_end, BPFTUNE_CHAIN_END, name)
 /* A segment of such a one is sent again. */
-#define ON_LOSS(name) SUBSCRIBER("sockops/loss", chain_loss, BPFTUNE_CHAIN_LOSS, name, struct bpf_sock_ops)
+#define ON_LOSS(name) SOCKOPS_SUBSCRIBER("loss", chain_loss, BPFTUNE_CHAIN_LOSS, name)
 /* A socket begins to listen. */
-#define ON_LISTEN(name) SUBSCRIBER("sockops/listen", chain_listen, BPFTUNE_CHAIN_LISTEN, name, struct bpf_sock_ops)
+#define ON_LISTEN(name) SOCKOPS_SUBSCRIBER("listen", chain_listen, BPFTUNE_CHAIN_LISTEN, name)
 /* A SYN is about to be answered, where there are verdicts: there is no socket yet. */
-#define ON_SYN(name) SUBSCRIBER("sockops/syn", chain_syn, BPFTUNE_CHAIN_SYN, name, struct bpf_sock_ops)
+#define ON_SYN(name) SOCKOPS_SUBSCRIBER("syn", chain_syn, BPFTUNE_CHAIN_SYN, name)
 /* An application has read from a socket whose receive buffer is large for its namespace, or of a size of its own. */
 #define ON_RCV_SPACE(name)                                                                                             \
 	SUBSCRIBER("raw_tp/tcp_rcv_space_adjust", chain_rcv_space, BPFTUNE_CHAIN_RCV_SPACE, name,                      \
-		   struct bpf_raw_tracepoint_args)
+		   struct bpf_raw_tracepoint_args, CHAIN_GO_ON)
 
 /*
  * Set on sockets that were accepted: which side a socket is on is not to be seen later, and this bit of the socket costs no
@@ -157,10 +172,27 @@ extern void *bpf_rdonly_cast(const void *object, __u32 btf_id) __ksym __weak;
 
 #define CAN_CAST (bpf_rdonly_cast != 0)
 #define CAST(type, address) ((const type *)bpf_rdonly_cast(address, bpf_core_type_id_kernel(type)))
+#define READ(type, address, field) \
+	(CAN_CAST ? CAST(type, address)->field : BPF_CORE_READ((const type *)(address), field))
 
 static __always_inline struct tcp_sock *tcp_sock_of(struct bpf_sock_ops *ctx)
 {
 	return ctx->sk ? bpf_skc_to_tcp_sock(ctx->sk) : NULL;
+}
+
+/* To be read only. */
+static __always_inline const struct tcp_sock *tcp_sock_seen(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return NULL;
+	return CAN_CAST ? CAST(struct tcp_sock, sk) : bpf_skc_to_tcp_sock(sk);
+}
+
+static __always_inline _Bool is_fixed(const struct sock *sk, __u32 lock)
+{
+	return BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & lock;
 }
 
 static __always_inline __u64 cookie_of(const struct sock *sk)

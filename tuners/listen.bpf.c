@@ -16,11 +16,19 @@ struct port_key {
  */
 MAP(listeners, BPF_MAP_TYPE_LRU_HASH, 8192, struct port_key, __u64);
 
+static __always_inline struct port_key port_key_of(const struct sock *sk)
+{
+	const struct net *net = READ(struct sock, sk, __sk_common.skc_net.net);
+
+	return (struct port_key){ READ(struct net, net, net_cookie), READ(struct sock, sk, __sk_common.skc_num) };
+}
+
 static __always_inline _Bool is_listener(const struct sock *sk, const struct port_key *key)
 {
-	return BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN &&
-	       BPF_CORE_READ(sk, __sk_common.skc_num) == key->port &&
-	       BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie) == key->netns_cookie;
+	struct port_key now = port_key_of(sk);
+
+	return READ(struct sock, sk, __sk_common.skc_state) == TCP_LISTEN && now.port == key->port &&
+	       now.netns_cookie == key->netns_cookie;
 }
 
 /*
@@ -30,52 +38,51 @@ static __always_inline _Bool is_listener(const struct sock *sk, const struct por
  */
 static __always_inline void look(const struct sock *sk, const struct port_key *key)
 {
-	const struct inet_connection_sock *icsk = (const struct inet_connection_sock *)sk;
-	const struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	struct listen_queue queue = { .port = key->port };
+	const struct net *net;
+	_Bool is_accept_queue;
 
-	queue.accept_len = BPF_CORE_READ(sk, sk_ack_backlog);
-	queue.max_len = BPF_CORE_READ(sk, sk_max_ack_backlog);
-	queue.syn_len = BPF_CORE_READ(icsk, icsk_accept_queue.qlen.counter);
-	queue.somaxconn = BPF_CORE_READ(net, core.sysctl_somaxconn);
-	queue.max_syn_backlog = BPF_CORE_READ(net, ipv4.sysctl_max_syn_backlog);
-	queue.syncookies = BPF_CORE_READ(net, ipv4.sysctl_tcp_syncookies);
-	if (queue.accept_len > queue.max_len)
+	queue.accept_len = READ(struct sock, sk, sk_ack_backlog);
+	queue.max_len = READ(struct sock, sk, sk_max_ack_backlog);
+	queue.syn_len = READ(struct inet_connection_sock, sk, icsk_accept_queue.qlen.counter);
+	is_accept_queue = queue.accept_len > queue.max_len;
+	if (!is_accept_queue && !queue.syn_len)
+		return;
+	net = READ(struct sock, sk, __sk_common.skc_net.net);
+	queue.somaxconn = READ(struct net, net, core.sysctl_somaxconn);
+	queue.max_syn_backlog = READ(struct net, net, ipv4.sysctl_max_syn_backlog);
+	queue.syncookies = READ(struct net, net, ipv4.sysctl_tcp_syncookies);
+	if (is_accept_queue)
 		emit(key->netns_cookie, key->port, LISTEN_ACCEPT_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
-	else if (queue.syn_len && (queue.syn_len >= queue.max_len - queue.max_len / 4 ||
-				   (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2)))
+	else if (queue.syn_len >= queue.max_len - queue.max_len / 4 ||
+		 (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2))
 		emit(key->netns_cookie, key->port, LISTEN_SYN_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
-}
-
-static __always_inline struct port_key port_key_of(const struct sock *sk)
-{
-	return (struct port_key){ cookie_of(sk), sk->__sk_common.skc_num };
 }
 
 ON_LISTEN(listen_begins)
 {
-	struct tcp_sock *tp = tcp_sock_of(ctx);
-	__u64 address = (__u64)tp;
+	const struct sock *sk = (const struct sock *)tcp_sock_seen(ctx);
+	__u64 address = (__u64)sk;
 	struct port_key key;
 
-	if (!tp)
+	if (!sk)
 		return;
-	key = port_key_of((struct sock *)tp);
+	key = port_key_of(sk);
 	bpf_map_update_elem(&listeners, &key, &address, BPF_ANY);
 }
 
-ON_START(listen_accepts)
+ON_ACCEPT(listen_accepts)
 {
-	struct tcp_sock *tp = ctx->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB ? tcp_sock_of(ctx) : NULL;
+	const struct sock *sk = (const struct sock *)tcp_sock_seen(ctx);
 	struct port_key key;
 	__u64 *found;
 
-	if (!tp)
+	if (!sk)
 		return;
-	key = port_key_of((struct sock *)tp);
+	key = port_key_of(sk);
 	found = bpf_map_lookup_elem(&listeners, &key);
-	if (found && is_listener((struct sock *)*found, &key))
-		look((struct sock *)*found, &key);
+	if (found && is_listener((const struct sock *)*found, &key))
+		look((const struct sock *)*found, &key);
 }
 
 /*
@@ -86,10 +93,7 @@ SEC("raw_tp/tcp_retransmit_synack")
 int listen_synack(struct bpf_raw_tracepoint_args *ctx)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[0];
-	struct port_key key = {
-		.netns_cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie),
-		.port = BPF_CORE_READ(sk, __sk_common.skc_num),
-	};
+	struct port_key key = port_key_of(sk);
 	__u64 address = (__u64)sk;
 
 	if (!is_listener(sk, &key))

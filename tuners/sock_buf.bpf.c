@@ -193,7 +193,7 @@ ON_LOOK(sock_buf_sender)
 	if (!tp)
 		return;
 	sk = (struct sock *)tp;
-	if (!(BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF))
+	if (!is_fixed(sk, SOL_SOCKET_USERLOCK_SNDBUF))
 		return;
 	flow = look_of(tp);
 	look = flow ? bpf_sk_storage_get(&looks, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE) : NULL;
@@ -222,7 +222,7 @@ ON_START(sock_buf_accepted)
 	struct sock_buf_wish wish;
 	struct owner *owner;
 
-	if (!tp || !(BPF_CORE_READ_BITFIELD((struct sock *)tp, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
+	if (!tp || !is_fixed((struct sock *)tp, SOL_SOCKET_USERLOCK_RCVBUF))
 		return;
 	owner = bpf_sk_storage_get(&owners, tp, NULL, 0);
 	if (!owner)

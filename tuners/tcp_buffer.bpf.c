@@ -296,7 +296,7 @@ static __always_inline void look_at_sender(struct tcp_sock *tp, struct sock *sk,
 	struct chrono *chrono;
 	struct followed *f;
 
-	if (BPF_CORE_READ_BITFIELD(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_SNDBUF)
+	if (is_fixed(sk, SOL_SOCKET_USERLOCK_SNDBUF))
 		return;
 	seen.limit_bytes = sk->__sk_common.skc_net.net->ipv4.sysctl_tcp_wmem[2];
 	seen.size_bytes = sk->sk_sndbuf;

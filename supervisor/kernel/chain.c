@@ -12,6 +12,7 @@ static const struct {
 } chains[BPFTUNE_N_CHAINS] = {
 	[BPFTUNE_CHAIN_LOOK] = { "sockops/look", "chain_look" },
 	[BPFTUNE_CHAIN_START] = { "sockops/start", "chain_start" },
+	[BPFTUNE_CHAIN_ACCEPT] = { "sockops/accept", "chain_accept" },
 	[BPFTUNE_CHAIN_END] = { "sockops/end", "chain_end" },
 	[BPFTUNE_CHAIN_LOSS] = { "sockops/loss", "chain_loss" },
 	[BPFTUNE_CHAIN_LISTEN] = { "sockops/listen", "chain_listen" },
