@@ -8,11 +8,11 @@
 #include <mntent.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/kernel/mount.h"
 
 #define FILEID_KERNFS 0xfe /* include/linux/exportfs.h */
 
@@ -31,18 +31,13 @@ static int root_fd(const struct cgroupfs *fs, enum cgroup_hierarchy hierarchy)
 
 /* --- mounts ------------------------------------------------------------------------------------- */
 
-/* A mount of our own that appears in no directory tree and goes with its descriptor. */
 static int mount_cgroup2_privately(void)
 {
-	_cleanup_close_ int context = syscall(SYS_fsopen, "cgroup2", 1 /* FSOPEN_CLOEXEC */);
-	_cleanup_close_ int mount = -1;
+	_cleanup_close_ int mount = mount_privately("cgroup2", NULL, NULL, 0);
 	int fd;
 
-	if (context < 0 || syscall(SYS_fsconfig, context, 6 /* FSCONFIG_CMD_CREATE */, NULL, NULL, 0) < 0)
-		return -errno;
-	mount = syscall(SYS_fsmount, context, 1 /* FSMOUNT_CLOEXEC */, 0);
 	if (mount < 0)
-		return -errno;
+		return mount;
 	/* fsmount(2)'s own descriptor is O_PATH, which open_by_handle_at(2) does not take. */
 	fd = openat(mount, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
