@@ -64,12 +64,12 @@ int ledger_make_history(struct ledger_entry *entry)
 	return 0;
 }
 
-static void free_entry(struct ledger_entry *entry)
+static void free_entry(struct ledger *ledger, struct ledger_entry *entry)
 {
 	if (entry->history != &no_history)
 		free(entry->history);
 	free(entry->rows);
-	free(entry);
+	pool_put(&ledger->entry_pool, entry);
 }
 
 struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t netns_cookie, const char *tunable)
@@ -91,7 +91,7 @@ struct ledger_entry *ledger_entry_get(struct ledger *ledger, uint64_t netns_cook
 	if (entry || !make_key(&key, netns_cookie, tunable))
 		return entry;
 	netns = netns_get(ledger, netns_cookie);
-	entry = netns ? calloc(1, sizeof(*entry)) : NULL;
+	entry = netns ? pool_get(&ledger->entry_pool, sizeof(*entry)) : NULL;
 	if (!entry)
 		return NULL;
 	entry->key = key;
@@ -195,7 +195,7 @@ void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 		return;
 	LL_FOREACH_SAFE(netns->entries, entry, next_entry) {
 		HASH_DEL(ledger->entries, entry);
-		free_entry(entry);
+		free_entry(ledger, entry);
 	}
 	LL_FOREACH_SAFE(netns->states, state, next_state) {
 		HASH_DEL(ledger->states, state);
@@ -209,4 +209,5 @@ void ledger_forget_all(struct ledger *ledger)
 {
 	while (ledger->netns)
 		ledger_forget(ledger, ledger->netns->cookie);
+	pool_close(&ledger->entry_pool);
 }

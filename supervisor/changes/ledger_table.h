@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
+#include "ipc/pool.h"
 #include "ipc/report.h"
 
 #define LEDGER_VERSION 1
@@ -81,6 +82,7 @@ struct ledger {
 	char *path;
 	size_t file_bytes, compact_at;
 	struct ledger_entry *entries;
+	struct pool entry_pool;
 	struct ledger_state *states;
 	struct ledger_netns *netns;
 	void (*complain)(void *arg, const char *text);

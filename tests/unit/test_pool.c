@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "ipc/pool.h"
+
+#define OBJECTS 2000 /* of several chunks */
+
+struct object {
+	char text[100];
+	void *at;
+};
+
+/* Nobody else's, aligned, and all zeros, also when another had it before. */
+static void test_objects(void **state)
+{
+	static struct object *objects[OBJECTS];
+	struct pool pool = { 0 };
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = round ? OBJECTS / 2 : 0; i < OBJECTS; i++) {
+			objects[i] = pool_get(&pool, sizeof(*objects[i]));
+			assert_non_null(objects[i]);
+			assert_int_equal((uintptr_t)objects[i] % _Alignof(max_align_t), 0);
+			for (size_t j = 0; j < sizeof(*objects[i]); j++)
+				assert_int_equal(((char *)objects[i])[j], 0);
+			memset(objects[i], 0xff, sizeof(*objects[i]));
+			objects[i]->at = objects[i];
+		}
+		for (size_t i = 0; i < OBJECTS; i++)
+			assert_ptr_equal(objects[i]->at, objects[i]);
+		for (size_t i = OBJECTS / 2; i < OBJECTS; i++)
+			pool_put(&pool, objects[i]);
+	}
+	for (size_t i = 0; i < OBJECTS / 2; i++)
+		pool_put(&pool, objects[i]);
+	pool_close(&pool);
+	pool_close(&pool);
+	objects[0] = pool_get(&pool, sizeof(*objects[0])); /* as if new */
+	assert_non_null(objects[0]);
+	pool_put(&pool, objects[0]);
+	pool_close(&pool);
+}
+
+#ifndef __SANITIZE_ADDRESS__
+/* A child has none of it: not even an address at which a system call could read. */
+static void test_children_have_none(void **state)
+{
+	struct pool pool = { 0 };
+	char *object = pool_get(&pool, 64);
+	int status, fds[2];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(write(fds[1], object, 1) < 0 && errno == EFAULT ? 0 : 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(write(fds[1], object, 1), 1);
+	close(fds[0]);
+	close(fds[1]);
+	pool_put(&pool, object);
+	pool_close(&pool);
+}
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_objects),
+#ifndef __SANITIZE_ADDRESS__
+		cmocka_unit_test(test_children_have_none),
+#endif
+	};
+
+	return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
+}
