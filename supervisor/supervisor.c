@@ -3,7 +3,6 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -318,8 +317,7 @@ static int start(struct supervisor *s)
 	doing = "watch signals", err = watch_signals(s);
 	if (!err)
 		doing = "read the events", err = watch_ring(s);
-	task_keep_from_children("anon_inode:bpf-map"); /* the ring buffer, too */
-	malloc_trim(0);
+	task_spare_children("anon_inode:bpf-map"); /* the ring buffer, too */
 	if (!err)
 		doing = "watch the network namespaces", err = instances_start(&s->instances, cookie);
 	if (!err)
@@ -358,6 +356,8 @@ static void end(struct supervisor *s)
 	while (s->instances.by_id)
 		instances_end(&s->instances, s->instances.by_id);
 	instances_free_ended(&s->instances, on_freed);
+	workers_close(&s->workers);
+	instances_close(&s->instances);
 	kernel_close(&s->kernel);
 	changes_close(&s->changes);
 	operator_close(&s->operator);
@@ -375,10 +375,11 @@ int supervisor_run(const struct options *options)
 		fprintf(stderr, "bpftune: cannot run: not root (use sudo)\n");
 		return EXIT_FAILED;
 	}
-	/* Or the first large malloc() of each worker would merge what is free all over the supervisor's heap, and so copy it. */
-#ifdef M_MXFAST
-	mallopt(M_MXFAST, 0);
-#endif
+	task_set_up_malloc();
+	make_rooms(&s);
+	err = workers_reserve(&s.workers);
+	if (err)
+		return fail("reserve descriptors for", "workers", err, " (ulimit -n allows more)");
 	err = run_dir_lock(options->run_dir, &lock_fd, &other);
 	if (err == -EALREADY) {
 		fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
@@ -390,7 +391,6 @@ int supervisor_run(const struct options *options)
 	err = uv_loop_init(&s.loop);
 	if (err)
 		return fail("start", "the loop", err, "");
-	make_rooms(&s);
 	operator_start(&s.operator);
 	s.status = start(&s);
 	if (!s.status)

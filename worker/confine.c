@@ -9,74 +9,35 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "ipc/cleanup.h"
-
-enum { EVENT_FD = 3, REPORT_FD, NETNS_FD, FIRST_FREE_FD };
-
-/* The supervisor may have had as many descriptors as it may have: then there is none to move to. */
-static void close_others(int *const fds[], size_t n)
+static int replace_standard(void)
 {
-	unsigned int from = FIRST_FREE_FD, next;
+	int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), err = 0;
 
-	for (; from; from = next + 1) {
-		next = ~0U;
-		for (size_t i = 0; i < n; i++)
-			if (*fds[i] >= 0 && (unsigned int)*fds[i] >= from && (unsigned int)*fds[i] < next)
-				next = *fds[i];
-		if (next > from)
-			close_range(from, next == ~0U ? next : next - 1, 0);
-	}
-}
-
-/* Moves a descriptor out of the way of the fixed numbers. */
-static int lift(int *fd)
-{
-	int high;
-
-	if (*fd < 0)
-		return 0;
-	high = fcntl(*fd, F_DUPFD_CLOEXEC, FIRST_FREE_FD);
-	if (high < 0)
-		return -errno;
-	*fd = high;
-	return 0;
-}
-
-static int place(int *fd, int number)
-{
-	if (*fd < 0) {
-		close(number);
-		return 0;
-	}
-	if (dup3(*fd, number, O_CLOEXEC) < 0)
-		return -errno;
-	*fd = number;
-	return 0;
-}
-
-int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd)
-{
-	int *fds[] = { event_fd, report_fd, netns_fd };
-	int null_fd, err = 0;
-
-	close_others(fds, ARRAY_SIZE(fds));
-	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
-		err = lift(fds[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(fds) && !err; i++)
-		err = place(fds[i], EVENT_FD + i);
-	if (err)
-		return err;
-	if (close_range(FIRST_FREE_FD, ~0U, 0) < 0)
-		return -errno;
-	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0)
 		return -errno;
-	for (int fd = 0; fd <= 2; fd++)
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (dup2(null_fd, fd) < 0)
 			err = -errno;
-	if (null_fd > 2)
+	if (null_fd > STDERR_FILENO)
 		close(null_fd);
 	return err;
+}
+
+int confine_descriptors(int fds[], size_t n)
+{
+	int next = STDERR_FILENO + 1;
+
+	/* They ascend: so no number is taken that one of the next has yet to leave. */
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] < 0)
+			continue;
+		if (fds[i] != next && dup3(fds[i], next, O_CLOEXEC) < 0)
+			return -errno;
+		fds[i] = next++;
+	}
+	if (close_range(next, ~0U, 0) < 0)
+		return -errno;
+	return replace_standard();
 }
 
 void confine_bounds(void)

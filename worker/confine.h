@@ -3,11 +3,13 @@
 #ifndef BPFTUNE_WORKER_CONFINE_H
 #define BPFTUNE_WORKER_CONFINE_H
 
+#include <stddef.h>
+
 /*
- * Closes every inherited descriptor but the two, which move to fixed numbers of their own; standard
- * input, output and error become /dev/null, so that no library writes into a pipe. 0 or -errno.
+ * Moves these descriptors, whose numbers ascend (-1: none), to the lowest ones in the same order, and closes all
+ * others; standard input, output and error become /dev/null, so that no library writes into a pipe. 0 or -errno.
  */
-int confine_descriptors(int *event_fd, int *report_fd, int *netns_fd);
+int confine_descriptors(int fds[], size_t n);
 
 /* Supervisor, at its start: nothing of ours executes another program, so the bounding set is empty for all workers. */
 void confine_bounds(void);

@@ -12,12 +12,6 @@
 
 #include "ipc/cleanup.h"
 
-int sysctl_open_root(struct sysctl_root *ret_root)
-{
-	*ret_root = (struct sysctl_root){ .fd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC) };
-	return ret_root->fd < 0 ? -errno : 0;
-}
-
 static bool has_parent_component(const char *path)
 {
 	for (const char *p = path; (p = strstr(p, "..")); p += 2)
@@ -39,45 +33,21 @@ int sysctl_path(const char *name, char *ret_path, size_t size)
 	return has_parent_component(ret_path) ? -EINVAL : 0;
 }
 
-/* The directory of the path's first two components, if there are three. -1: it is not kept. */
-static int dir_of(struct sysctl_root *root, const char *path, size_t *ret_n)
-{
-	const char *slash = strchr(path, '/');
-	int fd;
-
-	slash = slash ? strchr(slash + 1, '/') : NULL;
-	*ret_n = slash ? slash - path : 0;
-	if (!slash || *ret_n >= sizeof(root->dirs[0].path))
-		return -1;
-	for (size_t i = 0; i < root->n_dirs; i++)
-		if (strlen(root->dirs[i].path) == *ret_n && !memcmp(root->dirs[i].path, path, *ret_n))
-			return root->dirs[i].fd;
-	if (root->n_dirs == SYSCTL_DIRS_MAX)
-		return -1;
-	snprintf(root->dirs[root->n_dirs].path, sizeof(root->dirs[0].path), "%.*s", (int)*ret_n, path);
-	fd = openat(root->fd, root->dirs[root->n_dirs].path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		root->dirs[root->n_dirs++].fd = fd;
-	return fd;
-}
-
-static int sysctl_open(struct sysctl_root *root, const char *name, int flags)
+static int sysctl_open(int dir_fd, const char *name, int flags)
 {
 	char path[256];
-	int err, dir, fd;
-	size_t n;
+	int err, fd;
 
 	err = sysctl_path(name, path, sizeof(path));
 	if (err)
 		return err;
-	dir = dir_of(root, path, &n);
-	fd = openat(dir < 0 ? root->fd : dir, dir < 0 ? path : path + n + 1, flags | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, path, flags | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
 }
 
-int sysctl_read(struct sysctl_root *root, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
+int sysctl_read(int dir_fd, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
 {
-	_cleanup_close_ int fd = sysctl_open(root, name, O_RDONLY);
+	_cleanup_close_ int fd = sysctl_open(dir_fd, name, O_RDONLY);
 	char value[BPFTUNE_VALUE_BYTES + 1];
 	ssize_t n;
 
@@ -98,9 +68,9 @@ int sysctl_read(struct sysctl_root *root, const char *name, char ret_value[BPFTU
 	return 0;
 }
 
-int sysctl_write(struct sysctl_root *root, const char *name, const char *value)
+int sysctl_write(int dir_fd, const char *name, const char *value)
 {
-	int fd = sysctl_open(root, name, O_WRONLY);
+	int fd = sysctl_open(dir_fd, name, O_WRONLY);
 	size_t size = strlen(value);
 	ssize_t n;
 	int err;

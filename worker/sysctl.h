@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * sysctls of the namespace the caller is in: below /proc/sys/net the kernel looks each name up in the
- * namespace of the task that asks (net/sysctl_net.c: net_ctl_header_lookup()).
+ * namespace of the task that asks (net/sysctl_net.c: net_ctl_header_lookup()). `dir_fd` is /proc/sys, of any procfs.
  */
 #ifndef BPFTUNE_WORKER_SYSCTL_H
 #define BPFTUNE_WORKER_SYSCTL_H
@@ -9,24 +9,6 @@
 #include <stddef.h>
 
 #include "tuners/tuner.h"
-
-#define SYSCTL_DIRS_MAX 4
-
-/*
- * /proc/sys, and directories of it that were used, such as net/ipv4: each namespace has one of its own, all of the same
- * parent and name, and a lookup compares them all (fs/proc/proc_sysctl.c: proc_sys_compare()). Kept open, it is looked up once.
- */
-struct sysctl_root {
-	int fd;
-	struct {
-		char path[32];
-		int fd;
-	} dirs[SYSCTL_DIRS_MAX];
-	size_t n_dirs;
-};
-
-/* 0 or -errno of open(2). */
-int sysctl_open_root(struct sysctl_root *ret_root);
 
 /*
  * net.ipv4.conf.eth0/1.rp_filter -> net/ipv4/conf/eth0.1/rp_filter: sysctl(8)'s rule, in which a slash
@@ -38,10 +20,10 @@ int sysctl_path(const char *name, char *ret_path, size_t size);
  * The value without its newline, tabs turned to single blanks. -errno of open(2) or read(2);
  * -EMSGSIZE when it does not fit in BPFTUNE_VALUE_BYTES.
  */
-int sysctl_read(struct sysctl_root *root, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
+int sysctl_read(int dir_fd, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
 
 /* -errno of open(2), write(2) or close(2); -EIO: the kernel took only a part. */
-int sysctl_write(struct sysctl_root *root, const char *name, const char *value);
+int sysctl_write(int dir_fd, const char *name, const char *value);
 
 /* Exactly n decimal integers, nothing else: 0 or -EINVAL; -ERANGE past long long. */
 int sysctl_parse_ints(const char *value, unsigned int n, long long *ret_ints);

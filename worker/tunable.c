@@ -2,12 +2,14 @@
 #include "worker/tunable.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
 
+#include "ipc/cleanup.h"
 #include "ipc/pipe.h"
 #include "worker/netlink.h"
 #include "worker/sysctl.h"
@@ -28,12 +30,15 @@ static void send_report(const struct worker *worker, const struct bpftune_report
 
 static int read_sysctl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
 {
-	return sysctl_read(&worker->sysctls, name, ret_value);
+	return sysctl_read(worker->sysctls_fd, name, ret_value);
 }
 
 static int write_sysctl(struct worker *worker, const char *name, const char *value)
 {
-	return sysctl_write(&worker->sysctls, name, value);
+	_cleanup_close_ int dir_fd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	(void)worker;
+	return dir_fd < 0 ? -errno : sysctl_write(dir_fd, name, value);
 }
 
 static int read_neightbl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])

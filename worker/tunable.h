@@ -9,7 +9,6 @@
 #include <stdbool.h>
 
 #include "tuners/tuner.h"
-#include "worker/sysctl.h"
 
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
@@ -32,7 +31,7 @@ struct engine {
 struct worker {
 	struct bpftune *instance;
 	int report_fd;
-	struct sysctl_root sysctls;
+	int sysctls_fd; /* /proc/sys, to be read only: supervisor/kernel/procfs.h */
 	bool dry_run; /* say what would change, change nothing */
 	struct engine *engines; /* by tuner number */
 	size_t n_engines;

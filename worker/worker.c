@@ -15,7 +15,6 @@
 #include "ipc/cleanup.h"
 #include "ipc/pipe.h"
 #include "worker/confine.h"
-#include "worker/sysctl.h"
 #include "worker/tunable.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -209,10 +208,9 @@ static void serve(struct serving *serving)
 
 _Noreturn void worker_main(const struct worker_start *start)
 {
-	int netns_fd = start->netns_fd;
+	int fds[N_WORKER_FDS];
 	struct serving serving = {
-		.worker = { .instance = start->instance, .report_fd = start->report_fd,
-			    .dry_run = start->dry_run },
+		.worker = { .instance = start->instance, .dry_run = start->dry_run },
 		.events = { .size = sizeof(struct bpftune_event) },
 	};
 	struct worker *worker = &serving.worker;
@@ -221,17 +219,17 @@ _Noreturn void worker_main(const struct worker_start *start)
 	forget_parents_signals();
 	tunable_set_worker(worker);
 	start->instance->ring_fd = -1;
-	start->instance->event_fd = start->event_fd;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != start->supervisor)
 		_exit(EXIT_FAILURE);
-	err = confine_descriptors(&start->instance->event_fd, &worker->report_fd, &netns_fd);
+	memcpy(fds, start->fds, sizeof(fds));
+	err = confine_descriptors(fds, N_WORKER_FDS);
 	if (err)
 		_exit(EXIT_FAILURE); /* which descriptor is which is not sure any more */
-	enter_namespace(worker, &netns_fd);
-	err = sysctl_open_root(&worker->sysctls);
-	if (err)
-		give_up(worker, "open /proc/sys", err);
+	start->instance->event_fd = fds[WORKER_EVENTS];
+	worker->report_fd = fds[WORKER_REPORTS];
+	worker->sysctls_fd = fds[WORKER_SYSCTLS];
+	enter_namespace(worker, &fds[WORKER_NETNS]);
 	start_tuners(worker, start);
 	err = confine_capabilities();
 	if (err)

@@ -8,12 +8,20 @@
 
 #include "tuners/tuner.h"
 
+/* What a worker starts with. */
+enum worker_fd {
+	WORKER_EVENTS,
+	WORKER_REPORTS, /* its two pipes */
+	WORKER_SYSCTLS, /* the directory /proc/sys, to read */
+	WORKER_NETNS,	/* the namespace to enter; -1: stay (the host) */
+	N_WORKER_FDS
+};
+
 struct worker_start {
 	struct bpftune *instance;                    /* the fork's copy */
 	const struct bpftune_tuner *const *tuners;   /* by number */
 	size_t n_tuners;
-	int event_fd, report_fd;                     /* its two pipes */
-	int netns_fd;                                /* of the namespace to enter; -1: stay (the host) */
+	int fds[N_WORKER_FDS];                       /* their numbers ascend */
 	pid_t supervisor;
 	bool dry_run;
 };

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "ipc/log.h"
+#include "ipc/pool.h"
 #include "supervisor/kernel/kernel.h"
 #include "tuners/tuner.h"
 
@@ -79,6 +80,7 @@ struct instances {
 	uint64_t last_id;
 
 	/* Of this room only. */
+	struct pool pool; /* of struct instance */
 	struct instance *by_cookie, *by_inode, *by_name, *by_claim;
 	struct instance *ended;
 	struct paired_cgroup *cgroups;
@@ -127,6 +129,8 @@ void instances_ring_is_empty(struct instances *instances);
 void instances_end(struct instances *instances, struct instance *instance);
 /* `freed` lets go of what the rooms above have there. */
 void instances_free_ended(struct instances *instances, void (*freed)(void *arg, struct instance *instance));
+/* When all are freed. */
+void instances_close(struct instances *instances);
 
 /* --- lookups: NULL: none ------------------------------------------------------------------------ */
 

@@ -76,6 +76,11 @@ void instances_free_ended(struct instances *instances, void (*freed)(void *arg, 
 		instances->ended = instance->ended_next;
 		freed(instances->arg, instance);
 		place_free(instance->places);
-		registry_free(instance);
+		registry_free(instances, instance);
 	}
+}
+
+void instances_close(struct instances *instances)
+{
+	pool_close(&instances->pool);
 }

@@ -8,7 +8,7 @@
 
 static struct instance *make(struct instances *instances, uint64_t netns_cookie, uint32_t netns_inode)
 {
-	struct instance *instance = calloc(1, sizeof(*instance));
+	struct instance *instance = pool_get(&instances->pool, sizeof(*instance));
 
 	if (!instance)
 		return NULL;
@@ -22,7 +22,7 @@ static struct instance *make(struct instances *instances, uint64_t netns_cookie,
 	if (!instance->view.name || !instance->view.cgroup_path) {
 		free(instance->view.name);
 		free(instance->view.cgroup_path);
-		free(instance);
+		pool_put(&instances->pool, instance);
 		return NULL;
 	}
 	instance->view.id = ++instances->last_id;
@@ -53,7 +53,7 @@ struct instance *registry_add_claim(struct instances *instances, const char *cgr
 	instance->claim = strdup(cgroup_path);
 	if (!instance->claim) {
 		registry_remove(instances, instance);
-		registry_free(instance);
+		registry_free(instances, instance);
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(by_claim, instances->by_claim, instance->claim, strlen(instance->claim), instance);
@@ -70,7 +70,7 @@ void registry_remove(struct instances *instances, struct instance *instance)
 	HASH_DELETE(by_id, instances->by_id, instance);
 }
 
-void registry_free(struct instance *instance)
+void registry_free(struct instances *instances, struct instance *instance)
 {
 	free(instance->claim);
 	free(instance->container_id);
@@ -78,7 +78,7 @@ void registry_free(struct instance *instance)
 	free(instance->owner);
 	free(instance->view.name);
 	free(instance->view.cgroup_path);
-	free(instance);
+	pool_put(&instances->pool, instance);
 }
 
 bool registry_name_is_taken(const struct instances *instances, const char *name)

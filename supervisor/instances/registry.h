@@ -14,7 +14,7 @@ struct instance *registry_by_claim(const struct instances *instances, const char
 
 /* Nothing finds it any more; and it is freed. */
 void registry_remove(struct instances *instances, struct instance *instance);
-void registry_free(struct instance *instance);
+void registry_free(struct instances *instances, struct instance *instance);
 
 struct instance *registry_by_inode(const struct instances *instances, uint32_t netns_inode);
 

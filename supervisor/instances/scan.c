@@ -67,7 +67,6 @@ static void visit(int netns_fd)
 static _Noreturn void scout(const struct scan *scan, const struct known_netns *known)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_range(STDERR_FILENO + 1, ~0U, 0);
 	for (; known; known = known->hh.next)
 		visit(nsfs_open_pid(known->tid, known->inode));
 	for (size_t i = 0; i < scan->n_mounts; i++)
@@ -103,7 +102,7 @@ static void on_scout_late(uv_timer_t *timer)
 static int send_scout(const struct scan *scan, const struct known_netns *known)
 {
 	struct instances *instances = scan->instances;
-	pid_t pid = task_fork();
+	pid_t pid = task_fork(STDERR_FILENO + 1);
 
 	if (pid < 0)
 		return -errno;

@@ -8,9 +8,11 @@
 #include "supervisor/kernel/cgroupfs.h"
 #include "supervisor/kernel/nsfs.h"
 #include "supervisor/kernel/plugin.h"
+#include "supervisor/kernel/procfs.h"
 #include "supervisor/kernel/task.h"
 
 struct kernel {
+	struct procfs procfs;
 	struct cgroupfs cgroupfs;
 	struct bpftune_host host; /* the BPF objects */
 	struct plugins plugins;   /* the tuners, whose programs are among them */

@@ -97,4 +97,5 @@ void kernel_close(struct kernel *kernel)
 	bpf_close(&kernel->host);
 	plugins_close(&kernel->plugins);
 	cgroupfs_close(&kernel->cgroupfs);
+	procfs_close(&kernel->procfs);
 }

@@ -1,16 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/kernel/task.h"
 
+#include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "ipc/cleanup.h"
 
-pid_t task_fork(void)
+#ifdef HAVE_VALGRIND_VALGRIND_H
+#include <valgrind/valgrind.h>
+#endif
+
+/*
+ * fork(2), but with our table of descriptors, not a copy. clone3(2), which has the same arguments everywhere, is
+ * refused where a service's namespaces are restricted (systemd.exec(5)). No handler of pthread_atfork(3) runs: libuv's
+ * would close descriptors, which are ours.
+ */
+static pid_t clone_with_descriptors(void)
+{
+	unsigned long flags = CLONE_FILES | SIGCHLD;
+
+#ifdef HAVE_VALGRIND_VALGRIND_H
+	if (RUNNING_ON_VALGRIND)
+		flags = SIGCHLD; /* valgrind knows no such child */
+#endif
+#ifdef __s390__
+	return syscall(SYS_clone, 0, flags, 0, 0, 0);
+#else
+	return syscall(SYS_clone, flags, 0, 0, 0, 0);
+#endif
+}
+
+pid_t task_fork(unsigned int n_fds)
 {
 	sigset_t all, old;
 	pid_t pid;
@@ -18,7 +47,9 @@ pid_t task_fork(void)
 	/* A signal between fork and reset would run libuv's handler in the child, on the parent's pipe. */
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
-	pid = fork();
+	pid = clone_with_descriptors();
+	if (!pid && close_range(n_fds, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+		_exit(EXIT_FAILURE); /* the table is the parent's, too */
 	if (pid)
 		sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
@@ -34,7 +65,14 @@ void task_raise_descriptor_limit(void)
 	}
 }
 
-void task_keep_from_children(const char *mapped)
+void task_set_up_malloc(void)
+{
+#ifdef M_MXFAST
+	mallopt(M_MXFAST, 0);
+#endif
+}
+
+void task_spare_children(const char *mapped)
 {
 	_cleanup_fclose_ FILE *maps = fopen("/proc/self/maps", "re");
 	_cleanup_free_ char *line = NULL;
@@ -44,4 +82,5 @@ void task_keep_from_children(const char *mapped)
 	while (maps && getline(&line, &size, maps) > 0)
 		if (strstr(line, mapped) && sscanf(line, "%lx-%lx", &from, &to) == 2)
 			madvise((void *)from, to - from, MADV_DONTFORK); /* NOLINT(performance-no-int-to-ptr) */
+	malloc_trim(0);
 }

@@ -5,13 +5,25 @@
 
 #include <sys/types.h>
 
-/* fork(2) with all signals blocked in the child, which resets them. */
-pid_t task_fork(void);
+/*
+ * fork(2), with all signals blocked in the child, which resets them. The child has the descriptors below that number
+ * only: those above cost nothing, however many there are. They are the parent's own ones until the child has copied
+ * them, so the parent is to leave them as they are until the child has shown that it runs, or is gone. -1: errno is
+ * set.
+ */
+pid_t task_fork(unsigned int n_fds);
 
 /* As many descriptors as we may have. */
 void task_raise_descriptor_limit(void);
 
-/* What is mapped by that name in /proc/self/maps is in no child that is forked from now on. */
-void task_keep_from_children(const char *mapped);
+/*
+ * At the start. Without it the first large malloc() of each worker would merge what is free all over the supervisor's
+ * heap, and so copy it.
+ */
+void task_set_up_malloc(void);
+
+/* Before the first fork: no child has what is mapped by that name in /proc/self/maps, nor memory that is free by now.
+ */
+void task_spare_children(const char *mapped);
 
 #endif

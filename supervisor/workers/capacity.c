@@ -66,7 +66,9 @@ static void count(struct workers *workers, struct child *child, bool is_counted)
 
 static struct child **list_of(struct workers *workers, struct child *child)
 {
-	return child->unserved == -EUSERS ? &child->owner->waiting : &workers->lacking;
+	if (child->unserved == -EUSERS)
+		return &child->owner->waiting;
+	return child->unserved == -EBUSY ? &workers->starters : &workers->lacking;
 }
 
 static void stop_waiting(struct workers *workers, struct child *child)
@@ -91,7 +93,7 @@ static void wait(struct workers *workers, struct child *child, int err)
 	workers->n_waiting += err == -EUSERS;
 	list = list_of(workers, child);
 	DL_APPEND2(*list, child, waiting_prev, waiting_next);
-	if (err != -EUSERS && !uv_is_active((uv_handle_t *)&workers->retry))
+	if (list == &workers->lacking && !uv_is_active((uv_handle_t *)&workers->retry))
 		uv_timer_start(&workers->retry, on_retry, CAPACITY_RETRY_MS, CAPACITY_RETRY_MS);
 }
 
@@ -104,6 +106,11 @@ bool capacity_is_left(struct workers *workers, struct child *child)
 bool capacity_is_lacking(int err)
 {
 	return err == -EUSERS || err == -EMFILE || err == -ENFILE || err == -EAGAIN || err == -ENOMEM;
+}
+
+bool capacity_must_wait(int err)
+{
+	return err == -EBUSY || capacity_is_lacking(err);
 }
 
 /* Once, until nobody waits for it any more. */
@@ -129,16 +136,16 @@ static void say_no_place(struct workers *workers, const struct child *child, int
 
 void capacity_note(struct workers *workers, struct child *child, int err)
 {
-	bool is_lacking = capacity_is_lacking(err) && child->owner;
+	bool must_wait = capacity_must_wait(err) && child->owner;
 
 	if (!err)
 		count(workers, child, true);
-	if (is_lacking && child->unserved == err)
+	if (must_wait && child->unserved == err)
 		return;
-	if (is_lacking && !child->unserved)
+	if (capacity_is_lacking(err) && must_wait && !capacity_is_lacking(child->unserved))
 		say_no_place(workers, child, err);
 	stop_waiting(workers, child);
-	if (is_lacking)
+	if (must_wait)
 		wait(workers, child, err);
 }
 
@@ -171,7 +178,7 @@ void workers_recount(struct workers *workers, struct instance *instance)
 
 /* --- whom to serve ------------------------------------------------------------------------------ */
 
-/* The first of the list who can be forked. False: none was. */
+/* The first of the list who can be forked, now or as soon as a slot is free. False: nobody. */
 static bool serve(const struct workers *workers, struct child **list)
 {
 	while (*list) {
@@ -182,6 +189,8 @@ static bool serve(const struct workers *workers, struct child **list)
 			return true;
 		if (*list == child)
 			return false; /* nor would the next be */
+		if (child->unserved == -EBUSY)
+			return true; /* it has a place, and waits for a slot */
 	}
 	return false;
 }
@@ -199,6 +208,14 @@ static bool serve_anybody(struct workers *workers)
 			break;
 	}
 	return is_served;
+}
+
+void capacity_slot_left(struct workers *workers)
+{
+	if (workers->stopping || workers->slots.n_taken > SLOTS_MAX / 2)
+		return;
+	while (serve(workers, &workers->starters))
+		;
 }
 
 void capacity_ended(struct workers *workers, struct child *child)

@@ -24,8 +24,14 @@ bool capacity_is_left(struct workers *workers, struct child *child);
 /* There are too many (-EUSERS), or no more descriptors, processes or memory: later there may be. */
 bool capacity_is_lacking(int err);
 
-/* What came of its fork (0 or -errno): it is counted, or waits if there was no place for it, and that is logged. */
+/* That, or as many as may start together are starting (-EBUSY). */
+bool capacity_must_wait(int err);
+
+/* What came of its fork (0 or -errno): it is counted, or waits: for a place, which is logged, or for a slot. */
 void capacity_note(struct workers *workers, struct child *child, int err);
+
+/* A worker is ready, or has gone: those that wait for a slot have their turn, as soon as half of them are free. */
+void capacity_slot_left(struct workers *workers);
 
 /* Its process has ended. */
 void capacity_ended(struct workers *workers, struct child *child);

@@ -68,7 +68,7 @@ struct child *child_of(struct workers *workers, struct instance *instance)
 
 	if (child)
 		return child;
-	child = calloc(1, sizeof(*child));
+	child = pool_get(&workers->children, sizeof(*child));
 	if (!child)
 		return NULL;
 	*child = (struct child){ .workers = workers, .instance = instance, .event_fd = -1, .report_fd = -1 };

@@ -28,7 +28,7 @@ enum child_event {
 	CHILD_UNUSED,  /* nobody else uses the namespace */
 	CHILD_TIMEOUT, /* of the state's timer */
 	CHILD_FAILED,  /* it could not be forked */
-	CHILD_PUT_OFF, /* there is no room for it, or no way into the namespace */
+	CHILD_PUT_OFF, /* there is no room for it, no slot, or no way into the namespace */
 	CHILD_STOP,    /* the supervisor ends */
 	N_CHILD_EVENTS
 };
@@ -67,14 +67,15 @@ struct child {
 	size_t readable_bytes; /* of reports, when the loop last looked */
 	struct child *readable_prev, *readable_next;
 	unsigned int restarts, backoff_ms;
+	struct slot *slot;	      /* while it starts */
 	bool is_overrun;	      /* it did not read its orders: it is being killed */
 	uint64_t forked_ms, retry_ms; /* uv_now() */
 
 	/* Of capacity.c. */
 	struct owner *owner; /* whose worker it is, or would be; NULL: it counts for nobody */
 	bool is_counted;     /* among the owner's workers */
-	int unserved;	     /* wants a worker, and there is no room for one: capacity_is_lacking(); 0: no */
-	struct child *waiting_prev, *waiting_next; /* among those of the owner, or of workers->lacking */
+	int unserved;	     /* wants a worker, and there is no room for one: capacity_must_wait(); 0: no */
+	struct child *waiting_prev, *waiting_next; /* of the owner's list, workers->lacking or workers->starters */
 
 	UT_hash_handle hh; /* by instance->worker_pid */
 };

@@ -17,22 +17,24 @@
 
 static void free_handle(uv_handle_t *handle)
 {
-	free(handle);
+	pool_put(handle->data, handle);
 }
 
 static void close_poll(uv_poll_t **poll)
 {
-	if (*poll)
+	if (*poll) {
+		(*poll)->data = &((struct child *)(*poll)->data)->workers->polls;
 		uv_close((uv_handle_t *)*poll, free_handle);
+	}
 	*poll = NULL;
 }
 
 static uv_poll_t *poll_new(struct child *child, int fd)
 {
-	uv_poll_t *poll = malloc(sizeof(*poll));
+	uv_poll_t *poll = pool_get(&child->workers->polls, sizeof(*poll));
 
 	if (poll && uv_poll_init(child->workers->loop, poll, fd) < 0) {
-		free(poll);
+		pool_put(&child->workers->polls, poll);
 		poll = NULL;
 	}
 	if (poll)
@@ -55,8 +57,15 @@ void process_hang_up(struct child *child)
 	close_fdp(&child->event_fd);
 }
 
+void process_leave_slot(struct child *child)
+{
+	slot_release(&child->workers->slots, child->slot);
+	child->slot = NULL;
+}
+
 void process_close(struct child *child)
 {
+	process_leave_slot(child);
 	process_hang_up(child);
 	close_poll(&child->reports);
 	close_fdp(&child->report_fd);
@@ -162,28 +171,48 @@ static int make_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
-static int fork_worker(struct child *child, int event_fd, int report_fd, int netns_fd)
+static int fork_worker(struct child *child, bool enters)
 {
 	const struct plugins *plugins = &child->workers->kernel->plugins;
-	pid_t supervisor = getpid(), pid = task_fork();
+	const int *fds = child->slot->fds;
+	struct bpftune view = child->instance->view;
+	const struct worker_start start = { /* copies: a worker does not have what is in a pool */
+		.instance = &view,
+		.tuners = plugins->tuners,
+		.n_tuners = plugins->n,
+		.fds = { fds[WORKER_EVENTS], fds[WORKER_REPORTS], fds[WORKER_SYSCTLS],
+			 enters ? fds[WORKER_NETNS] : -1 },
+		.supervisor = getpid(),
+		.dry_run = child->workers->dry_run,
+	};
+	pid_t pid = task_fork(fds[N_WORKER_FDS - 1] + 1);
 
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)
-		worker_main(&(struct worker_start){
-			.instance = &child->instance->view,
-			.tuners = plugins->tuners,
-			.n_tuners = plugins->n,
-			.event_fd = event_fd,
-			.report_fd = report_fd,
-			.netns_fd = netns_fd,
-			.supervisor = supervisor,
-			.dry_run = child->workers->dry_run,
-		});
+		worker_main(&start);
 	child->instance->worker_pid = pid;
 	bpf_own_pid(&child->workers->kernel->host, pid, true);
 	HASH_ADD(hh, child->workers->by_pid, instance->worker_pid, sizeof(pid), child);
 	return 0;
+}
+
+/* With these descriptors, in a slot. */
+static int start_in_slot(struct child *child, int event_fd, int report_fd, int netns_fd)
+{
+	struct slot *slot = slot_find_free(&child->workers->slots);
+	int sysctls_fd = procfs_sysctls(&child->workers->kernel->procfs), err;
+
+	if (!slot || sysctls_fd < 0)
+		return slot ? sysctls_fd : -EBUSY;
+	err = slot_take(&child->workers->slots, slot, (int[N_WORKER_FDS]){ event_fd, report_fd, sysctls_fd, netns_fd });
+	if (err)
+		return err;
+	child->slot = slot;
+	err = fork_worker(child, netns_fd >= 0);
+	if (err)
+		process_leave_slot(child);
+	return err;
 }
 
 int process_start(struct child *child, int netns_fd)
@@ -201,7 +230,7 @@ int process_start(struct child *child, int netns_fd)
 		return -errno;
 	child->events = poll_new(child, events_write);
 	child->reports = poll_new(child, reports_read);
-	err = child->events && child->reports ? fork_worker(child, events_read, reports_write, netns_fd) : -ENOMEM;
+	err = child->events && child->reports ? start_in_slot(child, events_read, reports_write, netns_fd) : -ENOMEM;
 	if (err) {
 		close_poll(&child->events);
 		close_poll(&child->reports);

@@ -5,7 +5,7 @@
 
 #include "supervisor/workers/child.h"
 
-/* Forks it, to enter the namespace of that descriptor (-1: ours). 0 or -errno. */
+/* Forks it, to enter the namespace of that descriptor (-1: ours). 0; -EBUSY: no slot is free; or another -errno. */
 int process_start(struct child *child, int netns_fd);
 
 /* Sends the event to the worker, or queues it until it can be. Never blocks. */
@@ -20,7 +20,10 @@ int process_read(struct child *child, size_t limit, void (*got)(void *arg, const
 /* Its end of file tells it to end; its reports are still read. */
 void process_hang_up(struct child *child);
 
-/* Closes both pipes. */
+/* The worker is ready: it has its own descriptors, and another may start in its slot. */
+void process_leave_slot(struct child *child);
+
+/* Closes both pipes, and leaves the slot: the worker has none, or it has gone. */
 void process_close(struct child *child);
 
 /* Whether its process is there and has not ended, reaped or not. */

@@ -29,7 +29,7 @@ void workers_deliver(struct workers *workers, struct instance *instance, const s
 	process_send(child, event);
 	if (child->state == CHILD_NONE)
 		child_step(child, CHILD_WANTED);
-	if (child->unserved)
+	if (capacity_is_lacking(child->unserved))
 		workers->counters.unserved++;
 }
 
@@ -89,6 +89,11 @@ void workers_end_all(struct workers *workers)
 	}
 }
 
+int workers_reserve(struct workers *workers)
+{
+	return slots_reserve(&workers->slots);
+}
+
 void workers_start(struct workers *workers)
 {
 	capacity_start(workers, step_try_start);
@@ -100,12 +105,20 @@ void workers_stop(struct workers *workers)
 		uv_close((uv_handle_t *)&workers->retry, NULL);
 }
 
+void workers_close(struct workers *workers)
+{
+	slots_close(&workers->slots);
+	pool_close(&workers->children);
+	pool_close(&workers->polls);
+	pool_close(&workers->timers);
+}
+
 void workers_free(struct instance *instance)
 {
 	if (!instance->child)
 		return;
 	event_queue_clear(&instance->child->queue);
-	free(instance->child);
+	pool_put(&instance->child->workers->children, instance->child);
 	instance->child = NULL;
 }
 
@@ -118,7 +131,7 @@ static enum child_state state_of(const struct instance *instance)
 
 bool worker_is_none(const struct instance *instance)
 {
-	return state_of(instance) == CHILD_NONE;
+	return state_of(instance) == CHILD_NONE && !(instance->child && instance->child->unserved == -EBUSY);
 }
 
 bool worker_is_starting(const struct instance *instance)

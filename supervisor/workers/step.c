@@ -29,13 +29,13 @@ static void on_timeout(uv_timer_t *timer)
 
 static void free_timer(uv_handle_t *handle)
 {
-	free(handle);
+	pool_put(handle->data, handle);
 }
 
 static bool arm(struct child *child, uint64_t ms)
 {
 	if (!child->timer) {
-		child->timer = malloc(sizeof(*child->timer));
+		child->timer = pool_get(&child->workers->timers, sizeof(*child->timer));
 		if (!child->timer)
 			return false;
 		uv_timer_init(child->workers->loop, child->timer);
@@ -77,14 +77,17 @@ static void do_fork(struct child *child)
 	}
 	instance_find_owner(workers->instances, child->instance);
 	child->forked_ms = now;
-	err = capacity_is_left(workers, child) ? try_fork(child) : -EUSERS;
+	if (!capacity_is_left(workers, child))
+		err = -EUSERS;
+	else
+		err = slot_find_free(&workers->slots) ? try_fork(child) : -EBUSY;
 	capacity_note(workers, child, err);
 	if (!err)
 		return;
 	disarm(child);
 	if (child->unserved || err == -ESRCH || err == -ENOENT || err == -ESTALE) {
 		/* Its next event tries again; if nobody is to be seen in it, its end is the sweep's to find. */
-		child->retry_ms = err == -EUSERS ? 0 : now + CHILD_BACKOFF_MIN_MS;
+		child->retry_ms = err == -EUSERS || err == -EBUSY ? 0 : now + CHILD_BACKOFF_MIN_MS;
 		child_step(child, CHILD_PUT_OFF);
 		return;
 	}
@@ -138,8 +141,10 @@ static void do_forget(struct child *child)
 	child->workers->n_ready -= child->instance->is_entered;
 	child->instance->is_entered = false;
 	process_close(child);
-	if (child->timer)
+	if (child->timer) {
+		child->timer->data = &child->workers->timers;
 		uv_close((uv_handle_t *)child->timer, free_timer);
+	}
 	child->timer = NULL;
 	child->workers->listener.ended(child->workers->arg, child->instance);
 	capacity_gone(child->workers, child);
@@ -177,9 +182,11 @@ static void on_report(void *arg, const void *record)
 		workers->listener.report(workers->arg, child->instance, report);
 		return;
 	}
+	process_leave_slot(child);
 	if (child_step(child, CHILD_IS_READY) == CHILD_READY)
 		instance_log(workers->instances, child->instance, LOG_INFO, "worker %d is ready", child->instance->worker_pid);
 	workers->listener.ready(workers->arg, child->instance);
+	capacity_slot_left(workers);
 }
 
 static void handle_reports(struct child *child)
@@ -215,6 +222,7 @@ static void ended(struct child *child, int status)
 	event_queue_drop_orders(&child->queue);
 	capacity_ended(workers, child);
 	child_step(child, CHILD_EXITED);
+	capacity_slot_left(workers);
 }
 
 static void handle_exits(struct workers *workers)

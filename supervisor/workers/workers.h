@@ -12,8 +12,10 @@
 
 #include "bpf/sizes.h"
 #include "ipc/event.h"
+#include "ipc/pool.h"
 #include "ipc/report.h"
 #include "supervisor/instances/instances.h"
+#include "supervisor/workers/slot.h"
 
 #define WORKERS_MAX BPFTUNE_WORKERS_MAX
 #define WORKERS_PER_OWNER_MAX 64 /* a container, a user, a service may make namespaces at will */
@@ -51,13 +53,18 @@ struct workers {
 	struct child *readable; /* have reports that are yet to be handled */
 	bool has_exits;		/* SIGCHLD came */
 	struct owner *owners;	/* that have a worker, or wait for one */
-	struct child *lacking; /* wait till the machine has enough again of what it was short of */
+	struct pool children, polls, timers;
+	struct slots slots;	/* workers that start */
+	struct child *starters; /* wait for a slot */
+	struct child *lacking;	/* wait till the machine has enough again of what it was short of */
 	unsigned int n;		/* worker processes */
 	unsigned int n_waiting; /* for one of them to leave */
 	uv_timer_t retry;	/* for those */
 	bool (*try_start)(struct child *child);
 };
 
+/* Before much else is opened: takes low descriptor numbers. 0 or -errno. */
+int workers_reserve(struct workers *workers);
 void workers_start(struct workers *workers);
 /* Closes its handles: the loop is to run once more. */
 void workers_stop(struct workers *workers);
@@ -87,6 +94,9 @@ void workers_child_ended(struct workers *workers);
 
 /* Handles the reports that were there when the loop last looked, and exits. */
 void workers_handle(struct workers *workers);
+
+/* When all instances are freed. */
+void workers_close(struct workers *workers);
 
 /* Frees what the instance has of this room. */
 void workers_free(struct instance *instance);

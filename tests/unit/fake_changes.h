@@ -178,7 +178,7 @@ static void free_instance(struct fixture *fixture, struct instance *instance)
 	registry_remove(&fixture->instances, instance);
 	workers_free(instance);
 	changes_free(instance);
-	registry_free(instance);
+	registry_free(&fixture->instances, instance);
 }
 
 static int close_changes(void **state)

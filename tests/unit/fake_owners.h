@@ -44,7 +44,7 @@ static int close_many(void **state)
 		free(instance->owner);
 		free(instance);
 	}
-	return close_workers(state);
+	return close_processes(state);
 }
 
 static inline bool want(struct instance *instance)

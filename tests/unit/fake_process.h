@@ -9,6 +9,7 @@ static struct {
 	int err; /* of process_start() */
 	unsigned int starts, flushes, hang_ups, closes;
 	bool enters; /* a namespace */
+	bool takes_slots;
 } process;
 
 int process_start(struct child *child, int netns_fd)
@@ -16,9 +17,25 @@ int process_start(struct child *child, int netns_fd)
 	process.starts++;
 	process.enters = netns_fd >= 0;
 	assert_int_equal(child->instance->worker_pid, 0);
-	if (!process.err)
-		child->instance->worker_pid = PID;
-	return process.err;
+	if (process.err)
+		return process.err;
+	child->instance->worker_pid = PID;
+	if (process.takes_slots) {
+		child->slot = slot_find_free(&child->workers->slots);
+		assert_non_null(child->slot);
+		child->slot->is_taken = true;
+		child->workers->slots.n_taken++;
+	}
+	return 0;
+}
+
+void process_leave_slot(struct child *child)
+{
+	if (!child->slot)
+		return;
+	child->slot->is_taken = false;
+	child->workers->slots.n_taken--;
+	child->slot = NULL;
 }
 
 void process_flush(struct child *child)
@@ -35,7 +52,7 @@ void process_hang_up(struct child *child)
 
 void process_close(struct child *child)
 {
-	(void)child;
+	process_leave_slot(child);
 	process.closes++;
 }
 
@@ -60,15 +77,27 @@ static inline enum child_state end_process(struct instance *instance)
 	instance->worker_pid = 0;
 	process_close(instance->child);
 	capacity_ended(&fake->workers, instance->child);
-	return child_step(instance->child, CHILD_EXITED);
+	child_step(instance->child, CHILD_EXITED);
+	capacity_slot_left(&fake->workers);
+	return instance->child->state;
 }
 
 static int open_processes(void **state)
 {
+	int err = open_workers(state);
+
 	memset(&process, 0, sizeof(process));
-	return open_workers(state);
+	if (!err)
+		fake->workers.slots = (struct slots){ .null_fd = -1, .n = SLOTS_MAX };
+	return err;
 }
 
-#define on_processes(test) cmocka_unit_test_setup_teardown(test, open_processes, close_workers)
+static int close_processes(void **state)
+{
+	fake->workers.slots.n = 0; /* nothing is open */
+	return close_workers(state);
+}
+
+#define on_processes(test) cmocka_unit_test_setup_teardown(test, open_processes, close_processes)
 
 #endif

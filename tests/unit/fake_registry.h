@@ -69,7 +69,7 @@ static struct instance *add(struct instances *instances, uint64_t cookie, uint32
 static void remove_it(struct instances *instances, struct instance *instance)
 {
 	registry_remove(instances, instance);
-	registry_free(instance);
+	registry_free(instances, instance);
 }
 
 static int populate(void **state)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Functions in the place of those of libc that process.c calls, and of the worker: no process is forked. */
+/* Functions in the place of those that process.c calls, of libc and others, and of the worker: no process is forked. */
 #ifndef BPFTUNE_TESTS_UNIT_FAKE_SYSTEM_H
 #define BPFTUNE_TESTS_UNIT_FAKE_SYSTEM_H
 
@@ -14,6 +14,7 @@ static struct {
 	/* what the functions below are to return */
 	pid_t fork_pid;
 	int n_pipes;	 /* so many can be made */
+	int sysctls_fd;	 /* or -errno */
 	pid_t ended_pid; /* a process to reap; 0: none */
 	int ended_status;
 	int alive_result; /* of waitid() for one process */
@@ -21,23 +22,16 @@ static struct {
 	/* what they were called with */
 	int worker_event_fd, worker_report_fd; /* copies of the worker's ends of the pipes */
 	struct worker_start start;
+	struct bpftune view; /* the worker's */
 	jmp_buf worker_started;
-	unsigned int forks, looks; /* fork()s, and looks for processes that have ended */
-	bool signals_blocked;	   /* while fork() ran */
+	unsigned int forks, looks; /* forks, and looks for processes that have ended */
+	unsigned int n_fds;	   /* that a child is to have */
 } sys;
 
-static bool is_blocked(int signal)
-{
-	sigset_t blocked;
-
-	sigprocmask(SIG_BLOCK, NULL, &blocked);
-	return sigismember(&blocked, signal);
-}
-
-pid_t fork(void)
+pid_t task_fork(unsigned int n_fds)
 {
 	sys.forks++;
-	sys.signals_blocked = is_blocked(SIGTERM) && is_blocked(SIGCHLD);
+	sys.n_fds = n_fds;
 	errno = EAGAIN;
 	return sys.fork_pid;
 }
@@ -86,9 +80,16 @@ int pipe2(int fds[2], int flags)
 	return 0;
 }
 
+int procfs_sysctls(struct procfs *procfs)
+{
+	assert_ptr_equal(procfs, &fake->kernel.procfs);
+	return sys.sysctls_fd;
+}
+
 _Noreturn void worker_main(const struct worker_start *start)
 {
 	sys.start = *start;
+	sys.view = *start->instance;
 	longjmp(sys.worker_started, 1);
 }
 
@@ -104,7 +105,7 @@ static int open_system(void **state)
 	sys.fork_pid = PID;
 	sys.n_pipes = 100;
 	sys.worker_event_fd = sys.worker_report_fd = -1;
-	return open_workers(state);
+	return open_workers(state) || slots_reserve(&fake->workers.slots) ? -1 : 0;
 }
 
 static int close_system(void **state)
@@ -152,11 +153,16 @@ static inline int hear(void)
 	return read(sys.worker_event_fd, &event, sizeof(event)) == sizeof(event) ? event.scenario : -1;
 }
 
-static inline void say(uint16_t kind)
+static inline void make_report(uint16_t kind, int fd)
 {
 	struct bpftune_report report = { .kind = kind };
 
-	assert_int_equal(record_write(sys.worker_report_fd, &report, sizeof(report)), 0);
+	assert_int_equal(record_write(fd, &report, sizeof(report)), 0);
+}
+
+static inline void say(uint16_t kind)
+{
+	make_report(kind, sys.worker_report_fd);
 }
 
 static inline void call_back(uv_poll_t *poll, int status)

@@ -263,9 +263,10 @@ static void free_child_of(struct instance *instance)
 	instance->worker_pid = 0;
 	instance->is_entered = false;
 	process_close(child);
-	free(child->timer);
+	if (child->timer)
+		pool_put(&fake->workers.timers, child->timer);
 	event_queue_clear(&child->queue);
-	free(child);
+	pool_put(&fake->workers.children, child);
 	instance->child = NULL;
 }
 
@@ -284,7 +285,13 @@ static int close_workers(void **state)
 	assert_null(fake->workers.owners);
 	assert_null(fake->workers.lacking);
 	assert_null(fake->workers.readable);
+	assert_null(fake->workers.starters);
 	assert_int_equal(fake->workers.n, 0);
+	assert_int_equal(fake->workers.slots.n_taken, 0);
+	slots_close(&fake->workers.slots);
+	pool_close(&fake->workers.children);
+	pool_close(&fake->workers.polls);
+	pool_close(&fake->workers.timers);
 	free(fake);
 	return 0;
 }

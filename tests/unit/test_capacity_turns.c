@@ -204,6 +204,96 @@ static void test_retry(void **state)
 	assert_non_null(fake->retry_cb);
 }
 
+/* --- slots -------------------------------------------------------------------------------------- */
+
+static bool waits_for_slot(const struct instance *instance)
+{
+	return is_waiting(instance) && instance->child->unserved == -EBUSY;
+}
+
+static void make_one_ready(struct instance *instance)
+{
+	assert_true(is_started(instance));
+	process_leave_slot(instance->child);
+	child_step(instance->child, CHILD_IS_READY);
+	capacity_slot_left(&fake->workers);
+}
+
+/* As many start together as there are slots. Half of the slots are free before others have their turn, in order. */
+static void test_turns_to_start(void **state)
+{
+	struct instance *first, *last;
+	size_t i;
+
+	(void)state;
+	process.takes_slots = true;
+	for (i = 0; i < SLOTS_MAX; i++)
+		assert_true(want(add(OWNER_ROOT)));
+	first = add(OWNER_ROOT);
+	assert_false(want(first));
+	while (n_all < 2 * SLOTS_MAX)
+		assert_false(want(add(OWNER_ROOT)));
+	last = all[n_all - 1];
+	assert_true(waits_for_slot(first) && waits_for_slot(last));
+	assert_int_equal(fake->n_logs, 0); /* that is no news */
+	assert_null(fake->retry_cb);
+	assert_int_equal(fake->workers.n, SLOTS_MAX);
+	assert_false(want(first)); /* an event of its own: the instance keeps its turn */
+	for (i = 0; i < SLOTS_MAX / 2; i++)
+		make_one_ready(all[i]);
+	assert_true(waits_for_slot(first));
+	end_process(all[i++]); /* died before it was ready */
+	assert_true(is_started(first));
+	assert_int_equal(fake->workers.slots.n_taken, SLOTS_MAX);
+	assert_true(waits_for_slot(last));
+	while (!is_started(last))
+		make_one_ready(all[i++]);
+	assert_null(fake->workers.starters);
+	while (i < n_all)
+		make_one_ready(all[i++]);
+	assert_int_equal(fake->workers.slots.n_taken, 0);
+}
+
+/* Whoever waits for a slot may go, and at the end nobody is served. */
+static void test_turn_is_given_up(void **state)
+{
+	struct instance *one, *two;
+
+	(void)state;
+	process.takes_slots = true;
+	for (size_t i = 0; i < SLOTS_MAX; i++)
+		assert_true(want(add(OWNER_ROOT)));
+	one = add(OWNER_ROOT);
+	two = add(OWNER_ROOT);
+	assert_false(want(one) || want(two));
+	end(one);
+	assert_ptr_equal(fake->workers.starters, two->child);
+	fake->workers.stopping = true;
+	for (size_t i = 0; i < SLOTS_MAX; i++)
+		make_one_ready(all[i]);
+	assert_true(waits_for_slot(two));
+	fake->workers.stopping = false;
+}
+
+/* A place that a worker leaves is taken though no slot is free: the instance waits for one then. */
+static void test_place_without_slot(void **state)
+{
+	struct instance *one, *two;
+
+	(void)state;
+	add_workers("/a", WORKERS_PER_OWNER_MAX);
+	one = add_wanted("/a");
+	two = add_wanted("/a");
+	fake->workers.slots.n = 0;
+	end(all[0]);
+	assert_true(waits_for_slot(one));
+	assert_int_equal(two->child->unserved, -EUSERS);
+	fake->workers.slots.n = 1;
+	capacity_slot_left(&fake->workers);
+	assert_true(is_started(one));
+	assert_int_equal(fake->n_logs, 1); /* of the limit */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +306,9 @@ int main(void)
 		on_many(test_place_of_the_dead_is_handed_on),
 		on_many(test_end_of_the_waiting),
 		on_many(test_retry),
+		on_many(test_turns_to_start),
+		on_many(test_turn_is_given_up),
+		on_many(test_place_without_slot),
 	};
 
 	return cmocka_run_group_tests_name("capacity_turns", tests, NULL, NULL);

@@ -220,6 +220,23 @@ static void test_no_place(void **state)
 	fake->workers.n = 1;
 }
 
+/* As many workers are starting as may start together: no namespace is opened, and nothing is said. */
+static void test_no_slot(void **state)
+{
+	(void)state;
+	fake->workers.slots.n = 0;
+	fake->instance.view.id = 2;
+	fake->netns_fd = -ESRCH;
+	step(CHILD_WANTED, CHILD_NONE);
+	assert_int_equal(child_now()->unserved, -EBUSY);
+	assert_int_equal(child_now()->retry_ms, 0);
+	assert_int_equal(fake->n_logs, 0);
+	fake->netns_fd = STDIN_FILENO;
+	fake->workers.slots.n = SLOTS_MAX;
+	start_worker();
+	assert_int_equal(child_now()->unserved, 0);
+}
+
 /* --- a worker that runs ------------------------------------------------------------------------- */
 
 static void test_serve(void **state)
@@ -358,6 +375,7 @@ int main(void)
 		on_processes(test_put_off),
 		on_processes(test_failed_start),
 		on_processes(test_no_place),
+		on_processes(test_no_slot),
 		on_processes(test_serve),
 		on_processes(test_late_to_be_ready),
 		on_processes(test_hang_up_and_forget),

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A worker's fork, and its end. */
+#include <sys/stat.h>
+
 #include "tests/unit/fake_system.h"
 
 #define STATUS(code) ((code) << 8) /* of a process that has called _exit(code) */
@@ -12,8 +14,6 @@ static void test_start(void **state)
 
 	(void)state;
 	start_worker();
-	assert_true(sys.signals_blocked);
-	assert_false(is_blocked(SIGTERM));
 	assert_int_equal(child->reports->flags, UV_READABLE);
 	assert_int_equal(child->events->flags, 0);
 	assert_int_equal(fake->own_pid, PID);
@@ -21,6 +21,8 @@ static void test_start(void **state)
 	assert_int_equal(fcntl(child->report_fd, F_GETFL), O_RDONLY | O_NONBLOCK);
 	step(CHILD_WANTED, CHILD_STARTING);
 	assert_int_equal(sys.forks, 1);
+	assert_ptr_equal(child->slot, &fake->workers.slots.slots[0]);
+	assert_int_equal(sys.n_fds, child->slot->fds[N_WORKER_FDS - 1] + 1);
 }
 
 static void start_as_worker(void)
@@ -33,11 +35,10 @@ static void start_as_worker(void)
 static void test_worker_side(void **state)
 {
 	static const struct bpftune_tuner tuner = { .name = "only" };
-	struct worker_start *start = &sys.start;
-	sigset_t none;
+	const int *fds = fake->workers.slots.slots[0].fds;
+	const struct worker_start *start = &sys.start;
 
 	(void)state;
-	sigemptyset(&none);
 	sys.fork_pid = 0;
 	fake->netns_fd = STDIN_FILENO;
 	fake->workers.dry_run = true;
@@ -45,20 +46,18 @@ static void test_worker_side(void **state)
 	for (uint64_t id = INSTANCE_HOST; id <= 2; id++) {
 		fake->instance.view.id = id;
 		start_as_worker();
-		assert_true(is_blocked(SIGTERM)); /* until the worker has reset its signals */
-		sigprocmask(SIG_SETMASK, &none, NULL);
-		assert_int_equal(start->netns_fd >= 0, id != INSTANCE_HOST);
-		assert_ptr_equal(start->instance, &fake->instance.view);
+		for (size_t i = 0; i < N_WORKER_FDS; i++)
+			assert_int_equal(start->fds[i], i == WORKER_NETNS && id == INSTANCE_HOST ? -1 : fds[i]);
+		assert_int_equal(sys.view.id, id);
+		assert_ptr_not_equal(start->instance, &fake->instance.view); /* the worker has no pool's memory */
 		assert_int_equal(start->supervisor, getpid());
 		assert_true(start->dry_run);
 		assert_int_equal(start->n_tuners, 1);
 		assert_ptr_equal(start->tuners[0], &tuner);
 		assert_int_equal(fake->own_pid, 0);
-		assert_int_equal(fcntl(start->event_fd, F_GETFL), O_RDONLY | O_NONBLOCK);
-		assert_int_equal(fcntl(start->report_fd, F_GETFL), O_WRONLY); /* a worker may wait for the supervisor */
-		close_fdp(&start->netns_fd);
-		close_fdp(&start->event_fd);
-		close_fdp(&start->report_fd);
+		assert_int_equal(fcntl(fds[WORKER_EVENTS], F_GETFL), O_RDONLY | O_NONBLOCK);
+		assert_int_equal(fcntl(fds[WORKER_REPORTS], F_GETFL),
+				 O_WRONLY); /* a worker may wait for the supervisor */
 		close(child_now()->events->io_watcher.fd);
 		close(child_now()->reports->io_watcher.fd);
 		forget_child();
@@ -78,15 +77,16 @@ static void test_cannot_start(void **state)
 {
 	static const struct {
 		const char *what;
-		int n_pipes, n_polls;
+		int n_pipes, n_polls, sysctls_fd;
 		pid_t fork_pid;
 		int err;
 	} cases[] = {
-		{ "no descriptors", 0, 2, PID, -EMFILE },
-		{ "descriptors for one pipe only", 1, 2, PID, -EMFILE },
-		{ "no memory for a handle", 2, 0, PID, -ENOMEM },
-		{ "memory for one handle only", 2, 1, PID, -ENOMEM },
-		{ "no more processes", 2, 2, -1, -EAGAIN },
+		{ "no descriptors", 0, 2, 0, PID, -EMFILE },
+		{ "descriptors for one pipe only", 1, 2, 0, PID, -EMFILE },
+		{ "no memory for a handle", 2, 0, 0, PID, -ENOMEM },
+		{ "memory for one handle only", 2, 1, 0, PID, -ENOMEM },
+		{ "no descriptor of /proc/sys", 2, 2, -ENFILE, PID, -ENFILE },
+		{ "no more processes", 2, 2, 0, -1, -EAGAIN },
 	};
 
 	(void)state;
@@ -98,15 +98,65 @@ static void test_cannot_start(void **state)
 		sys.n_pipes = cases[i].n_pipes;
 		fake->n_polls = cases[i].n_polls;
 		sys.fork_pid = cases[i].fork_pid;
+		sys.sysctls_fd = cases[i].sysctls_fd;
 		step(CHILD_WANTED, CHILD_NONE);
 		close_worker_ends();
 		if (child->unserved != cases[i].err || fake->instance.worker_pid || child->events || child->reports ||
-		    child->event_fd >= 0 || child->report_fd >= 0 || next_fd() != fd)
+		    child->event_fd >= 0 || child->report_fd >= 0 || child->slot || fake->workers.slots.n_taken ||
+		    next_fd() != fd)
 			fail_msg("%s: unserved is %d", cases[i].what, child->unserved);
 		sys.n_pipes = fake->n_polls = 2;
 		sys.fork_pid = PID;
+		sys.sysctls_fd = 0;
 		fake->now_ms += CHILD_BACKOFF_MIN_MS;
 		start_worker();
+		forget_child();
+	}
+}
+
+/* --- slots -------------------------------------------------------------------------------------- */
+
+/* While a worker starts its descriptors are in its slot, which is no other's; then nothing is there but /dev/null. */
+static void test_slot_until_ready(void **state)
+{
+	struct child *child = child_now();
+	const struct slot *slot;
+	struct stat null, now;
+
+	(void)state;
+	assert_int_equal(fstat(fake->workers.slots.null_fd, &null), 0);
+	start_worker();
+	slot = child->slot;
+	assert_ptr_not_equal(slot_find_free(&fake->workers.slots), slot);
+	close_worker_ends();
+	assert_int_equal(write(child->event_fd, "", 1), 1); /* its end is there */
+	make_report(BPFTUNE_READY, slot->fds[WORKER_REPORTS]);
+	take_reports();
+	assert_int_equal(child->state, CHILD_READY);
+	assert_null(child->slot);
+	assert_ptr_equal(slot_find_free(&fake->workers.slots), slot);
+	for (size_t i = 0; i < N_WORKER_FDS; i++) {
+		assert_int_equal(fstat(slot->fds[i], &now), 0);
+		assert_int_equal(now.st_rdev, null.st_rdev);
+	}
+}
+
+/* It may not even have got to copy its descriptors. */
+static void test_slot_of_the_dead(void **state)
+{
+	const struct child *child = child_now();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		if (i)
+			start_worker();
+		else
+			step(CHILD_WANTED, CHILD_STARTING);
+		step(i ? CHILD_UNUSED : CHILD_TIMEOUT, i ? CHILD_RETIRING : CHILD_STARTING);
+		assert_non_null(child->slot); /* neither hanging up nor killing is its end */
+		reap(PID, SIGKILL);
+		assert_null(child->slot);
+		assert_int_equal(fake->workers.slots.n_taken, 0);
 		forget_child();
 	}
 }
@@ -263,6 +313,8 @@ int main(void)
 		on_a_system(test_start),
 		on_a_system(test_worker_side),
 		on_a_system(test_cannot_start),
+		on_a_system(test_slot_until_ready),
+		on_a_system(test_slot_of_the_dead),
 		on_a_system(test_hang_up),
 		on_a_system(test_death),
 		on_a_system(test_other_processes),

@@ -108,7 +108,7 @@ static void drop(struct instance *instance)
 	assert_null(instance->child);
 	workers_free(instance); /* nothing is there any more */
 	registry_remove(&fixture->instances, instance);
-	registry_free(instance);
+	registry_free(&fixture->instances, instance);
 }
 
 static int close_route(void **state)
@@ -374,6 +374,10 @@ static void test_what_is_known(void **state)
 	assert_int_equal(worker_restarts(instance), 0);
 	child->restarts = 3;
 	assert_int_equal(worker_restarts(fixture->instance), 3);
+	child->state = CHILD_NONE;
+	child->unserved = -EBUSY; /* waits for its turn: a worker is to come by itself */
+	assert_false(worker_is_none(fixture->instance));
+	child->unserved = 0;
 	for (int i = 0; i < N_CHILD_STATES; i++) {
 		child->state = i;
 		assert_string_equal(worker_state(fixture->instance), names[i]);
