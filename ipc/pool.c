@@ -6,12 +6,30 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "config.h"
+
+#ifdef HAVE_VALGRIND_VALGRIND_H
+#include <valgrind/valgrind.h>
+#endif
+
 #define CHUNK_BYTES 65536
 #define ALIGNED(bytes) (((bytes) + 15) & ~(size_t)15)
 
 struct link {
 	struct link *next;
 };
+
+/* Then each object is malloc()'s, so that use after pool_put() is found, and nothing that is reachable passes for lost. */
+static bool is_watched(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+	return true;
+#elif defined(HAVE_VALGRIND_VALGRIND_H)
+	return RUNNING_ON_VALGRIND;
+#else
+	return false;
+#endif
+}
 
 static bool add_chunk(struct pool *pool)
 {
@@ -30,9 +48,8 @@ void *pool_get(struct pool *pool, size_t bytes)
 {
 	struct link *object = pool->free;
 
-#ifdef __SANITIZE_ADDRESS__
-	return calloc(1, bytes); /* so that use after pool_put() is found */
-#endif
+	if (is_watched())
+		return calloc(1, bytes);
 	if (object) {
 		pool->free = object->next;
 		return memset(object, 0, bytes);
@@ -48,10 +65,10 @@ void pool_put(struct pool *pool, void *object)
 {
 	struct link *link = object;
 
-#ifdef __SANITIZE_ADDRESS__
-	free(object);
-	return;
-#endif
+	if (is_watched()) {
+		free(object);
+		return;
+	}
 	link->next = pool->free;
 	pool->free = link;
 }
