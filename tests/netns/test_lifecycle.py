@@ -64,6 +64,8 @@ def test_worker_has_few_privileges(supervisor):
     assert not kept & ~(1 << 12)    # CAP_NET_ADMIN
     targets = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
     assert not [target for target in targets if "bpf" in target or target.startswith(("net:", "/run", "/tmp"))]
+    with pytest.raises(OSError, match="Read-only file system"):     # what it reads in is a mount of ours
+        open(f"/proc/{worker}/fd/5/net/ipv4/tcp_wmem", "w")
 
 
 @pytest.mark.parametrize("kind", KINDS)
