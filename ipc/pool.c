@@ -19,7 +19,7 @@ struct link {
 	struct link *next;
 };
 
-/* Then each object is malloc()'s, so that use after pool_put() is found, and nothing that is reachable passes for lost. */
+/* Then each object is malloc()'s, so that use after pool_put() and leaks are found. */
 static bool is_watched(void)
 {
 #if defined(__SANITIZE_ADDRESS__)

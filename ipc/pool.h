@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Objects of one size, in memory that no forked child has. Without it each worker keeps a copy of every page that changes
- * after its fork, and each fork copies the page tables of all that the supervisor knows.
+ * Objects of one size, in memory that no forked child has. Without it each worker keeps a copy of every page that
+ * changes after its fork, and each fork copies the page tables of all that the supervisor knows.
  */
 #ifndef BPFTUNE_IPC_POOL_H
 #define BPFTUNE_IPC_POOL_H

@@ -143,7 +143,8 @@ static void test_too_few_numbers(void **state)
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
 	for (unsigned int n = 0; n < 2; n++) {
-		lower = (struct rlimit){ .rlim_cur = n ? STDERR_FILENO + 1 + SLOTS_MAX * N_WORKER_FDS : 3, .rlim_max = limit.rlim_max };
+		lower = (struct rlimit){ .rlim_cur = n ? STDERR_FILENO + 1 + SLOTS_MAX * N_WORKER_FDS : 3,
+					 .rlim_max = limit.rlim_max };
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &lower), 0);
 		assert_int_not_equal(slots_reserve(&few), 0);
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -215,7 +216,8 @@ static int check_confined(void)
 		for (int i = 0; i < N_WORKER_FDS; i++)
 			if (fds[i] != (i < N_WORKER_FDS - 1 || enters[n] ? STDERR_FILENO + 1 + i : -1))
 				return 2;
-		if (!is_null(STDOUT_FILENO) || is_null(fds[WORKER_REPORTS]) || is_open(STDERR_FILENO + 1 + N_WORKER_FDS - n))
+		if (!is_null(STDOUT_FILENO) || is_null(fds[WORKER_REPORTS]) ||
+		    is_open(STDERR_FILENO + 1 + N_WORKER_FDS - n))
 			return 3;
 	}
 	return 0;
@@ -264,15 +266,9 @@ static void test_sysctls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_slots(test_numbers),
-		with_slots(test_take_and_release),
-		with_slots(test_all_are_taken),
-		with_slots(test_cannot_take),
-		with_slots(test_lowered_limit),
-		with_slots(test_too_few_numbers),
-		with_slots(test_fork),
-		with_slots(test_confine),
-		cmocka_unit_test(test_sysctls),
+		with_slots(test_numbers),     with_slots(test_take_and_release), with_slots(test_all_are_taken),
+		with_slots(test_cannot_take), with_slots(test_lowered_limit),	 with_slots(test_too_few_numbers),
+		with_slots(test_fork),	      with_slots(test_confine),		 cmocka_unit_test(test_sysctls),
 	};
 
 	return cmocka_run_group_tests_name("slot", tests, NULL, NULL);
