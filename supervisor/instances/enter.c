@@ -31,7 +31,7 @@ static int open_known(struct instances *instances, const struct instance *instan
 		fd = nsfs_open_pid(place->tid, inode);
 	if (fd < 0)
 		fd = nsfs_open_pid(bpf_last_tid(&instances->kernel->host, instance->view.netns_cookie), inode);
-	mount = fd < 0 ? mounts_find(instances, inode) : NULL;
+	mount = fd < 0 ? mounts_find(instances, instance) : NULL;
 	return mount ? nsfs_open_path(mount, inode) : fd;
 }
 

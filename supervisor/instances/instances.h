@@ -16,6 +16,7 @@
 #include "tuners/tuner.h"
 
 #define INSTANCE_HOST BPFTUNE_HOST_ID
+#define SWEEPS 3 /* quick ones after an exit: do_exit() takes a moment to let go */
 
 struct child;          /* supervisor/workers */
 struct instance_state; /* supervisor/changes */
@@ -96,18 +97,19 @@ struct instances {
 	void (*on_slow)(struct instances *instances);
 
 	struct mounted_netns *mounted; /* by a name */
-	bool mounted_is_old;
+	bool mounts_changed;	       /* since they were read */
+	uint64_t mounts_read_ms, mounts_took_ms; /* uv_now(); and how long that took */
 	int mounts_fd;
 	uv_poll_t mounts;
 	uv_timer_t mounts_due;
-	void (*on_mounts)(struct instances *instances);
 
+	bool scan_is_due;	   /* to what was found and not visited yet */
 	struct known_netns *known; /* by inode: what /proc showed at the start */
 	pid_t scout;		   /* under way; 0: none */
 	uv_timer_t scout_late;
 	bool scout_is_late;
-	bool start_is_over;  /* the scout of the start has ended, or takes too long */
-	bool mounts_changed; /* while a scout was under way */
+	bool start_is_over;  /* the scouts of the start have ended, or take too long */
+	uint64_t lost;	     /* events, when it was last looked whether there are more */
 	uint64_t searched_ms; /* when /proc was last searched as a last resort */
 };
 
@@ -122,7 +124,10 @@ bool instances_event(struct instances *instances, const struct bpftune_event *ev
 /* A child of ours that is no worker has ended: a scout. */
 void instances_child_ended(struct instances *instances, pid_t pid);
 
-/* There are no more events for now: if no scout is under way, all that existed at the start has been sighted. */
+/*
+ * There are no more events for now: there is room in the ring for the sightings of the next scout. If there is nothing to
+ * visit, all that existed at the start has been sighted.
+ */
 void instances_ring_is_empty(struct instances *instances);
 
 /* Takes it out of all that finds it; instances_free_ended() frees it at the end of the loop's iteration. */

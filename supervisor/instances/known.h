@@ -9,6 +9,7 @@ struct known_netns {
 	uint32_t inode;
 	pid_t tid; /* a thread that is in it */
 	struct place *places;
+	bool is_visited; /* by a scout */
 	UT_hash_handle hh;
 };
 

@@ -44,7 +44,7 @@ int instances_start(struct instances *instances, uint64_t host_cookie)
 		return err;
 	watch_start(instances);
 	sweep_start(instances, watch_look_at_cgroups);
-	err = mounts_start(instances, scan_mounts);
+	err = mounts_start(instances);
 	return err ? err : scan_start(instances);
 }
 

@@ -8,88 +8,132 @@
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/instances/registry.h"
 
-static void clear(struct instances *instances)
+static void forget(struct instances *instances, struct mounted_netns *mounted)
 {
-	struct mounted_netns *mounted, *next;
-
-	HASH_ITER(hh, instances->mounted, mounted, next) {
-		HASH_DEL(instances->mounted, mounted);
-		free(mounted->path);
-		free(mounted);
-	}
+	HASH_DEL(instances->mounted, mounted);
+	free(mounted->path);
+	free(mounted);
 }
 
-static void add(void *arg, uint32_t inode, const char *path)
+static struct mounted_netns *add(struct instances *instances, uint32_t inode)
+{
+	struct mounted_netns *mounted = calloc(1, sizeof(*mounted));
+
+	if (mounted) {
+		mounted->inode = inode;
+		HASH_ADD_INT(instances->mounted, inode, mounted);
+	}
+	return mounted;
+}
+
+static void found_mount(void *arg, uint32_t inode, const char *path)
 {
 	struct instances *instances = arg;
 	struct mounted_netns *mounted;
 
 	HASH_FIND_INT(instances->mounted, &inode, mounted);
-	if (mounted)
-		return;
-	mounted = calloc(1, sizeof(*mounted));
 	if (!mounted)
+		mounted = add(instances, inode);
+	if (!mounted || mounted->is_there)
 		return;
-	mounted->inode = inode;
-	mounted->path = strdup(path);
-	if (mounted->path)
-		HASH_ADD_INT(instances->mounted, inode, mounted);
-	else
-		free(mounted);
+	mounted->is_visited = false;
+	if (!mounted->path || strcmp(mounted->path, path)) {
+		free(mounted->path);
+		mounted->path = strdup(path);
+	}
+	mounted->is_there = mounted->path;
+}
+
+/* Whoever held its namespace by this mount has let go. */
+static void gone(struct instances *instances, struct mounted_netns *mounted)
+{
+	struct instance *instance = registry_by_inode(instances, mounted->inode);
+
+	if (instance)
+		instances_sweep_soon(instances, instance);
+	forget(instances, mounted);
+}
+
+static void on_mounts(uv_poll_t *poll, int status, int events);
+
+/* poll(2) of mountinfo tells once of all changes until then (fs/proc_namespace.c: mounts_poll()). */
+static bool poll_tells(const struct instances *instances)
+{
+	struct pollfd fd = { .fd = instances->mounts_fd, .events = POLLPRI };
+
+	return poll(&fd, 1, 0) == 1;
+}
+
+static void read_all(struct instances *instances)
+{
+	uint64_t start_ns = uv_hrtime();
+	struct mounted_netns *mounted, *next;
+	int err;
+
+	poll_tells(instances);
+	for (mounted = instances->mounted; mounted; mounted = mounted->hh.next)
+		mounted->is_there = false;
+	err = nsfs_each_mount(found_mount, instances);
+	HASH_ITER(hh, instances->mounted, mounted, next)
+		if (!err && !mounted->is_there)
+			gone(instances, mounted);
+	instances->mounts_changed = err < 0;
+	instances->mounts_read_ms = uv_now(instances->loop);
+	instances->mounts_took_ms = (uv_hrtime() - start_ns) / 1000000;
+	instances->scan_is_due = true;
+	uv_poll_start(&instances->mounts, UV_PRIORITIZED, on_mounts);
 }
 
 static void on_due(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
 
-	instances->on_mounts(instances);
+	if (instances->mounts_changed)
+		read_all(instances);
 }
 
-/* A name may have come or gone. */
-static void changed(struct instances *instances)
+void mounts_read_soon(struct instances *instances)
 {
-	instances->mounted_is_old = true;
-	instances_sweep_soon(instances, NULL);
+	uint64_t wait_ms = MOUNTS_SHARE * instances->mounts_took_ms;
+
+	instances->mounts_changed = true;
+	uv_poll_stop(&instances->mounts); /* one change is enough to know */
 	if (!uv_is_active((uv_handle_t *)&instances->mounts_due))
-		uv_timer_start(&instances->mounts_due, on_due, MOUNTS_LOOK_MS, 0);
+		uv_timer_start(&instances->mounts_due, on_due, wait_ms > MOUNTS_LOOK_MS ? wait_ms : MOUNTS_LOOK_MS, 0);
 }
 
-/* poll(2) of mountinfo tells of each change (proc(5)), and forgets it. */
 static void on_mounts(uv_poll_t *poll, int status, int events)
 {
 	(void)status, (void)events;
-	changed(poll->data);
+	mounts_read_soon(poll->data);
 }
 
-const struct mounted_netns *mounts_read(struct instances *instances)
+static bool have_changed(struct instances *instances)
 {
-	struct pollfd fd = { .fd = instances->mounts_fd, .events = POLLPRI };
-
-	if (poll(&fd, 1, 0) == 1)
-		changed(instances);
-	if (instances->mounted_is_old) {
-		clear(instances);
-		instances->mounted_is_old = nsfs_each_mount(add, instances) < 0;
-	}
-	return instances->mounted;
+	if (!instances->mounts_changed && poll_tells(instances))
+		mounts_read_soon(instances);
+	return instances->mounts_changed;
 }
 
-const char *mounts_find(struct instances *instances, uint32_t inode)
+const char *mounts_find(struct instances *instances, const struct instance *instance)
 {
-	const struct mounted_netns *all = mounts_read(instances);
+	uint64_t read_ms = instances->mounts_read_ms;
 	struct mounted_netns *mounted;
 
-	HASH_FIND_INT(all, &inode, mounted);
+	/* What was read before the namespace was sighted may be of an earlier one with the same inode. */
+	if (have_changed(instances) && (read_ms <= instance->sighted_ms ||
+					uv_now(instances->loop) - read_ms > MOUNTS_SHARE * instances->mounts_took_ms))
+		read_all(instances);
+	HASH_FIND_INT(instances->mounted, &instance->view.netns_inode, mounted);
 	return mounted ? mounted->path : NULL;
 }
 
-int mounts_start(struct instances *instances, void (*on_changed)(struct instances *instances))
+int mounts_start(struct instances *instances)
 {
 	int err;
 
-	instances->on_mounts = on_changed;
-	instances->mounted_is_old = true;
 	instances->mounts_fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
 	if (instances->mounts_fd < 0)
 		return -errno;
@@ -99,12 +143,16 @@ int mounts_start(struct instances *instances, void (*on_changed)(struct instance
 	if (err)
 		return err;
 	instances->mounts.data = instances;
-	return uv_poll_start(&instances->mounts, UV_PRIORITIZED, on_mounts);
+	read_all(instances);
+	return 0;
 }
 
 void mounts_stop(struct instances *instances)
 {
-	clear(instances);
+	struct mounted_netns *mounted, *next;
+
+	HASH_ITER(hh, instances->mounted, mounted, next)
+		forget(instances, mounted);
 	if (instances->mounts_due.data)
 		uv_close((uv_handle_t *)&instances->mounts_due, NULL);
 	if (instances->mounts.data)

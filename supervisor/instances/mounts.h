@@ -9,21 +9,27 @@
 #include "supervisor/instances/instances.h"
 
 #define MOUNTS_LOOK_MS 100 /* changes within it are looked at once */
+#define MOUNTS_SHARE 8	   /* reading them takes at most one part in so many of our time */
 
 struct mounted_netns {
 	uint32_t inode;
 	char *path; /* of the first mount of several */
+	bool is_there;
+	bool is_visited; /* by a scout, since the mounts were last read */
 	UT_hash_handle hh;
 };
 
-/* Watches /proc/self/mountinfo; `on_changed` is called soon after a change. 0 or -errno. */
-int mounts_start(struct instances *instances, void (*on_changed)(struct instances *instances));
+/* Watches /proc/self/mountinfo; soon after a change the scan is due. 0 or -errno. */
+int mounts_start(struct instances *instances);
 void mounts_stop(struct instances *instances);
 
-/* All of them, up to date. */
-const struct mounted_netns *mounts_read(struct instances *instances);
+/* A mount may have come or gone: read them soon. */
+void mounts_read_soon(struct instances *instances);
 
-/* Where the namespace is mounted; NULL: nowhere. Valid until the next call. */
-const char *mounts_find(struct instances *instances, uint32_t inode);
+/*
+ * Where the instance's namespace is mounted; NULL: nowhere, or only since a moment ago: then the scan looks at the instance
+ * again. Valid until the next call.
+ */
+const char *mounts_find(struct instances *instances, const struct instance *instance);
 
 #endif

@@ -160,7 +160,7 @@ void name_owner(struct instance *instance, const char *path)
 /* A mount of our own mount namespace: only root of the host makes one. False: there is none. */
 bool name_by_mount(struct instances *instances, struct instance *instance)
 {
-	const char *path = instance->view.shares_netns ? NULL : mounts_find(instances, instance->view.netns_inode);
+	const char *path = instance->view.shares_netns ? NULL : mounts_find(instances, instance);
 	char component[NAME_MAX + 1];
 
 	if (!path)

@@ -17,12 +17,17 @@
 #include "supervisor/instances/known.h"
 #include "supervisor/instances/mounts.h"
 #include "supervisor/instances/registry.h"
+#include "supervisor/instances/sweep.h"
 #include "supervisor/instances/watch.h"
 
+/* The ways into namespaces: by a task, or by a path (tid 0). */
 struct scan {
-	struct instances *instances;
-	char **mounts; /* of namespaces that have no instance yet */
-	size_t n_mounts;
+	struct way {
+		pid_t tid;
+		uint32_t inode;
+		const char *path;
+	} ways[SCAN_AT_ONCE];
+	size_t n;
 };
 
 static void found_task(void *arg, uint32_t inode, pid_t tid)
@@ -41,16 +46,38 @@ static void found_task(void *arg, uint32_t inode, pid_t tid)
 		watch_host_task(instances, path);
 }
 
-/* Those that have no instance yet; false: there are none. */
-static bool find_mounts(struct scan *scan)
+static bool is_full(const struct scan *scan)
 {
-	const struct mounted_netns *mounted = mounts_read(scan->instances);
+	return scan->n == SCAN_AT_ONCE;
+}
 
-	scan->mounts = calloc(HASH_COUNT(mounted) + 1, sizeof(*scan->mounts));
-	for (; mounted && scan->mounts; mounted = mounted->hh.next)
-		if (!registry_by_inode(scan->instances, mounted->inode))
-			scan->mounts[scan->n_mounts++] = mounted->path;
-	return scan->n_mounts > 0;
+static void find_known(struct instances *instances, struct scan *scan)
+{
+	struct known_netns *known;
+
+	for (known = instances->known; known && !is_full(scan); known = known->hh.next) {
+		if (!known->is_visited)
+			scan->ways[scan->n++] = (struct way){ .tid = known->tid, .inode = known->inode };
+		known->is_visited = true;
+	}
+}
+
+/* Those that have no instance yet. An instance that was looked at before its namespace was mounted is named now. */
+static void find_mounts(struct instances *instances, struct scan *scan)
+{
+	struct mounted_netns *mounted;
+
+	for (mounted = instances->mounted; mounted && !is_full(scan); mounted = mounted->hh.next) {
+		struct instance *instance = registry_by_inode(instances, mounted->inode);
+
+		if (mounted->is_visited)
+			continue;
+		mounted->is_visited = true;
+		if (!instance)
+			scan->ways[scan->n++] = (struct way){ .inode = mounted->inode, .path = mounted->path };
+		else if (!instance->is_mounted)
+			watch_mounted(instances, instance);
+	}
 }
 
 static void visit(int netns_fd)
@@ -64,13 +91,11 @@ static void visit(int netns_fd)
  * A child that enters each namespace, opens a socket there, and never comes back: to watch.bpf.c that is
  * a sighting like any other, with the cookie that no file shows.
  */
-static _Noreturn void scout(const struct scan *scan, const struct known_netns *known)
+static _Noreturn void scout(const struct scan *scan)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (; known; known = known->hh.next)
-		visit(nsfs_open_pid(known->tid, known->inode));
-	for (size_t i = 0; i < scan->n_mounts; i++)
-		visit(open(scan->mounts[i], O_RDONLY | O_CLOEXEC));
+	for (const struct way *way = scan->ways; way < scan->ways + scan->n; way++)
+		visit(way->tid ? nsfs_open_pid(way->tid, way->inode) : nsfs_open_path(way->path, way->inode));
 	_exit(EXIT_SUCCESS);
 }
 
@@ -99,34 +124,42 @@ static void on_scout_late(uv_timer_t *timer)
 	instances->scout_is_late = true; /* it may not even be possible to kill it */
 }
 
-static int send_scout(const struct scan *scan, const struct known_netns *known)
+static void send_scout(struct instances *instances, const struct scan *scan)
 {
-	struct instances *instances = scan->instances;
 	pid_t pid = task_fork(STDERR_FILENO + 1);
 
-	if (pid < 0)
-		return -errno;
 	if (!pid)
-		scout(scan, known);
+		scout(scan);
+	if (pid < 0) {
+		instance_log(instances, NULL, LOG_ERR, "cannot look into %zu namespaces: %s", scan->n, strerror(errno));
+		mounts_read_soon(instances);
+		return;
+	}
 	instances->scout = pid;
-	uv_update_time(instances->loop); /* at the start it is from before the BPF programs were loaded */
-	return uv_timer_start(&instances->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
+	uv_timer_start(&instances->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
+	sweep_slowly(instances); /* what of its sightings is lost */
+}
+
+/* False: there is nothing to visit. */
+static bool go_on(struct instances *instances)
+{
+	struct scan scan = { .n = 0 };
+
+	if (!instances->scan_is_due || instances->stopping)
+		return false;
+	find_known(instances, &scan);
+	find_mounts(instances, &scan);
+	instances->scan_is_due = is_full(&scan);
+	if (scan.n)
+		send_scout(instances, &scan);
+	return scan.n > 0;
 }
 
 int scan_start(struct instances *instances)
 {
-	struct scan scan = { .instances = instances };
-	int err;
-
 	uv_timer_init(instances->loop, &instances->scout_late);
 	instances->scout_late.data = instances;
-	err = nsfs_each_task(found_task, instances);
-	if (err)
-		return err;
-	find_mounts(&scan);
-	err = send_scout(&scan, instances->known);
-	free(scan.mounts);
-	return err;
+	return nsfs_each_task(found_task, instances);
 }
 
 void scan_stop(struct instances *instances)
@@ -136,17 +169,6 @@ void scan_stop(struct instances *instances)
 		uv_close((uv_handle_t *)&instances->scout_late, NULL);
 }
 
-/* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
-void scan_mounts(struct instances *instances)
-{
-	struct scan scan = { .instances = instances };
-
-	instances->mounts_changed = instances->scout != 0; /* one at a time */
-	if (!instances->scout && !instances->stopping && find_mounts(&scan))
-		send_scout(&scan, NULL);
-	free(scan.mounts);
-}
-
 void instances_child_ended(struct instances *instances, pid_t pid)
 {
 	if (pid != instances->scout)
@@ -154,12 +176,11 @@ void instances_child_ended(struct instances *instances, pid_t pid)
 	instances->scout = 0;
 	instances->scout_is_late = false;
 	uv_timer_stop(&instances->scout_late);
-	if (instances->mounts_changed)
-		scan_mounts(instances);
 }
 
+/* `ip netns add` unshares, mounts, and goes back without a task, an exec or a socket in between. */
 void instances_ring_is_empty(struct instances *instances)
 {
-	if (!instances->scout || instances->scout_is_late)
+	if (instances->scout ? instances->scout_is_late : !go_on(instances))
 		start_is_over(instances);
 }

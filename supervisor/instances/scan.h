@@ -6,12 +6,10 @@
 #include "supervisor/instances/instances.h"
 
 #define SCAN_SCOUT_MS 5000 /* how long one may take */
+#define SCAN_AT_ONCE 512   /* namespaces that a scout visits: their sightings fill a quarter of the ring */
 
-/* Reads /proc and the mounts once, and sends a scout to all that they show. 0 or -errno. */
+/* Reads /proc once. Scouts visit what it and the mounts show: instances_ring_is_empty(). 0 or -errno. */
 int scan_start(struct instances *instances);
 void scan_stop(struct instances *instances);
-
-/* Sends a scout to the namespaces that are mounted by a name and have no instance. */
-void scan_mounts(struct instances *instances);
 
 #endif

@@ -5,6 +5,7 @@
 #include <syslog.h>
 #include <utlist.h>
 
+#include "supervisor/instances/mounts.h"
 
 static const uint64_t delays_ms[SWEEPS] = { 500, 200, 50 }; /* by sweeps still to come */
 
@@ -75,11 +76,22 @@ static void say_full(struct instances *instances)
 	instance_log(instances, NULL, LOG_WARNING, "cannot tune some namespaces: there are more than can be known at a time");
 }
 
+/* Of what was lost, a sighting of a mounted namespace may never come again by itself. */
+static void look_for_lost(struct instances *instances)
+{
+	uint64_t lost = bpf_lost(&instances->kernel->host);
+
+	if (lost != instances->lost)
+		mounts_read_soon(instances);
+	instances->lost = lost;
+}
+
 static void on_slow(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
 
 	say_full(instances);
+	look_for_lost(instances);
 	instances->on_slow(instances);
 	if (HASH_CNT(by_id, instances->by_id) > 1)
 		look(instances, 0);

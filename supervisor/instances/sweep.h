@@ -5,7 +5,6 @@
 
 #include "supervisor/instances/instances.h"
 
-#define SWEEPS 3	    /* quick ones after an exit: do_exit() takes a moment to let go */
 #define SWEEP_EACH_MAX 64   /* namespaces; more are looked at with all others */
 #define SWEEP_SLOW_MS 5000 /* for what no event announces */
 

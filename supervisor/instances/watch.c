@@ -53,6 +53,12 @@ static void add_moved(struct instances *instances, struct instance *instance)
 		uv_timer_start(&instances->moved_due, on_moved, WATCH_MOVED_MS, 0);
 }
 
+void watch_mounted(struct instances *instances, struct instance *instance)
+{
+	if (!instance->is_ending)
+		add_moved(instances, instance);
+}
+
 void watch_drop(struct instances *instances, struct instance *instance)
 {
 	if (instance->queue == QUEUE_YOUNG)

@@ -17,6 +17,9 @@ void watch_look_at_cgroups(struct instances *instances);
 /* A task of the host's namespace is in that cgroup: maybe of a container that shares the namespace. */
 void watch_host_task(struct instances *instances, const char *path);
 
+/* The instance's namespace was mounted by a name after it had been looked at. */
+void watch_mounted(struct instances *instances, struct instance *instance);
+
 /* The instance goes: take it out of the queues. */
 void watch_drop(struct instances *instances, struct instance *instance);
 
