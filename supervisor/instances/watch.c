@@ -14,7 +14,7 @@
 #include "supervisor/instances/sharer.h"
 #include "supervisor/instances/sweep.h"
 
-#define YOUNG_AT_ONCE 32
+#define YOUNG_AT_ONCE_NS (10 * 1000 * 1000)
 
 /* --- the two queues: young instances, and those in which something has moved -------------------- */
 
@@ -122,10 +122,10 @@ static void settle(struct instances *instances, struct instance *instance)
 static void on_young(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
-	uint64_t now = uv_now(instances->loop);
+	uint64_t now = uv_now(instances->loop), start_ns = uv_hrtime();
 
-	/* Each may be worth a fork: then reports and clients get their turn. */
-	for (int i = 0; i < YOUNG_AT_ONCE; i++) {
+	/* Each may be worth a fork: then events, reports and clients get their turn. */
+	while (uv_hrtime() - start_ns < YOUNG_AT_ONCE_NS) {
 		struct instance *instance = instances->young;
 
 		if (!instance || instance->sighted_ms + WATCH_YOUNG_MS > now)
