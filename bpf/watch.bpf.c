@@ -104,6 +104,13 @@ static __always_inline void count_unsighted(void)
 		__sync_fetch_and_add(n, 1);
 }
 
+static __always_inline _Bool is_own(struct task_struct *task)
+{
+	__u32 pid = BPF_CORE_READ(task, tgid);
+
+	return bpf_map_lookup_elem(&own_pids, &pid) != NULL;
+}
+
 static __always_inline struct watch_netns *sight(struct task_struct *task, __u64 *ret_cookie)
 {
 	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
@@ -241,12 +248,15 @@ int watch_sock_create(struct bpf_sock *ctx)
 SEC("raw_tp/sched_process_exit")
 int watch_exit(struct bpf_raw_tracepoint_args *ctx)
 {
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u64 cookie;
-	struct watch_netns *known = sight((struct task_struct *)ctx->args[0], &cookie);
+	struct watch_netns *known = sight(task, &cookie);
 
-	if (known && !known->left) {
+	/* The supervisor reaps a worker of ours, and looks then. */
+	if (known && !known->left && !is_own(task)) {
 		known->left = 1;
-		tell(cookie, BPFTUNE_NETNS_LEFT, NULL, 0, known->inode);
+		if (!tell(cookie, BPFTUNE_NETNS_LEFT, NULL, 0, known->inode))
+			known->left = 0; /* the ring is full: the next exit tells */
 	}
 	return 0;
 }
@@ -264,9 +274,8 @@ static __always_inline __u32 netns_references(struct net *net)
 	return count;
 }
 
-struct bpf_map;
-
-static __always_inline void look_at_users(__u64 cookie, struct watch_netns *known)
+/* False: the ring has no room to tell of it. Half of the ring is left to events that are told once only. */
+static __always_inline _Bool look_at_users(__u64 cookie, struct watch_netns *known)
 {
 	const struct bpftune_gate *gate = bpf_map_lookup_elem(&gates, &cookie);
 	__u32 own_users = gate ? gate->own_users : 0;
@@ -274,28 +283,45 @@ static __always_inline void look_at_users(__u64 cookie, struct watch_netns *know
 
 	known->left = 0;
 	/* A freed struct net may be another's by now: cookies are never used twice. */
-	if (BPF_CORE_READ(net, net_cookie) != cookie || netns_references(net) <= own_users)
-		tell(cookie, BPFTUNE_NETNS_UNUSED, NULL, own_users, known->inode);
+	if (BPF_CORE_READ(net, net_cookie) == cookie && netns_references(net) > own_users)
+		return 1;
+	return bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) <= BPFTUNE_EVENTS_BYTES / 2 &&
+	       tell(cookie, BPFTUNE_NETNS_UNUSED, NULL, own_users, known->inode);
 }
 
-static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_netns *known, void *unused)
+struct bpf_map;
+
+struct sweep {
+	__u32 round;
+	_Bool is_cut; /* the ring has no room for more */
+};
+
+static long sweep_one(struct bpf_map *map, const __u64 *cookie, struct watch_netns *known, struct sweep *sweep)
 {
-	look_at_users(*cookie, known);
-	return 0;
+	if (known->round == sweep->round)
+		return 0;
+	sweep->is_cut = !look_at_users(*cookie, known);
+	if (!sweep->is_cut)
+		known->round = sweep->round;
+	return sweep->is_cut;
 }
 
-/* Never attached: the supervisor test-runs it when it wants to know, of one namespace by its cookie, or of all (0). */
+/*
+ * Never attached: the supervisor test-runs it when it wants to know, of one namespace by its cookie, or of all (0) that
+ * were not looked at in this round. 1: the ring has no room for all that is to be told.
+ */
 SEC("raw_tp")
 int watch_sweep(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 cookie = ctx->args[0];
+	struct sweep sweep = { .round = ctx->args[1] };
 	struct watch_netns *known = cookie ? bpf_map_lookup_elem(&netns, &cookie) : NULL;
 
 	if (known)
-		look_at_users(cookie, known);
-	else if (!cookie)
-		bpf_for_each_map_elem(&netns, sweep_one, NULL, 0);
-	return 0;
+		return !look_at_users(cookie, known);
+	if (!cookie)
+		bpf_for_each_map_elem(&netns, sweep_one, &sweep, 0);
+	return sweep.is_cut;
 }
 
 /* Equal but for tabs and the last newline, which is how the kernel and sysctl(8) differ. */
@@ -351,7 +377,6 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	const struct bpftune_owner *owner;
 	struct watch_taken who = {};
 	struct task_struct *task;
-	__u32 pid;
 
 	if (!ctx->write || bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
 		return 1;
@@ -359,10 +384,9 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	if (!owner)
 		return 1;
 	task = (struct task_struct *)bpf_get_current_task();
-	pid = BPF_CORE_READ(task, tgid);
 	who.netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie);
 	who.tuner = owner->tuner;
-	if (bpf_map_lookup_elem(&own_pids, &pid))
+	if (is_own(task))
 		return !bpf_map_lookup_elem(&taken, &who);
 	sight(task, &who.netns_cookie); /* maybe the first that is seen of the namespace */
 	somebody_writes(ctx, task, &who, owner);

@@ -10,7 +10,7 @@ struct watch_netns {
 	__u32 inode; /* of /proc/PID/ns/net */
 	__u32 tid;   /* the last thread seen in it: one that is no leader may have a namespace of its own */
 	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
-	__u32 reserved;
+	__u32 round; /* of the sweep that looked at it last */
 };
 
 /* A task's move, or where it executes: the namespace it is in, and the cgroup. */

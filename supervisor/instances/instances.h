@@ -52,8 +52,8 @@ struct instance {
 	struct instance *queue_prev, *queue_next;
 	struct paired_cgroup *cgroup;		    /* NULL: none */
 	struct instance *cgroup_prev, *cgroup_next; /* the others of that cgroup */
-	bool is_leaving;
-	unsigned int sweeps_left;
+	unsigned int sweeps_left; /* of its namespace, because something has left it */
+	uint64_t sweep_ms;	  /* uv_now() of the next */
 	struct instance *leaving_prev, *leaving_next;
 	struct instance *ended_next;
 	UT_hash_handle by_cookie, by_id, by_inode, by_name, by_claim;
@@ -91,8 +91,9 @@ struct instances {
 	struct instance *young, *moved; /* the two queues, in order of time */
 	uv_timer_t young_due, moved_due;
 
-	struct instance *leaving; /* something has left their namespaces: who is still there? */
-	unsigned int n_leaving, sweeps_of_all, sweeps_left;
+	struct instance *leaving[3]; /* something has left their namespaces: who is still there? By sweeps still to come */
+	bool sweeps_all;	     /* a slow sweep is not done yet */
+	uint64_t sweep_round;	     /* of the slow sweeps */
 	uv_timer_t sweep, slow;
 	void (*on_slow)(struct instances *instances);
 
@@ -177,7 +178,7 @@ void instance_set_gate(struct instances *instances, const struct instance *insta
 /* Whether the tuner is active there: a container that shares the host's namespace has the host's tuners. */
 bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner);
 
-/* Looks at the users of the instance's namespace (NULL: of all) soon, and a few times more within the next second. */
+/* Looks at the users of the instance's namespace soon, and a few times more within the next second. */
 void instances_sweep_soon(struct instances *instances, struct instance *instance);
 
 #endif

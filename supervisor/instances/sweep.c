@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/sweep.h"
 
+#include <errno.h>
 #include <string.h>
 #include <syslog.h>
 #include <utlist.h>
@@ -9,63 +10,84 @@
 
 static const uint64_t delays_ms[SWEEPS] = { 500, 200, 50 }; /* by sweeps still to come */
 
-static void look(struct instances *instances, uint64_t netns_cookie)
-{
-	int err = bpf_sweep(&instances->kernel->host, netns_cookie);
+static void on_sweep(uv_timer_t *timer);
 
-	if (err)
+/* False: the ring is to be emptied first. */
+static bool look(struct instances *instances, uint64_t netns_cookie)
+{
+	int err = bpf_sweep(&instances->kernel->host, netns_cookie, instances->sweep_round);
+
+	if (err < 0 && err != -EAGAIN)
 		instance_log(instances, NULL, LOG_ERR, "cannot look for unused namespaces: %s", strerror(-err));
+	return err != -EAGAIN;
+}
+
+static void arm(struct instances *instances)
+{
+	uint64_t now = uv_now(instances->loop), due = instances->sweeps_all ? now : UINT64_MAX;
+
+	for (size_t i = 0; i < SWEEPS; i++)
+		if (instances->leaving[i] && instances->leaving[i]->sweep_ms < due)
+			due = instances->leaving[i]->sweep_ms;
+	/* Not at once: libuv would go on with timers until none is due, and the ring would not be emptied. */
+	if (due != UINT64_MAX)
+		uv_timer_start(&instances->sweep, on_sweep, due > now ? due - now : 1, 0);
+}
+
+static void queue(struct instances *instances, struct instance *instance, unsigned int sweeps_left)
+{
+	struct instance **leaving;
+
+	instance->sweeps_left = sweeps_left;
+	if (!sweeps_left)
+		return;
+	leaving = &instances->leaving[sweeps_left - 1];
+	instance->sweep_ms = uv_now(instances->loop) + delays_ms[sweeps_left - 1];
+	DL_APPEND2(*leaving, instance, leaving_prev, leaving_next);
+}
+
+void sweep_drop(struct instances *instances, struct instance *instance)
+{
+	if (instance->sweeps_left)
+		DL_DELETE2(instances->leaving[instance->sweeps_left - 1], instance, leaving_prev, leaving_next);
+	instance->sweeps_left = 0;
+}
+
+/* The next of those that wait for the same sweep; NULL: none is due. */
+static struct instance *next_due(struct instances *instances)
+{
+	for (size_t i = 0; i < SWEEPS; i++)
+		if (instances->leaving[i] && instances->leaving[i]->sweep_ms <= uv_now(instances->loop))
+			return instances->leaving[i];
+	return NULL;
 }
 
 static void on_sweep(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
-	bool all = instances->sweeps_of_all || instances->n_leaving > SWEEP_EACH_MAX;
-	struct instance *instance, *next;
+	struct instance *instance;
 
-	if (all)
-		look(instances, 0);
-	instances->sweeps_of_all -= instances->sweeps_of_all > 0;
-	for (instance = instances->leaving; instance; instance = next) {
-		next = instance->leaving_next;
-		if (!all)
-			look(instances, instance->view.netns_cookie);
-		if (!--instance->sweeps_left)
-			sweep_drop(instances, instance);
+	for (int i = 0; i < SWEEP_AT_ONCE && (instance = next_due(instances)); i++) {
+		unsigned int sweeps_left = instance->sweeps_left - 1;
+
+		if (!instance->is_ending && !look(instances, instance->view.netns_cookie))
+			break;
+		sweep_drop(instances, instance);
+		queue(instances, instance, sweeps_left);
 	}
-	instances->sweeps_left -= instances->sweeps_left > 1;
-	if (instances->leaving || instances->sweeps_of_all)
-		uv_timer_start(&instances->sweep, on_sweep, delays_ms[instances->sweeps_left - 1], 0);
-}
-
-void sweep_drop(struct instances *instances, struct instance *instance)
-{
-	if (!instance->is_leaving)
-		return;
-	instance->is_leaving = false;
-	instance->sweeps_left = 0;
-	instances->n_leaving--;
-	DL_DELETE2(instances->leaving, instance, leaving_prev, leaving_next);
+	if (instances->sweeps_all)
+		instances->sweeps_all = !look(instances, 0);
+	arm(instances);
 }
 
 void instances_sweep_soon(struct instances *instances, struct instance *instance)
 {
-	if (instances->stopping)
+	if (instances->stopping || instance->sweeps_left == SWEEPS)
 		return;
-	if (!instance) {
-		instances->sweeps_of_all = SWEEPS;
-	} else {
-		if (!instance->is_leaving) {
-			DL_APPEND2(instances->leaving, instance, leaving_prev, leaving_next);
-			instances->n_leaving++;
-		}
-		instance->is_leaving = true;
-		instance->sweeps_left = SWEEPS;
-	}
-	if (instances->sweeps_left == SWEEPS && uv_is_active((uv_handle_t *)&instances->sweep))
-		return;
-	instances->sweeps_left = SWEEPS;
-	uv_timer_start(&instances->sweep, on_sweep, delays_ms[SWEEPS - 1], 0);
+	sweep_drop(instances, instance);
+	queue(instances, instance, SWEEPS);
+	if (instances->leaving[SWEEPS - 1] == instance)
+		arm(instances);
 }
 
 static void say_full(struct instances *instances)
@@ -93,9 +115,10 @@ static void on_slow(uv_timer_t *timer)
 	say_full(instances);
 	look_for_lost(instances);
 	instances->on_slow(instances);
-	if (HASH_CNT(by_id, instances->by_id) > 1)
-		look(instances, 0);
-	else
+	instances->sweep_round++;
+	instances->sweeps_all = true;
+	arm(instances);
+	if (HASH_CNT(by_id, instances->by_id) == 1)
 		uv_timer_stop(timer); /* the host's own cannot end: nothing to wake up for */
 }
 

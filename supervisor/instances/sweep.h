@@ -5,7 +5,7 @@
 
 #include "supervisor/instances/instances.h"
 
-#define SWEEP_EACH_MAX 64   /* namespaces; more are looked at with all others */
+#define SWEEP_AT_ONCE 256   /* namespaces; then the ring is emptied */
 #define SWEEP_SLOW_MS 5000 /* for what no event announces */
 
 /* `on_slow_sweep` is called with each slow sweep. */

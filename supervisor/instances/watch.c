@@ -227,6 +227,16 @@ static void placed(struct instances *instances, const struct bpftune_event *even
 	add_moved(instances, instance);
 }
 
+static void left(struct instances *instances, const struct bpftune_event *event)
+{
+	struct instance *instance = instance_by_cookie(instances, event->netns_cookie);
+
+	if (instance)
+		instances_sweep_soon(instances, instance);
+	else
+		sweep_slowly(instances);
+}
+
 static void lose_cgroup(struct instances *instances, struct instance *instance)
 {
 	if (instance->view.shares_netns) {
@@ -256,7 +266,7 @@ bool instances_event(struct instances *instances, const struct bpftune_event *ev
 		placed(instances, event);
 		return true;
 	case BPFTUNE_NETNS_LEFT:
-		instances_sweep_soon(instances, instance_by_cookie(instances, event->netns_cookie));
+		left(instances, event);
 		return true;
 	case BPFTUNE_NETNS_UNUSED:
 		sweep_unused(instances, event);

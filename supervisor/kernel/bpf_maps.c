@@ -12,15 +12,13 @@
 #include "ipc/cleanup.h"
 #include "worker/sysctl.h"
 
-int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie)
+int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie, uint64_t round)
 {
-	struct bpf_test_run_opts opts = {
-		.sz = sizeof(opts),
-		.ctx_in = &netns_cookie,
-		.ctx_size_in = sizeof(netns_cookie),
-	};
+	uint64_t args[] = { netns_cookie, round };
+	struct bpf_test_run_opts opts = { .sz = sizeof(opts), .ctx_in = args, .ctx_size_in = sizeof(args) };
+	int err = bpf_prog_test_run_opts(host->sweep_fd, &opts);
 
-	return bpf_prog_test_run_opts(host->sweep_fd, &opts);
+	return !err && opts.retval ? -EAGAIN : err;
 }
 
 static void tell_all(struct bpftune_host *host)

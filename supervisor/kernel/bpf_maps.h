@@ -5,8 +5,11 @@
 
 #include "supervisor/kernel/bpf.h"
 
-/* Asks for a NETNS_UNUSED event of the namespace, or of each (0), that nobody but us uses: 0 or -errno. */
-int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie);
+/*
+ * Asks for a NETNS_UNUSED event of the namespace, or of each (0) that was not looked at in this round, that nobody but us
+ * uses: 0 or -errno. -EAGAIN: the ring has no room for all of them; ask again when it is empty.
+ */
+int bpf_sweep(struct bpftune_host *host, uint64_t netns_cookie, uint64_t round);
 
 /* The instance's gate for the programs: written on every change of it. */
 int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate);
