@@ -80,7 +80,7 @@ struct ledger_netns {
 struct ledger {
 	int fd;     /* -1: in memory only */
 	char *path;
-	size_t file_bytes, compact_at;
+	size_t file_bytes, file_lines, compact_at;
 	struct ledger_entry *entries;
 	struct pool entry_pool;
 	struct ledger_state *states;

@@ -125,6 +125,26 @@ static void test_compaction(void **state)
 	assert_int_equal(fixture->complaints, 0);
 }
 
+/* While all of it is of use, the file is not written anew, which would take longer each time. */
+static void test_growth(void **state)
+{
+	struct fixture *fixture = *state;
+	int fd = fixture->ledger.fd;
+	uint64_t cookie;
+
+	for (cookie = 1; cookie <= 10000; cookie++) {
+		assert_int_equal(ledger_value(&fixture->ledger, cookie, NAME, "1"), LEDGER_FIRST);
+		assert_int_equal(fixture->ledger.fd, fd);
+	}
+	assert_true(file_size(fixture) > 1024 * 1024);
+	while (--cookie > 1000)
+		ledger_gone(&fixture->ledger, cookie);
+	assert_true(file_size(fixture) < 1024 * 1024);
+	assert_int_equal(reopen(fixture), 0);
+	assert_null(ledger_find(&fixture->ledger, 1001, NAME));
+	assert_non_null(ledger_find(&fixture->ledger, 1000, NAME));
+}
+
 /* --- the end of namespaces ---------------------------------------------------------------------- */
 
 static void test_gone(void **state)
@@ -181,6 +201,7 @@ int main(void)
 		on_a_ledger(test_full_disk),
 		on_a_ledger(test_full_disk_at_the_first_value),
 		on_a_ledger(test_compaction),
+		on_a_ledger(test_growth),
 		on_a_ledger(test_gone),
 		on_a_ledger(test_prune),
 	};
