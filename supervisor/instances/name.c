@@ -94,14 +94,15 @@ bool name_parse(const char *path, struct cgroup_name *ret_name)
 	return ret_name->runtime != NULL;
 }
 
-bool name_cut_to_container(char *path)
+bool name_find_container(const char *path, char ret_container[CGROUP_PATH_BYTES])
 {
 	struct cgroup_name name;
 
 	/* A service of the host's namespace is the host's. */
 	if (!name_parse(path, &name) || is_service(&name))
 		return false;
-	path[name.container_bytes ? name.container_bytes : name.bytes] = '\0'; /* a pod's own, if in no container */
+	/* A pod's own, if in no container. */
+	snprintf(ret_container, CGROUP_PATH_BYTES, "%.*s", (int)(name.container_bytes ? name.container_bytes : name.bytes), path);
 	return true;
 }
 

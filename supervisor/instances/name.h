@@ -12,8 +12,8 @@ bool name_parse(const char *path, struct cgroup_name *ret_name);
 /* Whether the path is a container's or a pod's; a service is none. */
 bool name_is_container(const char *path);
 
-/* Cuts the path to the component of the container that it is in, the outermost of several. False: it is in none. */
-bool name_cut_to_container(char *path);
+/* The path of the container that the path is in, the outermost of several. False: it is in none. */
+bool name_find_container(const char *path, char ret_container[CGROUP_PATH_BYTES]);
 
 /* Names it after the path of its cgroup. False: nothing there makes a container of it. */
 bool name_by_path(struct instances *instances, struct instance *instance, const char *path);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/instances/sharer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,16 +14,14 @@ struct instance *sharer_of(const struct instances *instances, const char *path)
 {
 	char container[CGROUP_PATH_BYTES];
 
-	snprintf(container, sizeof(container), "%s", path);
-	return name_cut_to_container(container) ? registry_by_claim(instances, container) : NULL;
+	return name_find_container(path, container) ? registry_by_claim(instances, container) : NULL;
 }
 
 struct instance *sharer_claim(struct instances *instances, const char *path)
 {
 	char container[CGROUP_PATH_BYTES];
 
-	snprintf(container, sizeof(container), "%s", path);
-	if (instances->stopping || !name_cut_to_container(container) || registry_by_claim(instances, container))
+	if (instances->stopping || !name_find_container(path, container) || registry_by_claim(instances, container))
 		return NULL;
 	return registry_add_claim(instances, container);
 }
