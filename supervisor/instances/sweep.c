@@ -36,12 +36,9 @@ static void arm(struct instances *instances)
 
 static void queue(struct instances *instances, struct instance *instance, unsigned int sweeps_left)
 {
-	struct instance **leaving;
+	struct instance **leaving = &instances->leaving[sweeps_left - 1];
 
 	instance->sweeps_left = sweeps_left;
-	if (!sweeps_left)
-		return;
-	leaving = &instances->leaving[sweeps_left - 1];
 	instance->sweep_ms = uv_now(instances->loop) + delays_ms[sweeps_left - 1];
 	DL_APPEND2(*leaving, instance, leaving_prev, leaving_next);
 }
@@ -53,28 +50,30 @@ void sweep_drop(struct instances *instances, struct instance *instance)
 	instance->sweeps_left = 0;
 }
 
-/* The next of those that wait for the same sweep; NULL: none is due. */
-static struct instance *next_due(struct instances *instances)
+/* False: none is due, or the ring is to be emptied first. */
+static bool sweep_next(struct instances *instances)
 {
-	for (size_t i = 0; i < SWEEPS; i++)
-		if (instances->leaving[i] && instances->leaving[i]->sweep_ms <= uv_now(instances->loop))
-			return instances->leaving[i];
-	return NULL;
+	for (unsigned int then_left = 0; then_left < SWEEPS; then_left++) {
+		struct instance *instance = instances->leaving[then_left];
+
+		if (!instance || instance->sweep_ms > uv_now(instances->loop))
+			continue;
+		if (!instance->is_ending && !look(instances, instance->view.netns_cookie))
+			return false;
+		sweep_drop(instances, instance);
+		if (then_left)
+			queue(instances, instance, then_left);
+		return true;
+	}
+	return false;
 }
 
 static void on_sweep(uv_timer_t *timer)
 {
 	struct instances *instances = timer->data;
-	struct instance *instance;
 
-	for (int i = 0; i < SWEEP_AT_ONCE && (instance = next_due(instances)); i++) {
-		unsigned int sweeps_left = instance->sweeps_left - 1;
-
-		if (!instance->is_ending && !look(instances, instance->view.netns_cookie))
-			break;
-		sweep_drop(instances, instance);
-		queue(instances, instance, sweeps_left);
-	}
+	for (int i = 0; i < SWEEP_AT_ONCE && sweep_next(instances); i++)
+		;
 	if (instances->sweeps_all)
 		instances->sweeps_all = !look(instances, 0);
 	arm(instances);
