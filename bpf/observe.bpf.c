@@ -133,27 +133,42 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
 }
 
+/* TCP of the whole machine has half of what makes the kernel press for memory, or a tuner may want to undo something. */
+static __always_inline _Bool is_memory_of_interest(const struct sock *sk)
+{
+	const struct bpftune_control *control = control_get();
+	const struct proto *proto = sk->__sk_common.skc_prot;
+	long pressure = 0;
+
+	bpf_probe_read_kernel(&pressure, sizeof(pressure), &proto->sysctl_mem[1]);
+	return (control && control->verdicts) || proto->memory_allocated->counter >= pressure >> 1;
+}
+
+static __always_inline _Bool is_machines_turn(const struct tcp_sock *tp)
+{
+	if (tp->tcp_mstamp < machine_look_us + MACHINE_LOOK_US)
+		return 0;
+	machine_look_us = tp->tcp_mstamp;
+	return is_memory_of_interest((const struct sock *)tp);
+}
+
 static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 {
 	const struct tcp_sock *seen = tcp_sock_seen(ctx);
 	_Bool is_machines;
 	struct tcp_sock *tp;
 	struct flow *flow;
-	__u64 now_us;
 
 	if (!seen)
 		return;
-	now_us = seen->tcp_mstamp;
-	is_machines = now_us >= machine_look_us + MACHINE_LOOK_US;
+	is_machines = is_machines_turn(seen);
 	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !is_early(ctx))
 		return;
 	tp = tcp_sock_of(ctx);
 	if (!tp)
 		return;
-	if (is_machines)
-		machine_look_us = now_us;
 	flow = flow_of_interest(ctx, tp);
-	if (flow && now_us >= flow->looked_us + flow->interval_us)
+	if (flow && tp->tcp_mstamp >= flow->looked_us + flow->interval_us)
 		look(ctx, tp, flow);
 	else if (!is_machines)
 		return;

@@ -11,7 +11,7 @@ import pytest
 from lab import SLOWNESS, Flow, Host, wait_for
 from programs import counted, spent
 
-OBSERVERS = "observe_sockops", "observe_rcv_space", "observe_state", "observe_kfree_skb"
+OBSERVERS = "observe_sockops", "observe_rcv_space"
 REQUESTS, REQUEST_BYTES = 10_000, 40
 PORT = 5400
 
@@ -31,7 +31,8 @@ def runs(supervisor):
     tuners = json.loads(supervisor.cli("tuners", "--json").stdout)
     observers = {name: kernel[name] for name in OBSERVERS if name in kernel}
     assert observers, "no observer is loaded"
-    subscribers = {program["name"]: program["runs"] for tuner in tuners for program in tuner["programs"]}
+    subscribers = {hook["program"]: hook["runs"] for tuner in tuners for hook in tuner["hooks"] if "runs" in hook}
+    assert subscribers, "no tuner's program is called by an observer"
     return SimpleNamespace(observers=sum(observers.values()), subscribers=subscribers)
 
 
