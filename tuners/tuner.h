@@ -18,6 +18,7 @@
 #define BPFTUNE_ABI 2
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
+#define BPFTUNE_REMEDIES_MAX 16 /* of a tuner */
 #define BPFTUNE_HOST_ID 1 /* the instance of the supervisor's own namespace */
 
 struct bpf_object;
@@ -59,6 +60,43 @@ struct bpftune_scenario {
 	const char *because; /* a sentence that explains it to an operator */
 };
 
+/* One counter of /proc/net/snmp or /proc/net/netstat: { "TcpExt", "ListenOverflows" }. */
+struct bpftune_counter {
+	const char *group, *name;
+	uint64_t value; /* -1 of the kernel's is UINT64_MAX */
+	bool found;	/* a kernel may not have it: then `value` stays as it was */
+};
+
+enum bpftune_direction {
+	BPFTUNE_UP,
+	BPFTUNE_DOWN,
+};
+
+#define BPFTUNE_ALL_VALUES UINT32_MAX
+
+/*
+ * This trouble, that tunable: the tunable's value is changed a step at a time, and a step is kept if there is less than
+ * half the trouble per work after it; else it is undone, and held off for 1 s, 2 s ... 1 h (worker/trial.h). The frame
+ * does that.
+ *
+ * A trouble with a group is a counter of the namespace: the frame reads it about once a second while events come in,
+ * and makes a step where it has grown. Without a group it is the tuner that counts, and says so by bpftune_try();
+ * `name` is what the log calls it. Without a name the remedy comes before the trouble, so there is nothing to judge it
+ * by.
+ */
+struct bpftune_remedy {
+	unsigned int scenario; /* why, unless bpftune_try() says another */
+	unsigned int tunable;  /* of integers */
+	unsigned int value; /* the index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion */
+	enum bpftune_direction direction;
+	unsigned int step_percent; /* of the value before: 150 to 400; 0: 200 */
+	struct bpftune_counter trouble,
+		work;	 /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
+	bool is_lasting; /* else ten minutes without trouble take a step back */
+	int64_t (*cap)(const struct bpftune *b, const void *state,
+		       int64_t current); /* how far it may go; NULL: as far as the tunable */
+};
+
 /* The supervisor's side of attaching; opaque. */
 struct bpftune_host;
 
@@ -69,6 +107,8 @@ struct bpftune_tuner {
 	size_t n_tunables;
 	const struct bpftune_scenario *scenarios;
 	size_t n_scenarios;
+	const struct bpftune_remedy *remedies; /* at most BPFTUNE_REMEDIES_MAX. Optional */
+	size_t n_remedies;
 
 	/*
 	 * Supervisor: open the skeleton, put `number` in its read-only data, hand its object to
@@ -76,6 +116,8 @@ struct bpftune_tuner {
 	 */
 	int (*attach)(struct bpftune_host *host, uint16_t number);
 
+	/* The size of what the handlers find in `state`: zeros at first. 0: `init` and `fini` see to it. */
+	size_t state_size;
 	/* Worker, once an instance. 0 or -errno: then this tuner is off here. Optional. */
 	int (*init)(struct bpftune *b, void **state);
 	/* Worker: one of this tuner's events. */
@@ -135,18 +177,45 @@ BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *e
 BPFTUNE_API int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict,
 			       const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* One counter of /proc/net/snmp or /proc/net/netstat: { "TcpExt", "ListenOverflows" }. */
-struct bpftune_counter {
-	const char *group, *name;
-	uint64_t value; /* -1 of the kernel's is UINT64_MAX */
-	bool found;     /* a kernel may not have it: then `value` stays as it was */
+/* What a tuner has counted of a remedy's trouble and work since then (CLOCK_MONOTONIC). */
+struct bpftune_measured {
+	uint64_t since_ns, trouble, work;
 };
+
+/*
+ * There is trouble, now, that this remedy of the running tuner may help against, and its value is in effect. `measured`
+ * is what a judgement goes by; NULL: there is none. The scenario and the reason are a proposal's. 0: a step is on its
+ * way. -EAGAIN: not now, as the last step is being judged, is undone, or was of no use before. -ENOSPC: there is no
+ * room for a step. Else as bpftune_propose(), or -EINVAL when the value is not one to go on from.
+ */
+BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario,
+			    const struct bpftune_event *cause, const struct bpftune_measured *measured,
+			    const char *reason, ...) __attribute__((format(printf, 6, 7)));
+
+/*
+ * Gives up all steps of a remedy: the value goes back to what it was before the first, unless somebody else has set it
+ * since. There is no step for so many seconds. 0: on its way. -EALREADY: the value is not the remedy's. Else as
+ * bpftune_propose().
+ */
+BPFTUNE_API int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario,
+				  const struct bpftune_event *cause, unsigned int hold_s, const char *reason, ...)
+	__attribute__((format(printf, 6, 7)));
+
+/* The value from before a remedy's first step. 0; -ENOENT: the value is not the remedy's. */
+BPFTUNE_API int bpftune_tried_from(const struct bpftune *b, unsigned int remedy, long long ret_ints[BPFTUNE_INTS_MAX]);
 
 /*
  * Reads counters of the worker's own namespace. It opens two files: for a tick, not for each event. 0, -errno of
  * fopen(3), or -EBADMSG when a file is not what it should be.
  */
 BPFTUNE_API int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n);
+
+/*
+ * The memory of the whole machine that could be had without swapping, in pages; 0: not known. The kernel's
+ * nr_free_buffer_pages(), from which it sets limits at boot, is shown nowhere, and counts memory that others have by
+ * now.
+ */
+BPFTUNE_API uint64_t bpftune_available_pages(void);
 
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)

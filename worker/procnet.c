@@ -2,8 +2,10 @@
 #include "worker/procnet.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ipc/cleanup.h"
 
@@ -91,4 +93,16 @@ int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, 
 		err = file ? procnet_read(file, counters, n) : -errno;
 	}
 	return err;
+}
+
+uint64_t bpftune_available_pages(void)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/meminfo", "re");
+	uint64_t kib, page_kib = sysconf(_SC_PAGESIZE) / 1024;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %" SCNu64 " kB", &kib) == 1)
+			return kib / page_kib;
+	return 0;
 }

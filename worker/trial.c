@@ -139,7 +139,7 @@ static void push_level(struct trial *trial, const int64_t value[TRIAL_INTS_MAX])
 	copy(trial->levels[trial->n_levels++], value);
 }
 
-static uint64_t hold_ns(const struct trial *trial)
+uint64_t trial_hold_ns(const struct trial *trial)
 {
 	uint64_t hold = SECOND_NS << trial->n_useless;
 
@@ -157,7 +157,7 @@ static void written(struct trial *trial, const struct trial_rule *rule, uint64_t
 	case TRIAL_UNDO:
 		trial->n_levels--;
 		trial->is_trying = false;
-		trial->held_until_ns = now_ns + hold_ns(trial);
+		trial->held_until_ns = now_ns + trial_hold_ns(trial);
 		trial->n_useless += trial->n_useless < DOUBLINGS_MAX;
 		break;
 	case TRIAL_DECAY:
@@ -210,12 +210,17 @@ bool trial_may_decay(const struct trial *trial, const struct trial_rule *rule)
 	return rule->decays && trial->n_levels;
 }
 
+uint64_t trial_decay_ns(const struct trial *trial)
+{
+	return DECAY_NS << trial->n_returns;
+}
+
 static enum trial_move decay(const struct trial *trial, const struct trial_rule *rule, uint64_t now_ns,
 			     int64_t ret_to[TRIAL_INTS_MAX])
 {
 	uint64_t calm_ns = trial->trouble_ns > trial->changed_ns ? trial->trouble_ns : trial->changed_ns;
 
-	if (!trial_may_decay(trial, rule) || elapsed(calm_ns, now_ns) < DECAY_NS << trial->n_returns)
+	if (!trial_may_decay(trial, rule) || elapsed(calm_ns, now_ns) < trial_decay_ns(trial))
 		return TRIAL_NONE;
 	copy(ret_to, trial->levels[trial->n_levels - 1]);
 	return TRIAL_DECAY;

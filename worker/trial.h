@@ -103,6 +103,10 @@ const int64_t *trial_first(const struct trial *trial);
 /* There is something that can decay: a look is due now and then, also without trouble. */
 bool trial_may_decay(const struct trial *trial, const struct trial_rule *rule);
 
+/* How long an undo holds steps off; how long without trouble a decay waits. */
+uint64_t trial_hold_ns(const struct trial *trial);
+uint64_t trial_decay_ns(const struct trial *trial);
+
 /* Is a trial that was kept elsewhere one that these functions could have made? */
 bool trial_is_sound(const struct trial *trial);
 

@@ -22,6 +22,11 @@ void tunable_set_worker(struct worker *worker)
 	self = worker;
 }
 
+struct worker *tunable_worker(void)
+{
+	return self;
+}
+
 /* Blocks while the supervisor is behind: nothing that a worker says gets lost. */
 static void send_report(const struct worker *worker, const struct bpftune_report *report)
 {
@@ -75,7 +80,7 @@ static const struct {
 	[BPFTUNE_NEIGHTBL] = { read_neightbl, write_neightbl },
 };
 
-static bool is_ours(const struct worker *worker, const struct bpftune_tunable *tunable)
+bool tunable_is_ours(const struct worker *worker, const struct bpftune_tunable *tunable)
 {
 	if (tunable->scope == BPFTUNE_SCOPE_HOST)
 		return worker->instance->id == BPFTUNE_HOST_ID;
@@ -88,7 +93,7 @@ static void report_value(struct worker *worker, struct engine *engine, unsigned 
 	const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
 	char *value = engine->tunables[i].value, *ours = engine->tunables[i].ours;
 
-	if (!is_ours(worker, tunable))
+	if (!tunable_is_ours(worker, tunable))
 		return;
 	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
 	if (report.error)
@@ -125,7 +130,7 @@ static struct tunable *find(const struct worker *worker, const struct bpftune_ow
 	struct engine *engine = owner->tuner < worker->n_engines ? &worker->engines[owner->tuner] : NULL;
 
 	if (!engine || owner->tunable >= engine->tuner->n_tunables ||
-	    !is_ours(worker, &engine->tuner->tunables[owner->tunable]))
+	    !tunable_is_ours(worker, &engine->tuner->tunables[owner->tunable]))
 		return NULL;
 	*ret_engine = engine;
 	*ret_what = &engine->tuner->tunables[owner->tunable];
@@ -144,7 +149,7 @@ static int propose(struct worker *worker, unsigned int index, const char *value,
 
 	if (index >= engine->tuner->n_tunables || scenario >= engine->tuner->n_scenarios)
 		return -EINVAL;
-	if (!is_ours(worker, &engine->tuner->tunables[index]))
+	if (!tunable_is_ours(worker, &engine->tuner->tunables[index]))
 		return -EPERM;
 	tunable = &engine->tunables[index];
 	if (tunable->pending)

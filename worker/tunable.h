@@ -10,6 +10,8 @@
 
 #include "tuners/tuner.h"
 
+struct remedy;
+
 struct tunable {
 	char value[BPFTUNE_VALUE_BYTES]; /* as last read; "" when unreadable */
 	char ours[BPFTUNE_VALUE_BYTES];  /* as we last wrote it, or first read it */
@@ -25,6 +27,7 @@ struct engine {
 	bool off;    /* init failed */
 	void *state; /* the tuner's */
 	struct tunable *tunables;
+	struct remedy *remedies; /* one for each of the tuner's */
 };
 
 /* What bpftune_...() calls of handlers work on. */
@@ -36,10 +39,15 @@ struct worker {
 	struct engine *engines; /* by tuner number */
 	size_t n_engines;
 	struct engine *running; /* the tuner whose handler runs */
+	uint64_t now_ns;	/* CLOCK_MONOTONIC, when the loop last called */
 };
 
 /* The one worker that this process is, for the API functions that tuners call. */
 void tunable_set_worker(struct worker *worker);
+struct worker *tunable_worker(void);
+
+/* The tunable is this worker's to write. */
+bool tunable_is_ours(const struct worker *worker, const struct bpftune_tunable *tunable);
 
 /* Reads all tunables of the engine that this instance has, and reports each value. */
 void tunable_read_all(struct worker *worker, struct engine *engine);

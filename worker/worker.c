@@ -15,6 +15,7 @@
 #include "ipc/cleanup.h"
 #include "ipc/pipe.h"
 #include "worker/confine.h"
+#include "worker/remedy.h"
 #include "worker/tunable.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -23,6 +24,7 @@
 
 #define TICK_MS 1000
 #define REREAD_MS 100
+#define DECAY_LOOK_MS (10 * 60 * 1000)
 
 struct serving {
 	struct worker worker;
@@ -31,6 +33,7 @@ struct serving {
 	uv_timer_t tick;
 	unsigned int ticks; /* to come, if no event does */
 	uv_timer_t reread;
+	uv_timer_t decay; /* while a remedy has something that may be taken back for want of trouble */
 };
 
 uint64_t worker_netns_cookie(void)
@@ -89,6 +92,23 @@ static void on_reread(uv_timer_t *timer)
 	tunable_read_doubtful(&serving->worker);
 }
 
+static void on_decay(uv_timer_t *timer)
+{
+	struct serving *serving = timer->data;
+
+	serving->worker.now_ns = uv_hrtime();
+	remedies_tick(&serving->worker);
+	if (!remedies_may_decay(&serving->worker))
+		uv_timer_stop(timer);
+}
+
+static void settle(struct serving *serving)
+{
+	remedies_settle(&serving->worker);
+	if (!uv_is_active((uv_handle_t *)&serving->decay) && remedies_may_decay(&serving->worker))
+		uv_timer_start(&serving->decay, on_decay, DECAY_LOOK_MS, DECAY_LOOK_MS);
+}
+
 static void take_order(struct serving *serving, const struct bpftune_event *event)
 {
 	struct worker *worker = &serving->worker;
@@ -107,6 +127,7 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 		tunable_restore(worker, (const struct bpftune_restore *)event->payload);
 		break;
 	}
+	settle(serving);
 }
 
 static void on_tick(uv_timer_t *timer)
@@ -116,6 +137,7 @@ static void on_tick(uv_timer_t *timer)
 
 	if (!--serving->ticks)
 		uv_timer_stop(timer); /* idle: never wake up */
+	worker->now_ns = uv_hrtime();
 	for (size_t i = 0; i < worker->n_engines; i++) {
 		struct engine *engine = worker->running = &worker->engines[i];
 
@@ -123,6 +145,7 @@ static void on_tick(uv_timer_t *timer)
 			engine->tuner->tick(worker->instance, engine->state);
 	}
 	worker->running = NULL;
+	remedies_tick(worker);
 }
 
 static void on_event(void *arg, const void *record)
@@ -132,6 +155,7 @@ static void on_event(void *arg, const void *record)
 	const struct bpftune_event *event = record;
 	struct engine *engine = engine_of(worker, event->tuner);
 
+	worker->now_ns = uv_hrtime();
 	if (event->tuner == BPFTUNE_FROM_SUPERVISOR) {
 		take_order(serving, event);
 		return;
@@ -162,6 +186,7 @@ static void start_tuners(struct worker *worker, const struct worker_start *start
 	if (!worker->engines)
 		give_up(worker, "start its tuners", -ENOMEM);
 	worker->n_engines = start->n_tuners;
+	worker->now_ns = uv_hrtime();
 	for (size_t i = 0; i < start->n_tuners; i++) {
 		struct engine *engine = worker->running = &worker->engines[i];
 		int err;
@@ -169,10 +194,14 @@ static void start_tuners(struct worker *worker, const struct worker_start *start
 		engine->tuner = start->tuners[i];
 		engine->number = i;
 		engine->tunables = calloc(engine->tuner->n_tunables + 1, sizeof(*engine->tunables));
-		if (!engine->tunables)
+		if (engine->tuner->state_size)
+			engine->state = calloc(1, engine->tuner->state_size);
+		if (!engine->tunables || (engine->tuner->state_size && !engine->state))
 			give_up(worker, "start its tuners", -ENOMEM);
 		tunable_read_all(worker, engine);
-		err = engine->tuner->init ? engine->tuner->init(worker->instance, &engine->state) : 0;
+		err = remedies_start(worker, engine);
+		if (!err && engine->tuner->init)
+			err = engine->tuner->init(worker->instance, &engine->state);
 		engine->off = err < 0;
 		if (err < 0)
 			bpftune_log(worker->instance, LOG_WARNING, "tuner %s cannot start here: %s",
@@ -195,13 +224,17 @@ static void serve(struct serving *serving)
 		err = uv_timer_init(&loop, &serving->tick);
 	if (!err)
 		err = uv_timer_init(&loop, &serving->reread);
-	serving->poll.data = serving->tick.data = serving->reread.data = serving;
+	if (!err)
+		err = uv_timer_init(&loop, &serving->decay);
+	serving->poll.data = serving->tick.data = serving->reread.data = serving->decay.data = serving;
 	if (!err)
 		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
 	if (err)
 		give_up(worker, "start its loop", err);
 	uv_unref((uv_handle_t *)&serving->tick);
 	uv_unref((uv_handle_t *)&serving->reread);
+	uv_unref((uv_handle_t *)&serving->decay);
+	settle(serving);
 	record_write(worker->report_fd, &ready, sizeof(ready));
 	uv_run(&loop, UV_RUN_DEFAULT);
 }

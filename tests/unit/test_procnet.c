@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
@@ -112,6 +113,12 @@ static void test_own_namespace(void **state)
 	assert_int_equal(counters[2].value, 7);
 }
 
+static void test_available_pages(void **state)
+{
+	(void)state;
+	assert_in_range(bpftune_available_pages(), 1, sysconf(_SC_PHYS_PAGES));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -119,6 +126,7 @@ int main(void)
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_cut_file),
 		cmocka_unit_test(test_own_namespace),
+		cmocka_unit_test(test_available_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

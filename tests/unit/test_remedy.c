@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "worker/remedy.h"
+
+#define SECOND 1000000000ULL
+#define MINUTE (60 * SECOND)
+
+enum {
+	ERRORS,
+	OVERFLOWS,
+	MEMORY
+};
+
+static int64_t memory_cap = 1000000;
+
+static int64_t cap(const struct bpftune *b, const void *state, int64_t current)
+{
+	(void)b, (void)state, (void)current;
+	return memory_cap;
+}
+
+static const struct bpftune_tunable tunables[] = {
+	{ .name = "net.test.buffer", .n_ints = 1 },
+	{ .name = "net.test.queue", .n_ints = 1, .min = 1, .max = 65535 },
+	{ .name = "net.test.memory", .n_ints = 3, .min = 1, .max = INT64_MAX },
+};
+
+static const struct bpftune_scenario scenarios[] = { { "errors", "" }, { "overflows", "" }, { "flood", "" } };
+
+static const struct bpftune_remedy remedies[] = {
+	[ERRORS] = { .scenario = 0,
+		     .tunable = 0,
+		     .trouble = { .group = "Udp", .name = "RcvbufErrors" },
+		     .work = { .group = "Udp", .name = "InDatagrams" } },
+	[OVERFLOWS] = { .scenario = 1,
+			.tunable = 1,
+			.trouble = { .name = "overflows" },
+			.work = { .name = "handshakes" } },
+	[MEMORY] = { .scenario = 1,
+		     .tunable = 2,
+		     .value = BPFTUNE_ALL_VALUES,
+		     .step_percent = 150,
+		     .is_lasting = true,
+		     .cap = cap },
+};
+
+static struct bpftune_tuner tuner = {
+	.tunables = tunables,
+	.n_tunables = ARRAY_SIZE(tunables),
+	.scenarios = scenarios,
+	.n_scenarios = ARRAY_SIZE(scenarios),
+	.remedies = remedies,
+	.n_remedies = ARRAY_SIZE(remedies),
+};
+
+/* The namespace's counters. */
+static struct {
+	uint64_t errors, datagrams;
+	bool absent;
+} counted;
+
+int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
+{
+	(void)b;
+	assert_int_equal(n, 2);
+	assert_string_equal(counters[0].name, "RcvbufErrors");
+	counters[0].value = counted.errors;
+	counters[1].value = counted.datagrams;
+	counters[0].found = counters[1].found = !counted.absent;
+	return 0;
+}
+
+struct world {
+	struct bpftune instance;
+	struct worker worker;
+	struct engine engine;
+	struct tunable values[ARRAY_SIZE(tunables)];
+	int reports; /* the read end */
+};
+
+static struct world world;
+
+static int begin(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+	world = (struct world){ .instance = { .id = 5 }, .reports = fds[0] };
+	world.engine = (struct engine){ .tuner = &tuner, .tunables = world.values };
+	world.worker = (struct worker){ .instance = &world.instance,
+					.report_fd = fds[1],
+					.engines = &world.engine,
+					.n_engines = 1,
+					.now_ns = MINUTE };
+	snprintf(world.values[0].value, sizeof(world.values[0].value), "100");
+	snprintf(world.values[1].value, sizeof(world.values[1].value), "128");
+	snprintf(world.values[2].value, sizeof(world.values[2].value), "300\t400\t800");
+	counted.errors = counted.datagrams = 1000;
+	counted.absent = false;
+	memory_cap = 1000000;
+	tunable_set_worker(&world.worker);
+	assert_int_equal(remedies_start(&world.worker, &world.engine), 0);
+	world.worker.running = &world.engine;
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	free(world.engine.remedies);
+	close(world.reports);
+	close(world.worker.report_fd);
+	return 0;
+}
+
+/* A second passes, in which so much is counted. */
+static void pass(uint64_t errors, uint64_t datagrams)
+{
+	world.worker.now_ns += SECOND;
+	counted.errors += errors;
+	counted.datagrams += datagrams;
+	remedies_tick(&world.worker);
+	world.worker.running = &world.engine;
+}
+
+static bool take_report(struct bpftune_report *ret_report)
+{
+	return read(world.reports, ret_report, sizeof(*ret_report)) == sizeof(*ret_report);
+}
+
+/* The intent that there must be, answered. */
+static struct bpftune_report answer(bool granted)
+{
+	struct bpftune_report intent, more;
+
+	assert_true(take_report(&intent));
+	assert_false(take_report(&more));
+	assert_int_equal(intent.kind, BPFTUNE_INTENT);
+	assert_true(world.values[intent.tunable].pending);
+	world.values[intent.tunable].pending = false;
+	if (granted)
+		memcpy(world.values[intent.tunable].value, intent.to, sizeof(intent.to));
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+	return intent;
+}
+
+static void assert_nothing(void)
+{
+	struct bpftune_report report;
+
+	assert_false(take_report(&report));
+}
+
+static void test_counters(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	pass(0, 0); /* the first window begins */
+	pass(0, 1000);
+	assert_nothing();
+	pass(80, 1000);
+	intent = answer(true);
+	assert_string_equal(intent.to, "200");
+	assert_int_equal(intent.scenario, 0);
+	assert_string_equal(intent.text, "80 RcvbufErrors per 1000 InDatagrams in 1 s");
+	pass(80, 1000);
+	intent = answer(true);
+	assert_string_equal(intent.from, "200");
+	assert_string_equal(intent.to, "100");
+	assert_string_equal(intent.text, "the last step was of no use: 80 RcvbufErrors per 1000 InDatagrams before it, "
+					 "80 per 1000 since; the next one is not tried for 1 s");
+	pass(80, 1000); /* the hold is over */
+	assert_string_equal(answer(true).to, "200");
+	pass(8, 1000);
+	assert_string_equal(answer(true).to, "400");
+	pass(0, 1000);
+	assert_nothing();
+}
+
+/* Too little is counted in a second to judge the step: several make a window. */
+static void test_long_window(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	pass(80, 1000);
+	assert_string_equal(answer(true).to, "200");
+	for (int i = 0; i < 3; i++) {
+		pass(1, 4);
+		assert_nothing();
+	}
+	pass(1, 4);
+	assert_string_equal(answer(true).to, "100");
+}
+
+static void test_counters_that_begin_anew(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	counted.errors = counted.datagrams = 0;
+	pass(500, 500);
+	assert_nothing();
+	counted.absent = true;
+	pass(500, 500);
+	assert_nothing();
+	counted.absent = false;
+	pass(500, 500);
+	assert_nothing();
+	pass(500, 500);
+	assert_string_equal(answer(true).to, "200");
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	pass(80, 1000);
+	answer(false);
+	pass(80, 1000);
+	assert_string_equal(answer(true).to, "200");
+	pass(0, 1000);
+	assert_nothing();
+}
+
+static void test_no_look_while_a_proposal_is_under_way(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	pass(80, 1000);
+	for (int i = 0; i < 3; i++)
+		pass(80, 1000);
+	assert_string_equal(answer(true).to, "200");
+}
+
+static void test_decay(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	assert_false(remedies_may_decay(&world.worker));
+	pass(0, 0);
+	pass(80, 1000);
+	answer(true);
+	assert_true(remedies_may_decay(&world.worker));
+	pass(1, 1000);
+	answer(true);
+	world.worker.now_ns += 10 * MINUTE;
+	pass(0, 1000);
+	intent = answer(true);
+	assert_string_equal(intent.to, "200");
+	assert_string_equal(intent.text, "no RcvbufErrors for 10 min: one step back");
+	pass(1, 1000);
+	assert_string_equal(answer(true).to, "400");
+	world.worker.now_ns += 19 * MINUTE;
+	pass(0, 1000);
+	assert_nothing();
+	world.worker.now_ns += MINUTE;
+	pass(0, 1000);
+	assert_string_equal(answer(true).to, "200");
+}
+
+static int try(uint64_t since_ns, uint64_t trouble, uint64_t work)
+{
+	const struct bpftune_measured measured = { since_ns, trouble, work };
+	const struct bpftune_event event = { .time_ns = 7 };
+
+	return bpftune_try(&world.instance, OVERFLOWS, 1, &event, &measured, "%u were full", 3);
+}
+
+static void test_tuner_counts(void **state)
+{
+	struct bpftune_report intent;
+	long long ints[BPFTUNE_INTS_MAX];
+	uint64_t before;
+
+	(void)state;
+	assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), -ENOENT);
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	assert_int_equal(try(world.worker.now_ns, 50, 100), -EBUSY);
+	intent = answer(true);
+	assert_string_equal(intent.to, "256");
+	assert_string_equal(intent.text, "3 were full");
+	assert_true(intent.scenario == 1 && intent.event_ns == 7);
+	assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), 0);
+	assert_int_equal(ints[0], 128);
+	before = world.worker.now_ns - 1;
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(before, 50, 100), -EAGAIN); /* that was seen before the step */
+	assert_nothing();
+	assert_int_equal(try(world.worker.now_ns, 50, 100), -EAGAIN);
+	intent = answer(true);
+	assert_string_equal(intent.to, "128");
+	assert_non_null(strstr(intent.text, "50 overflows per 100 handshakes before it"));
+	assert_int_equal(try(world.worker.now_ns, 50, 100), -EAGAIN);
+	assert_nothing();
+}
+
+static void test_taken_back(void **state)
+{
+	(void)state;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+	answer(true);
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+	answer(true);
+	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 60, "a flood of %u", 9), 0);
+	assert_string_equal(answer(true).to, "128");
+	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 60, "a flood"), -EALREADY);
+	world.worker.now_ns += 59 * SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), -EAGAIN);
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+}
+
+static void test_cap(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	assert_int_equal(bpftune_try(&world.instance, MEMORY, 1, NULL, NULL, "soon"), 0);
+	intent = answer(true);
+	assert_string_equal(intent.from, "300\t400\t800");
+	assert_string_equal(intent.to, "450 600 1200");
+	memory_cap = 1300;
+	assert_int_equal(bpftune_try(&world.instance, MEMORY, 1, NULL, NULL, "soon"), -ENOSPC);
+	snprintf(world.values[1].value, sizeof(world.values[1].value), "40000");
+	assert_int_equal(try(world.worker.now_ns, 1, 0), 0);
+	assert_string_equal(answer(true).to, "65535");
+}
+
+static void test_somebody_else(void **state)
+{
+	long long ints[BPFTUNE_INTS_MAX];
+
+	(void)state;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+	answer(true);
+	snprintf(world.values[1].value, sizeof(world.values[1].value), "500");
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+	assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), -ENOENT);
+	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 60, "a flood"), -EALREADY);
+}
+
+static void test_not_ours(void **state)
+{
+	(void)state;
+	world.instance.shares_netns = true;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), -EPERM);
+	world.instance.shares_netns = false;
+	world.values[1].value[0] = '\0'; /* unreadable */
+	assert_int_equal(try(world.worker.now_ns, 50, 0), -EINVAL);
+	assert_int_equal(bpftune_try(&world.instance, 3, 1, NULL, NULL, "none"), -EINVAL);
+	pass(0, 0);
+	assert_nothing();
+}
+
+static void test_tables_that_do_not_fit(void **state)
+{
+	static const struct bpftune_remedy wrong[] = {
+		{ .tunable = ARRAY_SIZE(tunables) },
+		{ .scenario = ARRAY_SIZE(scenarios) },
+		{ .value = 1 },
+		{ .trouble = { .name = "overflows" } },
+	};
+	struct engine engine = { .tuner = &tuner };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		tuner.remedies = &wrong[i];
+		tuner.n_remedies = 1;
+		assert_int_equal(remedies_start(&world.worker, &engine), -EINVAL);
+	}
+	tuner.n_remedies = BPFTUNE_REMEDIES_MAX + 1;
+	assert_int_equal(remedies_start(&world.worker, &engine), -E2BIG);
+	tuner.remedies = remedies;
+	tuner.n_remedies = ARRAY_SIZE(remedies);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, begin, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_counters),
+		TEST(test_long_window),
+		TEST(test_counters_that_begin_anew),
+		TEST(test_refused),
+		TEST(test_no_look_while_a_proposal_is_under_way),
+		TEST(test_decay),
+		TEST(test_tuner_counts),
+		TEST(test_taken_back),
+		TEST(test_cap),
+		TEST(test_somebody_else),
+		TEST(test_not_ours),
+		TEST(test_tables_that_do_not_fit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/remedy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ipc/cleanup.h"
+#include "worker/trial.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define WINDOW_NS (SECOND_NS / 10 * 9) /* of counters, at least: a tick may come a little early */
+#define STEP_PERCENT 200
+
+struct remedy {
+	struct trial trial;
+	bool has_window; /* of counters: what they were at its beginning */
+	uint64_t since_ns, trouble, work;
+};
+
+/* A remedy of the running tuner, and all that a look at it takes. */
+struct subject {
+	struct remedy *remedy;
+	const struct bpftune_remedy *what;
+	const struct bpftune_tunable *tunable;
+	struct trial_rule rule;
+	struct trial_look look;
+};
+
+/* Why something is proposed. */
+struct motive {
+	unsigned int scenario;
+	const struct bpftune_event *cause; /* or NULL */
+	const char *reason;
+};
+
+static struct trial_rule rule_of(const struct bpftune_remedy *what, const struct bpftune_tunable *tunable)
+{
+	return (struct trial_rule){
+		.n_ints = tunable->n_ints,
+		.value = what->value,
+		.step_percent = what->step_percent ? what->step_percent : STEP_PERCENT,
+		.is_down = what->direction == BPFTUNE_DOWN,
+		.is_judged = what->trouble.name != NULL,
+		.decays = !what->is_lasting,
+	};
+}
+
+static int64_t cap_of(const struct worker *worker, const struct subject *subject)
+{
+	const struct bpftune_tunable *tunable = subject->tunable;
+	uint32_t stepped = subject->rule.value == TRIAL_ALL_INTS ? tunable->n_ints - 1 : subject->rule.value;
+	bool any = !tunable->min && !tunable->max;
+
+	if (subject->what->cap)
+		return subject->what->cap(worker->instance, worker->running->state, subject->look.value[stepped]);
+	if (subject->rule.is_down)
+		return any ? 0 : tunable->min;
+	return any ? INT_MAX : tunable->max;
+}
+
+/* What is there to look at. -EBUSY: a proposal is under way. */
+static int find(struct worker *worker, unsigned int index, struct subject *ret_subject)
+{
+	struct engine *engine = worker->running;
+	long long ints[BPFTUNE_INTS_MAX] = { 0 };
+	int err;
+
+	if (index >= engine->tuner->n_remedies)
+		return -EINVAL;
+	ret_subject->remedy = &engine->remedies[index];
+	ret_subject->what = &engine->tuner->remedies[index];
+	ret_subject->tunable = &engine->tuner->tunables[ret_subject->what->tunable];
+	if (!tunable_is_ours(worker, ret_subject->tunable))
+		return -EPERM;
+	if (engine->tunables[ret_subject->what->tunable].pending)
+		return -EBUSY;
+	err = bpftune_value_ints(worker->instance, ret_subject->what->tunable, ints);
+	if (err)
+		return err;
+	ret_subject->rule = rule_of(ret_subject->what, ret_subject->tunable);
+	ret_subject->look = (struct trial_look){ .now_ns = worker->now_ns, .since_ns = worker->now_ns };
+	for (size_t i = 0; i < ARRAY_SIZE(ints); i++)
+		ret_subject->look.value[i] = ints[i];
+	ret_subject->look.cap = cap_of(worker, ret_subject);
+	return 0;
+}
+
+/* --- proposals ---------------------------------------------------------------------------------- */
+
+static int propose(struct worker *worker, const struct subject *subject, enum trial_move move,
+		   const int64_t to[TRIAL_INTS_MAX], const struct motive *motive)
+{
+	long long ints[BPFTUNE_INTS_MAX];
+	int err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ints); i++)
+		ints[i] = to[i];
+	err = bpftune_propose(worker->instance, subject->what->tunable, ints, motive->scenario, motive->cause, "%s",
+			      motive->reason);
+	if (!err)
+		trial_propose(&subject->remedy->trial, &subject->rule, move, &subject->look, to);
+	return err;
+}
+
+static int propose_undo(struct worker *worker, const struct subject *subject, const int64_t to[TRIAL_INTS_MAX],
+			const struct motive *motive)
+{
+	const struct bpftune_remedy *what = subject->what;
+	const struct trial *trial = &subject->remedy->trial;
+	char reason[BPFTUNE_TEXT_BYTES];
+
+	snprintf(reason, sizeof(reason),
+		 "the last step was of no use: %" PRIu64 " %s per %" PRIu64 " %s before it, %" PRIu64 " per %" PRIu64
+		 " since; the next one is not tried for %" PRIu64 " s",
+		 trial->before_trouble, what->trouble.name, trial->before_work, what->work.name, subject->look.trouble,
+		 subject->look.work, trial_hold_ns(trial) / SECOND_NS);
+	return propose(worker, subject, TRIAL_UNDO, to,
+		       &(struct motive){ .scenario = what->scenario, .cause = motive->cause, .reason = reason });
+}
+
+static int propose_decay(struct worker *worker, const struct subject *subject, const int64_t to[TRIAL_INTS_MAX])
+{
+	const struct trial *trial = &subject->remedy->trial;
+	char reason[BPFTUNE_TEXT_BYTES];
+
+	snprintf(reason, sizeof(reason), "no %s for %" PRIu64 " min: one step back",
+		 subject->what->trouble.name ? subject->what->trouble.name : "need of it",
+		 trial_decay_ns(trial) / SECOND_NS / 60);
+	return propose(worker, subject, TRIAL_DECAY, to,
+		       &(struct motive){ .scenario = subject->what->scenario, .reason = reason });
+}
+
+/* What a look calls for. 0: a step is on its way. */
+static int act(struct worker *worker, struct subject *subject, const struct motive *motive)
+{
+	int64_t to[TRIAL_INTS_MAX] = { 0 };
+	enum trial_move move = trial_look(&subject->remedy->trial, &subject->rule, &subject->look, to);
+	int err;
+
+	switch (move) {
+	case TRIAL_STEP:
+	case TRIAL_RETURN:
+		return propose(worker, subject, move, to, motive);
+	case TRIAL_UNDO:
+		err = propose_undo(worker, subject, to, motive);
+		return err ? err : -EAGAIN;
+	case TRIAL_DECAY:
+		err = propose_decay(worker, subject, to);
+		return err ? err : -EAGAIN;
+	case TRIAL_FULL:
+		return -ENOSPC;
+	default:
+		return -EAGAIN;
+	}
+}
+
+/* --- counters ----------------------------------------------------------------------------------- */
+
+static bool counts(const struct bpftune_remedy *what)
+{
+	return what->trouble.group && what->work.group;
+}
+
+static void begin_window(struct worker *worker, struct remedy *remedy, const struct bpftune_counter pair[2])
+{
+	remedy->has_window = pair[0].found && pair[1].found;
+	remedy->since_ns = worker->now_ns;
+	remedy->trouble = pair[0].value;
+	remedy->work = pair[1].value;
+}
+
+static void look_at_counters(struct worker *worker, struct subject *subject, const struct bpftune_counter pair[2])
+{
+	struct remedy *remedy = subject->remedy;
+	struct trial_look *look = &subject->look;
+	char reason[BPFTUNE_TEXT_BYTES];
+
+	if (!remedy->has_window || !pair[0].found || !pair[1].found ||
+	    !trial_grown(remedy->trouble, pair[0].value, &look->trouble) ||
+	    !trial_grown(remedy->work, pair[1].value, &look->work)) {
+		begin_window(worker, remedy, pair);
+		return;
+	}
+	look->since_ns = remedy->since_ns;
+	if (look->now_ns - look->since_ns < WINDOW_NS)
+		return;
+	snprintf(reason, sizeof(reason), "%" PRIu64 " %s per %" PRIu64 " %s in %" PRIu64 " s", look->trouble,
+		 pair[0].name, look->work, pair[1].name, (look->now_ns - look->since_ns + SECOND_NS / 2) / SECOND_NS);
+	act(worker, subject, &(struct motive){ .scenario = subject->what->scenario, .reason = reason });
+	/* What is too little to judge a step by goes on to grow. */
+	if (!remedy->trial.is_trying || remedy->trial.move || look->since_ns < remedy->trial.changed_ns)
+		begin_window(worker, remedy, pair);
+}
+
+/* Two for each remedy that counts. */
+static int read_counters(const struct worker *worker, const struct engine *engine,
+			 struct bpftune_counter ret_counters[2 * BPFTUNE_REMEDIES_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
+		if (counts(&engine->tuner->remedies[i])) {
+			ret_counters[n++] = engine->tuner->remedies[i].trouble;
+			ret_counters[n++] = engine->tuner->remedies[i].work;
+		}
+	return n ? bpftune_counters(worker->instance, ret_counters, n) : 0;
+}
+
+static void tick(struct worker *worker, struct engine *engine)
+{
+	struct bpftune_counter counters[2 * BPFTUNE_REMEDIES_MAX], *pair = counters;
+	struct subject subject;
+
+	if (read_counters(worker, engine, counters) < 0)
+		return;
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++) {
+		bool does_count = counts(&engine->tuner->remedies[i]);
+
+		if (!find(worker, i, &subject)) {
+			if (does_count)
+				look_at_counters(worker, &subject, pair);
+			else /* there is no trouble that we know of */
+				act(worker, &subject, &(struct motive){ .scenario = subject.what->scenario });
+		}
+		pair += does_count ? 2 : 0;
+	}
+}
+
+/* --- what the worker calls ---------------------------------------------------------------------- */
+
+static bool is_remedy(const struct bpftune_tuner *tuner, const struct bpftune_remedy *what)
+{
+	const struct bpftune_tunable *tunable =
+		what->tunable < tuner->n_tunables ? &tuner->tunables[what->tunable] : NULL;
+
+	return tunable && tunable->n_ints && tunable->n_ints <= BPFTUNE_INTS_MAX &&
+	       what->scenario < tuner->n_scenarios &&
+	       (what->value < tunable->n_ints || what->value == BPFTUNE_ALL_VALUES) &&
+	       !what->trouble.name == !what->work.name;
+}
+
+int remedies_start(struct worker *worker, struct engine *engine)
+{
+	const struct bpftune_tuner *tuner = engine->tuner;
+
+	(void)worker;
+	if (tuner->n_remedies > BPFTUNE_REMEDIES_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < tuner->n_remedies; i++)
+		if (!is_remedy(tuner, &tuner->remedies[i]))
+			return -EINVAL;
+	engine->remedies = calloc(tuner->n_remedies + 1, sizeof(*engine->remedies));
+	return engine->remedies ? 0 : -ENOMEM;
+}
+
+void remedies_tick(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+
+		if (!engine->off && engine->tuner->n_remedies)
+			tick(worker, engine);
+	}
+	worker->running = NULL;
+}
+
+void remedies_settle(struct worker *worker)
+{
+	struct subject subject;
+
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+
+		for (size_t n = 0; !engine->off && n < engine->tuner->n_remedies; n++)
+			if (!find(worker, n, &subject))
+				trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
+	}
+	worker->running = NULL;
+}
+
+bool remedies_may_decay(const struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		const struct engine *engine = &worker->engines[i];
+
+		for (size_t n = 0; !engine->off && n < engine->tuner->n_remedies; n++) {
+			const struct bpftune_remedy *what = &engine->tuner->remedies[n];
+			struct trial_rule rule = rule_of(what, &engine->tuner->tunables[what->tunable]);
+
+			if (trial_may_decay(&engine->remedies[n].trial, &rule))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* --- what tuners call --------------------------------------------------------------------------- */
+
+int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *cause,
+		const struct bpftune_measured *measured, const char *reason, ...)
+{
+	struct worker *worker = tunable_worker();
+	char text[BPFTUNE_TEXT_BYTES];
+	struct subject subject;
+	va_list args;
+	int err = find(worker, remedy, &subject);
+
+	(void)b;
+	if (err)
+		return err;
+	subject.look.trouble = 1;
+	if (measured) {
+		subject.look.since_ns = measured->since_ns;
+		subject.look.trouble = measured->trouble ? measured->trouble : 1;
+		subject.look.work = measured->work;
+	}
+	va_start(args, reason);
+	vsnprintf(text, sizeof(text), reason, args);
+	va_end(args);
+	return act(worker, &subject, &(struct motive){ scenario, cause, text });
+}
+
+int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *cause,
+		      unsigned int hold_s, const char *reason, ...)
+{
+	struct worker *worker = tunable_worker();
+	int64_t to[TRIAL_INTS_MAX] = { 0 };
+	char text[BPFTUNE_TEXT_BYTES];
+	struct subject subject;
+	va_list args;
+	int err = find(worker, remedy, &subject);
+
+	(void)b;
+	if (err)
+		return err;
+	if (!trial_take_back(&subject.remedy->trial, &subject.rule, &subject.look, worker->now_ns + hold_s * SECOND_NS,
+			     to))
+		return -EALREADY;
+	va_start(args, reason);
+	vsnprintf(text, sizeof(text), reason, args);
+	va_end(args);
+	return propose(worker, &subject, TRIAL_TAKE_BACK, to, &(struct motive){ scenario, cause, text });
+}
+
+int bpftune_tried_from(const struct bpftune *b, unsigned int remedy, long long ret_ints[BPFTUNE_INTS_MAX])
+{
+	const struct engine *engine = tunable_worker()->running;
+	const int64_t *first = remedy < engine->tuner->n_remedies ? trial_first(&engine->remedies[remedy].trial) : NULL;
+
+	(void)b;
+	for (int i = 0; first && i < BPFTUNE_INTS_MAX; i++)
+		ret_ints[i] = first[i];
+	return first ? 0 : -ENOENT;
+}

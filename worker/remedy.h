@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The remedies of tuners: a trial each (trial.h), which reads the counters and proposes on the one write path. */
+#ifndef BPFTUNE_WORKER_REMEDY_H
+#define BPFTUNE_WORKER_REMEDY_H
+
+#include "worker/tunable.h"
+
+/* Before the tuner's init, after its tunables were read. 0 or -errno. */
+int remedies_start(struct worker *worker, struct engine *engine);
+
+/* A look at each remedy of each tuner. */
+void remedies_tick(struct worker *worker);
+
+/* A proposal was answered, or a value was read: what became of the steps? */
+void remedies_settle(struct worker *worker);
+
+/* Some step may be taken back for want of trouble: a tick is due now and then, even if nothing happens. */
+bool remedies_may_decay(const struct worker *worker);
+
+#endif
