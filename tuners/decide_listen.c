@@ -20,11 +20,21 @@ struct listen_counts listen_grown(const struct listen_counts *before, const stru
 	};
 }
 
+uint64_t listen_refused(const struct listen_counts *lately)
+{
+	return less(lately->drops, lately->overflows);
+}
+
+uint64_t listen_turned_away(const struct listen_counts *lately)
+{
+	return lately->overflows + listen_refused(lately) + lately->cookies_sent;
+}
+
 /* SYNs that nobody meant: in so many seconds they were answered or dropped, and hardly a handshake was completed. */
 static bool is_flood(const struct listen_counts *lately, const struct listen_queue *queue, unsigned int seconds)
 {
 	uint64_t unanswered = less(lately->cookies_sent, lately->cookies_recv);
-	uint64_t refused = less(lately->drops, lately->overflows);
+	uint64_t refused = listen_refused(lately);
 
 	if (unanswered >= FLOOD_MIN && unanswered / FLOOD_RATIO > lately->handshakes)
 		return true;
@@ -43,7 +53,7 @@ enum listen_decision listen_decide(const struct listen_counts *grown, const stru
 {
 	bool cut = queue->max_len >= queue->somaxconn; /* by listen(2), or wanted to be just that */
 	bool syn_queue_full = queue->syn_len && queue->syn_len >= queue->max_len - queue->max_len / 4;
-	uint64_t refused = less(lately->drops, lately->overflows);
+	uint64_t refused = listen_refused(lately);
 
 	if (is_flood(lately, queue, suspected ? 2 : 1))
 		return suspected ? LISTEN_RESIST : LISTEN_SUSPECT;
@@ -58,11 +68,4 @@ enum listen_decision listen_decide(const struct listen_counts *grown, const stru
 	    is_in_demand(refused, lately->handshakes, queue->max_syn_backlog))
 		return LISTEN_RAISE_SYN_BACKLOG;
 	return LISTEN_HOLD;
-}
-
-int64_t listen_next(int64_t current)
-{
-	if (current <= 0 || current >= LISTEN_MAX)
-		return 0;
-	return current > LISTEN_MAX / 2 ? LISTEN_MAX : 2 * current;
 }

@@ -38,7 +38,11 @@ struct listen_counts listen_grown(const struct listen_counts *before, const stru
 enum listen_decision listen_decide(const struct listen_counts *grown, const struct listen_counts *lately,
 				   const struct listen_queue *queue, bool suspected);
 
-/* Twice the current value, at most LISTEN_MAX; 0: it is there already, or is none to grow from. */
-int64_t listen_next(int64_t current);
+/*
+ * The troubles that the remedies are judged by: SYNs that were dropped though the accept queue had room; these,
+ * connections that found it full, and clients that got a cookie only.
+ */
+uint64_t listen_refused(const struct listen_counts *lately);
+uint64_t listen_turned_away(const struct listen_counts *lately);
 
 #endif

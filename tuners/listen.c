@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
@@ -14,7 +14,7 @@
 #include "tuners/listen.skel.h"
 #include "tuners/tuner.h"
 
-#define CALM_NS (60 * 1000000000ULL) /* nothing is raised for so long after a flood */
+#define CALM_S 60 /* nothing is raised for so long after a flood */
 
 enum {
 	SOMAXCONN,
@@ -38,13 +38,38 @@ static const struct bpftune_scenario scenarios[] = {
 	[LISTEN_SYN_FLOOD] = { "syn_flood", "SYNs came by the dozen and hardly any became a connection." },
 };
 
+static int64_t longest(const struct bpftune *b, const void *state, int64_t current)
+{
+	(void)b, (void)state, (void)current;
+	return LISTEN_MAX;
+}
+
+/* A remedy's number is its tunable's. */
+static const struct bpftune_remedy remedies[] = {
+	[SOMAXCONN] = {
+		.scenario = LISTEN_ACCEPT_QUEUE_FULL,
+		.tunable = SOMAXCONN,
+		.trouble = { .name = "clients turned away or given a cookie" },
+		.work = { .name = "handshakes" },
+		.is_lasting = true, /* a server asks for its queue once, long after the trouble maybe */
+		.cap = longest,
+	},
+	[MAX_SYN_BACKLOG] = {
+		.scenario = LISTEN_SYN_QUEUE_FULL,
+		.tunable = MAX_SYN_BACKLOG,
+		.trouble = { .name = "SYNs refused" },
+		.work = { .name = "handshakes" },
+		.cap = longest,
+	},
+};
+
 struct listen {
 	struct listen_queue queue; /* a full one, rather one that somaxconn bounds */
 	bool full, suspected;	   /* there is one; the last tick suspected a flood */
 	struct bpftune_event cause;
-	struct listen_counts last, since; /* at the last decision; when `queue` was seen */
-	uint64_t flood_ns;		  /* of the last event in a flood; 0: none */
-	long long initial[2], ours[2];	  /* of SOMAXCONN and MAX_SYN_BACKLOG: raised from, and to; 0: not raised */
+	struct listen_counts last, since; /* at the last decision; when one was seen first after that */
+	uint64_t since_ns;
+	uint64_t flood_ns; /* of the last event in a flood; 0: none */
 };
 
 static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts)
@@ -65,18 +90,9 @@ static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts
 
 static int init(struct bpftune *b, void **state)
 {
-	struct listen *listen = calloc(1, sizeof(*listen));
-	int err;
+	struct listen *listen = *state;
 
-	if (!listen)
-		return -ENOMEM;
-	err = read_counts(b, &listen->last);
-	if (err) {
-		free(listen);
-		return err;
-	}
-	*state = listen;
-	return 0;
+	return read_counts(b, &listen->last);
 }
 
 /* Remembers it until the tick, when it has shown what becomes of it. */
@@ -87,44 +103,43 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 
 	if (listen->full && (listen->queue.max_len >= listen->queue.somaxconn || queue->max_len < queue->somaxconn))
 		return;
-	if (!listen->full && read_counts(b, &listen->since) < 0)
-		return;
+	if (!listen->full) {
+		if (read_counts(b, &listen->since) < 0)
+			return;
+		listen->since_ns = event->time_ns;
+	}
 	listen->queue = *queue;
 	listen->cause = *event;
 	listen->full = true;
 }
 
-static void raise_limit(struct bpftune *b, struct listen *listen, unsigned int tunable,
-			const struct listen_counts *grown)
+static void raise_limit(struct bpftune *b, const struct listen *listen, unsigned int tunable,
+			const struct listen_counts *grown, const struct listen_counts *lately)
 {
+	const struct bpftune_measured measured = {
+		.since_ns = listen->since_ns,
+		.trouble = tunable == SOMAXCONN ? listen_turned_away(lately) : listen_refused(lately),
+		.work = lately->handshakes,
+	};
 	const struct listen_queue *queue = &listen->queue;
 	long long value[BPFTUNE_INTS_MAX];
-	int64_t next;
 
-	if (bpftune_value_ints(b, tunable, value) < 0 ||
-	    (listen->flood_ns && listen->cause.time_ns - listen->flood_ns < CALM_NS))
+	if (bpftune_value_ints(b, tunable, value) < 0)
 		return;
-	next = tunable == SOMAXCONN && value[0] > queue->somaxconn ? 0 : listen_next(value[0]);
-	if (!next)
-		return;
-	if (value[0] != listen->ours[tunable])
-		listen->initial[tunable] = value[0];
-	value[0] = next;
 	if (tunable == MAX_SYN_BACKLOG)
-		next = bpftune_propose(b, tunable, value, LISTEN_SYN_QUEUE_FULL, &listen->cause,
-				       "port %u had %u handshakes under way and refused %" PRIu64 ", %" PRIu64
-				       " were completed; it takes effect at once",
-				       queue->port, queue->syn_len, grown->drops, grown->handshakes);
-	else
-		next = bpftune_propose(
-			b, tunable, value, listen->cause.scenario, &listen->cause,
+		bpftune_try(b, tunable, LISTEN_SYN_QUEUE_FULL, &listen->cause, &measured,
+			    "port %u had %u handshakes under way and refused %" PRIu64 ", %" PRIu64
+			    " were completed; it takes effect at once",
+			    queue->port, queue->syn_len, grown->drops, grown->handshakes);
+	else if (value[0] <= queue->somaxconn &&
+		 value[0] >= queue->max_len) /* else listen(2) was under another value */
+		bpftune_try(
+			b, tunable, listen->cause.scenario, &listen->cause, &measured,
 			"a queue of port %u was full: %u wait to be accepted, %u handshakes under way, of %u; %" PRIu64
 			" connections overflowed, %" PRIu64
 			" were completed; it takes effect when the server calls listen(2) again",
 			queue->port, queue->accept_len, queue->syn_len, queue->max_len, grown->overflows,
 			grown->handshakes);
-	if (!next)
-		listen->ours[tunable] = value[0];
 }
 
 /* A longer queue only holds more of what nobody meant: cookies hold nothing. */
@@ -135,17 +150,13 @@ static void resist(struct bpftune *b, struct listen *listen, const struct listen
 	uint64_t syns = lately->cookies_sent + lately->drops;
 	long long value[BPFTUNE_INTS_MAX];
 
-	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_NS)
+	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_S * 1000000000ULL)
 		bpftune_log(b, LOG_WARNING, reason, listen->queue.port, syns, lately->handshakes);
 	bpftune_learnt(b, "SYN flood", NULL, reason, listen->queue.port, syns, lately->handshakes);
 	listen->flood_ns = listen->cause.time_ns;
-	for (unsigned int i = SOMAXCONN; i <= MAX_SYN_BACKLOG; i++) {
-		if (!listen->ours[i] || bpftune_value_ints(b, i, value) < 0 || value[0] != listen->ours[i])
-			continue;
-		value[0] = listen->initial[i];
-		bpftune_propose(b, i, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port, syns,
-				lately->handshakes);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
+		bpftune_take_back(b, i, LISTEN_SYN_FLOOD, &listen->cause, CALM_S, reason, listen->queue.port, syns,
+				  lately->handshakes);
 	if (!bpftune_value_ints(b, SYNCOOKIES, value) && !value[0]) {
 		value[0] = 1;
 		bpftune_propose(b, SYNCOOKIES, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port,
@@ -183,10 +194,10 @@ static void tick(struct bpftune *b, void *state)
 		listen->suspected = true;
 		return; /* the next tick comes, whatever happens */
 	case LISTEN_RAISE_SOMAXCONN:
-		raise_limit(b, listen, SOMAXCONN, &grown);
+		raise_limit(b, listen, SOMAXCONN, &grown, &lately);
 		break;
 	case LISTEN_RAISE_SYN_BACKLOG:
-		raise_limit(b, listen, MAX_SYN_BACKLOG, &grown);
+		raise_limit(b, listen, MAX_SYN_BACKLOG, &grown, &lately);
 		break;
 	case LISTEN_RESIST:
 		resist(b, listen, &lately);
@@ -200,19 +211,15 @@ static void tick(struct bpftune *b, void *state)
 	listen->last = now;
 }
 
-static void fini(struct bpftune *b, void *state)
-{
-	(void)b;
-	free(state);
-}
-
 BPFTUNE_TUNER(listen, BPFTUNE_NOTHING_OWN,
 	.summary = "queues of listening TCP sockets that lose connections",
 	.tunables = tunables,
 	.n_tunables = ARRAY_SIZE(tunables),
 	.scenarios = scenarios,
 	.n_scenarios = ARRAY_SIZE(scenarios),
+	.remedies = remedies,
+	.n_remedies = ARRAY_SIZE(remedies),
+	.state_size = sizeof(struct listen),
 	.init = init,
 	.event = event,
-	.tick = tick,
-	.fini = fini);
+	.tick = tick);

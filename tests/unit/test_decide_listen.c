@@ -155,19 +155,15 @@ static void test_second_look(void **state)
 	check(looks, ARRAY_SIZE(looks), true);
 }
 
-static void test_next(void **state)
+static void test_troubles(void **state)
 {
+	const struct listen_counts some = { 9, 20, 50, 7, 3 }, odd = { 9, 20, 15, 0, 0 };
+
 	(void)state;
-	assert_int_equal(listen_next(128), 256);
-	assert_int_equal(listen_next(1), 2);
-	assert_int_equal(listen_next(32767), 65534);
-	assert_int_equal(listen_next(32768), 65535);
-	assert_int_equal(listen_next(65534), 65535);
-	assert_int_equal(listen_next(65535), 0);
-	assert_int_equal(listen_next(INT64_MAX), 0);
-	assert_int_equal(listen_next(0), 0);
-	assert_int_equal(listen_next(-1), 0);
-	assert_int_equal(listen_next(INT64_MIN), 0);
+	assert_int_equal(listen_refused(&some), 30);
+	assert_int_equal(listen_turned_away(&some), 57);
+	assert_int_equal(listen_refused(&odd), 0);
+	assert_int_equal(listen_turned_away(&odd), 20);
 }
 
 int main(void)
@@ -176,7 +172,7 @@ int main(void)
 		cmocka_unit_test(test_grown),
 		cmocka_unit_test(test_decide),
 		cmocka_unit_test(test_second_look),
-		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_troubles),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
