@@ -24,6 +24,7 @@ enum bpftune_report_kind {
 	BPFTUNE_LOG,       /* something to tell: `text` */
 	BPFTUNE_LEARNT,    /* `text` about `from` */
 	BPFTUNE_VERDICT,   /* the same, and `to` holds a struct bpftune_verdict for the tuner's BPF programs */
+	BPFTUNE_MEMORY,	   /* `text` holds a struct bpftune_memory_part */
 };
 
 struct bpftune_report {
@@ -41,6 +42,30 @@ struct bpftune_report {
 };
 
 _Static_assert(sizeof(struct bpftune_report) == 512, "the pipes carry 512-byte reports");
+#define BPFTUNE_MEMORY_BYTES_MAX 65536
+
+/* What the supervisor keeps of a tuner in an instance, past the worker's end and its own. */
+enum bpftune_memory_kind {
+	BPFTUNE_MEMORY_OF_TUNER,  /* the tuner's own */
+	BPFTUNE_MEMORY_OF_TRIALS, /* its remedies' */
+	N_BPFTUNE_MEMORY_KINDS
+};
+
+struct bpftune_memory {
+	uint32_t version; /* of what the data mean: whoever knows another does not use them */
+	uint32_t size;
+	void *data; /* NULL if the size is 0 */
+};
+
+/* A part of one, as it is reported: the parts come one after the other, from offset 0 on. */
+struct bpftune_memory_part {
+	uint32_t kind;		/* enum bpftune_memory_kind */
+	uint32_t version, size; /* of the whole; size 0: there is nothing to keep any more */
+	uint32_t offset;
+	uint8_t data[320];
+};
+
+_Static_assert(sizeof(struct bpftune_memory_part) < BPFTUNE_TEXT_BYTES, "a part fits a text and its end");
 _Static_assert(sizeof(struct bpftune_verdict) < BPFTUNE_VALUE_BYTES, "a verdict fits a value");
 _Static_assert(sizeof(struct bpftune_report) <= PIPE_BUF, "a write must be atomic");
 

@@ -155,6 +155,14 @@ static void on_ended(void *arg, struct instance *instance)
 	instances_end(&s->instances, instance);
 }
 
+static struct bpftune_memory on_remembered(void *arg, const struct bpftune *view, uint16_t tuner,
+					   enum bpftune_memory_kind kind)
+{
+	const struct supervisor *s = arg;
+
+	return changes_remembered(&s->changes, view, tuner, kind);
+}
+
 /* --- stop --------------------------------------------------------------------------------------- */
 
 static void end_workers(void *arg, json_t *rolled_back)
@@ -273,7 +281,7 @@ static void make_rooms(struct supervisor *s)
 	};
 	s->workers = (struct workers){
 		.kernel = &s->kernel, .instances = instances, .loop = &s->loop, .dry_run = s->options.dry_run, .arg = s,
-		.listener = { on_ready, on_report, on_ended },
+		.listener = { on_ready, on_report, on_ended, on_remembered },
 	};
 	s->changes = (struct changes){
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .loop = &s->loop, .dry_run = s->options.dry_run,

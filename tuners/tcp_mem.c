@@ -77,6 +77,16 @@ static void tell_limits(struct bpftune *b, const long long *first)
 		bpftune_learnt(b, "limits", &verdict, "as they were at first");
 }
 
+static int init(struct bpftune *b, void **state)
+{
+	long long first[BPFTUNE_INTS_MAX];
+
+	(void)state;
+	if (!bpftune_tried_from(b, TCP_MEM, first)) /* by the worker before this one */
+		tell_limits(b, first);
+	return 0;
+}
+
 static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, uint64_t now_ns)
 {
 	const struct tcp_mem_use *use = &tcp_mem->use;
@@ -160,5 +170,6 @@ BPFTUNE_TUNER(tcp_mem, BPFTUNE_NOTHING_OWN,
 	.n_remedies = ARRAY_SIZE(remedies),
 	.attach = attach,
 	.state_size = sizeof(struct tcp_mem),
+	.init = init,
 	.event = event,
 };

@@ -205,6 +205,21 @@ BPFTUNE_API int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsign
 BPFTUNE_API int bpftune_tried_from(const struct bpftune *b, unsigned int remedy, long long ret_ints[BPFTUNE_INTS_MAX]);
 
 /*
+ * Has the supervisor keep up to BPFTUNE_MEMORY_BYTES_MAX bytes of the running tuner's in this instance, in place of
+ * what it had; size 0: nothing. They survive this worker and the supervisor, not the boot. Bytes that are the same are
+ * not sent again; others are a line in the ledger's file, so this is for what is decided, not for each event. (What a
+ * remedy's trial knows is kept by the frame.) 0; -E2BIG; -ENOMEM; -EPERM: a container in the host's namespace has no
+ * memory.
+ */
+BPFTUNE_API int bpftune_remember(struct bpftune *b, uint32_t version, const void *data, size_t size);
+
+/*
+ * What was last remembered in this instance, by this worker or one before it; valid until the next bpftune_remember().
+ * NULL: nothing, or of another version. The bytes may be a former build's: check what they say.
+ */
+BPFTUNE_API const void *bpftune_remembered(const struct bpftune *b, uint32_t version, size_t *ret_size);
+
+/*
  * Reads counters of the worker's own namespace. It opens two files: for a tick, not for each event. 0, -errno of
  * fopen(3), or -EBADMSG when a file is not what it should be.
  */

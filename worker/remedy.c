@@ -5,15 +5,18 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "worker/memory.h"
 #include "worker/trial.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define WINDOW_NS (SECOND_NS / 10 * 9) /* of counters, at least: a tick may come a little early */
+#define TROUBLE_KEPT_NS (60 * SECOND_NS)
 #define STEP_PERCENT 200
 
 struct remedy {
@@ -159,6 +162,65 @@ static int act(struct worker *worker, struct subject *subject, const struct moti
 	}
 }
 
+/* --- what outlives the worker ------------------------------------------------------------------- */
+
+static uint32_t hash(uint32_t so_far, const char *text)
+{
+	for (; *text; text++)
+		so_far = (so_far ^ (uint8_t)*text) * 16777619; /* FNV-1a */
+	return so_far;
+}
+
+/* Of trials of just these remedies. */
+static uint32_t version_of(const struct bpftune_tuner *tuner)
+{
+	uint32_t version = 2166136261 + TRIAL_VERSION;
+
+	for (size_t i = 0; i < tuner->n_remedies; i++)
+		version = hash(version, tuner->tunables[tuner->remedies[i].tunable].name) + tuner->remedies[i].value;
+	return version;
+}
+
+/* That there is trouble yet is worth a line in the ledger's file once a minute only. */
+static bool is_news(const struct trial *kept, const struct trial *now)
+{
+	return memcmp(kept, now, offsetof(struct trial, trouble_ns)) != 0 ||
+	       now->trouble_ns - kept->trouble_ns >= TROUBLE_KEPT_NS;
+}
+
+static void keep(struct worker *worker, struct engine *engine)
+{
+	struct trial trials[BPFTUNE_REMEDIES_MAX];
+	const struct trial *kept = engine->memories[BPFTUNE_MEMORY_OF_TRIALS].data;
+	static const struct trial none;
+	bool news = false;
+
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++) {
+		trials[i] = engine->remedies[i].trial;
+		news = news || is_news(kept ? &kept[i] : &none, &trials[i]);
+	}
+	if (news)
+		memory_keep(worker, engine, BPFTUNE_MEMORY_OF_TRIALS,
+			    &(struct bpftune_memory){ version_of(engine->tuner),
+						      engine->tuner->n_remedies * sizeof(*trials), trials });
+}
+
+/* What does not fit is as good as nothing. */
+static void recall(struct engine *engine)
+{
+	struct bpftune_memory *memory = &engine->memories[BPFTUNE_MEMORY_OF_TRIALS];
+	const struct trial *kept = memory->data;
+	size_t n = engine->tuner->n_remedies;
+	bool fits = memory->size == n * sizeof(*kept) && memory->version == version_of(engine->tuner);
+
+	for (size_t i = 0; fits && i < n; i++)
+		fits = trial_is_sound(&kept[i]);
+	for (size_t i = 0; fits && i < n; i++)
+		engine->remedies[i].trial = kept[i];
+	if (!fits)
+		memory_take(engine, BPFTUNE_MEMORY_OF_TRIALS, &(struct bpftune_memory){ 0 });
+}
+
 /* --- counters ----------------------------------------------------------------------------------- */
 
 static bool counts(const struct bpftune_remedy *what)
@@ -213,7 +275,7 @@ static int read_counters(const struct worker *worker, const struct engine *engin
 
 static void tick(struct worker *worker, struct engine *engine)
 {
-	struct bpftune_counter counters[2 * BPFTUNE_REMEDIES_MAX], *pair = counters;
+	struct bpftune_counter counters[2 * BPFTUNE_REMEDIES_MAX] = { { .found = false } }, *pair = counters;
 	struct subject subject;
 
 	if (read_counters(worker, engine, counters) < 0)
@@ -229,6 +291,17 @@ static void tick(struct worker *worker, struct engine *engine)
 		}
 		pair += does_count ? 2 : 0;
 	}
+	keep(worker, engine);
+}
+
+static void settle(struct worker *worker, struct engine *engine)
+{
+	struct subject subject;
+
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
+		if (!find(worker, i, &subject))
+			trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
+	keep(worker, engine);
 }
 
 /* --- what the worker calls ---------------------------------------------------------------------- */
@@ -248,14 +321,17 @@ int remedies_start(struct worker *worker, struct engine *engine)
 {
 	const struct bpftune_tuner *tuner = engine->tuner;
 
-	(void)worker;
 	if (tuner->n_remedies > BPFTUNE_REMEDIES_MAX)
 		return -E2BIG;
 	for (size_t i = 0; i < tuner->n_remedies; i++)
 		if (!is_remedy(tuner, &tuner->remedies[i]))
 			return -EINVAL;
 	engine->remedies = calloc(tuner->n_remedies + 1, sizeof(*engine->remedies));
-	return engine->remedies ? 0 : -ENOMEM;
+	if (!engine->remedies)
+		return -ENOMEM;
+	recall(engine);
+	settle(worker, engine);
+	return 0;
 }
 
 void remedies_tick(struct worker *worker)
@@ -271,14 +347,11 @@ void remedies_tick(struct worker *worker)
 
 void remedies_settle(struct worker *worker)
 {
-	struct subject subject;
-
 	for (size_t i = 0; i < worker->n_engines; i++) {
 		struct engine *engine = worker->running = &worker->engines[i];
 
-		for (size_t n = 0; !engine->off && n < engine->tuner->n_remedies; n++)
-			if (!find(worker, n, &subject))
-				trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
+		if (!engine->off && engine->tuner->n_remedies)
+			settle(worker, engine);
 	}
 	worker->running = NULL;
 }
@@ -322,7 +395,9 @@ int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario, c
 	va_start(args, reason);
 	vsnprintf(text, sizeof(text), reason, args);
 	va_end(args);
-	return act(worker, &subject, &(struct motive){ scenario, cause, text });
+	err = act(worker, &subject, &(struct motive){ scenario, cause, text });
+	keep(worker, worker->running);
+	return err;
 }
 
 int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *cause,

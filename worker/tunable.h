@@ -28,6 +28,7 @@ struct engine {
 	void *state; /* the tuner's */
 	struct tunable *tunables;
 	struct remedy *remedies; /* one for each of the tuner's */
+	struct bpftune_memory memories[N_BPFTUNE_MEMORY_KINDS]; /* as the supervisor has them */
 };
 
 /* What bpftune_...() calls of handlers work on. */

@@ -15,6 +15,7 @@
 #include "ipc/cleanup.h"
 #include "ipc/pipe.h"
 #include "worker/confine.h"
+#include "worker/memory.h"
 #include "worker/remedy.h"
 #include "worker/tunable.h"
 
@@ -180,6 +181,16 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 		uv_stop(poll->loop);
 }
 
+static void recall(const struct worker *worker, const struct worker_start *start, struct engine *engine)
+{
+	for (int kind = 0; start->recall_arg && kind < N_BPFTUNE_MEMORY_KINDS; kind++) {
+		struct bpftune_memory memory = start->recall(start->recall_arg, engine->number, kind);
+
+		if (memory_take(engine, kind, &memory) < 0)
+			give_up(worker, "start its tuners", -ENOMEM);
+	}
+}
+
 static void start_tuners(struct worker *worker, const struct worker_start *start)
 {
 	worker->engines = calloc(start->n_tuners ? start->n_tuners : 1, sizeof(*worker->engines));
@@ -198,6 +209,7 @@ static void start_tuners(struct worker *worker, const struct worker_start *start
 			engine->state = calloc(1, engine->tuner->state_size);
 		if (!engine->tunables || (engine->tuner->state_size && !engine->state))
 			give_up(worker, "start its tuners", -ENOMEM);
+		recall(worker, start, engine);
 		tunable_read_all(worker, engine);
 		err = remedies_start(worker, engine);
 		if (!err && engine->tuner->init)

@@ -23,6 +23,9 @@ struct worker_start {
 	size_t n_tuners;
 	int fds[N_WORKER_FDS];                       /* their numbers ascend */
 	pid_t supervisor;
+	/* What the worker before it has left of a tuner; not called without `recall_arg`. */
+	struct bpftune_memory (*recall)(void *arg, uint16_t tuner, enum bpftune_memory_kind kind);
+	void *recall_arg;
 	bool dry_run;
 };
 

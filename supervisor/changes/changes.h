@@ -15,11 +15,13 @@
 #include "supervisor/workers/workers.h"
 
 struct learnt;
+struct memory_parts;
 struct rollback;
 
 /* What this room keeps of an instance, besides the ledger. */
 struct instance_state {
 	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
+	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
 	uint64_t manual_logged_ms; /* when a write by somebody else was last logged */
 	uint64_t unknown_writer;  /* bit n: the tuner of number n stepped aside, and it is not known yet for whom */
 };
@@ -91,6 +93,10 @@ json_t *changes_learnt(const struct changes *changes, const struct instance *ins
 
 /* One record for each tunable that was changed, with the sysctl(8) line that sets its value elsewhere. */
 void changes_summary(struct changes *changes);
+
+/* What a worker of that instance has left for its successor; the data are the ledger's. */
+struct bpftune_memory changes_remembered(const struct changes *changes, const struct bpftune *view, uint16_t tuner,
+					 enum bpftune_memory_kind kind);
 
 /* --- rollback ----------------------------------------------------------------------------------- */
 

@@ -219,6 +219,19 @@ void ledger_set_state(struct ledger *ledger, uint64_t netns_cookie, const char *
 	ledger_file_state(ledger, ledger_get_state(ledger, netns_cookie, tuner));
 }
 
+int ledger_remember(struct ledger *ledger, uint64_t netns_cookie, const char *name, const struct bpftune_memory *memory)
+{
+	int err = ledger_memory_put(ledger, netns_cookie, name, memory);
+
+	if (err == -EINVAL)
+		return err;
+	if (err) { /* the old one is gone, in the file, too */
+		ledger_file_memory(ledger, netns_cookie, name, &(struct bpftune_memory){ 0 });
+		return err;
+	}
+	return ledger_file_memory(ledger, netns_cookie, name, memory);
+}
+
 void ledger_gone(struct ledger *ledger, uint64_t netns_cookie)
 {
 	ledger_forget(ledger, netns_cookie);

@@ -56,6 +56,10 @@ void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tuna
 void ledger_set_state(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
 		      const char *why);
 
+/* What a worker has kept for its successor, of that name. 0; -errno of ledger_memory_put() or write(2). */
+int ledger_remember(struct ledger *ledger, uint64_t netns_cookie, const char *name,
+		    const struct bpftune_memory *memory);
+
 /* Lets go of namespaces that ended while no supervisor looked. */
 void ledger_prune(struct ledger *ledger, bool (*lives)(void *arg, uint64_t netns_cookie), void *arg);
 

@@ -37,26 +37,31 @@ json_t *ledger_file_parse(const char *line, size_t n)
 	return object;
 }
 
-/* Takes the reference. One write(2), so a line is whole or torn, never mixed. */
+/* One write(2), so a line is whole or torn, never mixed. */
+static int write_text(int fd, const char *json, size_t *bytes)
+{
+	size_t size = CRC_CHARS + strlen(json) + sizeof(" \n"), n;
+	char *line = size > LEDGER_LINE_MAX ? NULL : malloc(size);
+	ssize_t written;
+	int err;
+
+	if (!line)
+		return size > LEDGER_LINE_MAX ? -EMSGSIZE : -ENOMEM;
+	n = snprintf(line, size, "%08lx %s\n", crc32(0, (const Bytef *)json, strlen(json)), json);
+	written = write(fd, line, n);
+	err = written == (ssize_t)n ? 0 : written < 0 ? -errno : -ENOSPC;
+	free(line);
+	*bytes += err ? 0 : n;
+	return err;
+}
+
+/* Takes the reference. */
 static int write_line(int fd, json_t *object, size_t *bytes)
 {
 	_cleanup_free_ char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
-	char line[CRC_CHARS + 1 + LEDGER_LINE_MAX + 1];
-	ssize_t written;
-	size_t n;
 
 	json_decref(object);
-	if (!json)
-		return -ENOMEM;
-	n = snprintf(line, sizeof(line), "%08lx %s\n", crc32(0, (const Bytef *)json, strlen(json)), json);
-	if (n > LEDGER_LINE_MAX)
-		return -EMSGSIZE;
-	written = write(fd, line, n);
-	if (written == (ssize_t)n) {
-		*bytes += n;
-		return 0;
-	}
-	return written < 0 ? -errno : -ENOSPC;
+	return json ? write_text(fd, json, bytes) : -ENOMEM;
 }
 
 static json_t *entry_json(const struct ledger_entry *entry)
@@ -85,6 +90,25 @@ static json_t *state_json(const struct ledger_state *state)
 			 "tuner", state->key.name, "state", tuner_state_name(state->state), "why", state->why);
 }
 
+static json_t *memory_json(uint64_t netns_cookie, const char *name, const struct bpftune_memory *memory)
+{
+	char *digits = malloc(2 * (size_t)memory->size + 1);
+	const uint8_t *data = memory->data;
+	json_t *object;
+
+	if (!digits)
+		return NULL;
+	for (uint32_t i = 0; i < memory->size; i++) {
+		digits[2 * i] = "0123456789abcdef"[data[i] >> 4];
+		digits[2 * i + 1] = "0123456789abcdef"[data[i] & 15];
+	}
+	digits[2 * memory->size] = '\0';
+	object = json_pack("{s:s s:I s:s s:I s:s}", "kind", "memory", "netns", (json_int_t)netns_cookie, "name", name,
+			   "version", (json_int_t)memory->version, "data", digits);
+	free(digits);
+	return object;
+}
+
 /* --- the file as a whole ------------------------------------------------------------------------ */
 
 void ledger_file_complain(const struct ledger *ledger, const char *what, int error)
@@ -109,6 +133,7 @@ int ledger_file_read_boot_id(char ret_boot_id[64])
 
 static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t *bytes)
 {
+	struct ledger_memory *memory;
 	const struct ledger_entry *entry;
 	const struct ledger_state *state;
 	int err = write_line(fd, json_pack("{s:i s:s}", "bpftune_ledger", LEDGER_VERSION, "boot", boot_id), bytes);
@@ -122,6 +147,11 @@ static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t 
 	}
 	for (state = ledger->states; state && !err; state = state->hh.next)
 		err = write_line(fd, state_json(state), bytes);
+	for (memory = ledger->memories; memory && !err; memory = memory->hh.next)
+		err = write_line(fd,
+				 memory_json(memory->key.netns_cookie, memory->key.name,
+					     &(struct bpftune_memory){ memory->version, memory->size, memory->data }),
+				 bytes);
 	return err;
 }
 
@@ -221,6 +251,12 @@ int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, con
 int ledger_file_state(struct ledger *ledger, const struct ledger_state *state)
 {
 	return state ? append(ledger, state_json(state)) : -ENOMEM;
+}
+
+int ledger_file_memory(struct ledger *ledger, uint64_t netns_cookie, const char *name,
+		       const struct bpftune_memory *memory)
+{
+	return append(ledger, memory_json(netns_cookie, name, memory));
 }
 
 int ledger_file_gone(struct ledger *ledger, uint64_t netns_cookie)

@@ -15,6 +15,8 @@ int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry);
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry);
 int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row);
 int ledger_file_state(struct ledger *ledger, const struct ledger_state *state);
+int ledger_file_memory(struct ledger *ledger, uint64_t netns_cookie, const char *name,
+		       const struct bpftune_memory *memory);
 int ledger_file_gone(struct ledger *ledger, uint64_t netns_cookie);
 
 /* The whole file anew, with what is known now. -errno. */

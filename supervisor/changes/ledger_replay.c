@@ -87,6 +87,32 @@ static bool replay_state(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 	return false;
 }
 
+static int digit(char c)
+{
+	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* What is no memory is none: initial values do not depend on it. */
+static bool replay_memory(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+{
+	const char *name = text_of(line, "name"), *digits = text_of(line, "data");
+	size_t size = digits ? strlen(digits) / 2 : 0;
+	uint8_t data[BPFTUNE_MEMORY_BYTES_MAX];
+
+	if (!name || !digits)
+		return false;
+	for (size_t i = 0; i < size && size <= sizeof(data); i++) {
+		int high = digit(digits[2 * i]), low = digit(digits[2 * i + 1]);
+
+		if (high < 0 || low < 0)
+			return true;
+		data[i] = high << 4 | low;
+	}
+	ledger_memory_put(ledger, netns_cookie, name,
+			  &(struct bpftune_memory){ json_integer_value(json_object_get(line, "version")), size, data });
+	return true;
+}
+
 static bool replay_gone(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	(void)line;
@@ -101,7 +127,7 @@ static int replay_line(struct ledger *ledger, json_t *line)
 		bool (*replay)(struct ledger *ledger, uint64_t netns_cookie, json_t *line);
 	} kinds[] = {
 		{ "entry", replay_entry }, { "intent", replay_intent }, { "change", replay_change },
-		{ "state", replay_state }, { "gone", replay_gone },
+		{ "state", replay_state }, { "memory", replay_memory }, { "gone", replay_gone },
 	};
 	const char *kind = text_of(line, "kind");
 	json_t *cookie = json_object_get(line, "netns");

@@ -185,6 +185,56 @@ void ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *
 	log_escape(why ? why : "", known->why, sizeof(known->why)); /* a process calls itself what it likes; JSON is UTF-8 */
 }
 
+/* --- memories ----------------------------------------------------------------------------------- */
+
+const struct ledger_memory *ledger_get_memory(const struct ledger *ledger, uint64_t netns_cookie, const char *name)
+{
+	struct ledger_memory *memory = NULL;
+	struct ledger_key key;
+
+	if (make_key(&key, netns_cookie, name))
+		HASH_FIND(hh, ledger->memories, &key, sizeof(key), memory);
+	return memory;
+}
+
+static void free_memory(struct ledger *ledger, struct ledger_netns *netns, struct ledger_memory *memory)
+{
+	LL_DELETE(netns->memories, memory);
+	HASH_DEL(ledger->memories, memory);
+	ledger->memories_bytes -= memory->size;
+	free(memory);
+}
+
+int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *name,
+		      const struct bpftune_memory *memory)
+{
+	struct ledger_memory *old = (struct ledger_memory *)ledger_get_memory(ledger, netns_cookie, name), *fresh;
+	struct ledger_netns *netns = netns_get(ledger, netns_cookie);
+	struct ledger_key key;
+
+	if (!make_key(&key, netns_cookie, name) || memory->size > BPFTUNE_MEMORY_BYTES_MAX)
+		return -EINVAL;
+	if (!netns)
+		return -ENOMEM;
+	if (old)
+		free_memory(ledger, netns, old);
+	if (!memory->size)
+		return 0;
+	if (ledger->memories_bytes + memory->size > LEDGER_MEMORIES_MAX)
+		return -EDQUOT;
+	fresh = calloc(1, sizeof(*fresh) + memory->size);
+	if (!fresh)
+		return -ENOMEM;
+	fresh->key = key;
+	fresh->version = memory->version;
+	fresh->size = memory->size;
+	memcpy(fresh->data, memory->data, memory->size);
+	ledger->memories_bytes += memory->size;
+	LL_PREPEND(netns->memories, fresh);
+	HASH_ADD(hh, ledger->memories, key, sizeof(fresh->key), fresh);
+	return 0;
+}
+
 void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 {
 	struct ledger_netns *netns = netns_find(ledger, netns_cookie);
@@ -201,6 +251,8 @@ void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 		HASH_DEL(ledger->states, state);
 		free(state);
 	}
+	while (netns->memories)
+		free_memory(ledger, netns, netns->memories);
 	HASH_DEL(ledger->netns, netns);
 	free(netns);
 }

@@ -17,7 +17,8 @@
 #define LEDGER_WHY_BYTES 160
 #define LEDGER_SCENARIOS_MAX 8
 #define LEDGER_ROWS_MAX 64
-#define LEDGER_LINE_MAX 4096
+#define LEDGER_LINE_MAX (2 * BPFTUNE_MEMORY_BYTES_MAX + 1024) /* bytes are written as two digits each */
+#define LEDGER_MEMORIES_MAX (32 * 1024 * 1024)		      /* bytes, of all namespaces */
 #define LEDGER_FILE_MAX (256 * 1024 * 1024)
 #define LEDGER_ROLLBACK "rollback" /* the scenario of a value put back */
 
@@ -25,7 +26,7 @@ enum tuner_state { TUNER_ACTIVE, TUNER_MANUAL, TUNER_PAUSED, TUNER_OFF };
 
 struct ledger_key {
 	uint64_t netns_cookie;
-	char name[LEDGER_NAME_BYTES]; /* zero-filled: a tunable's, or a tuner's in the states */
+	char name[LEDGER_NAME_BYTES]; /* zero-filled: a tunable's, or a tuner's in the states and the memories */
 };
 
 struct ledger_scenario {
@@ -70,10 +71,20 @@ struct ledger_state {
 	UT_hash_handle hh;
 };
 
+/* What a worker has it keep for its successor. */
+struct ledger_memory {
+	struct ledger_key key;	    /* name: the tuner's, and what of it */
+	struct ledger_memory *next; /* of its namespace */
+	UT_hash_handle hh;
+	uint32_t version, size;
+	uint8_t data[];
+};
+
 struct ledger_netns {
 	uint64_t cookie;
 	struct ledger_entry *entries;
 	struct ledger_state *states;
+	struct ledger_memory *memories;
 	UT_hash_handle hh;
 };
 
@@ -84,6 +95,8 @@ struct ledger {
 	struct ledger_entry *entries;
 	struct pool entry_pool;
 	struct ledger_state *states;
+	struct ledger_memory *memories;
+	size_t memories_bytes;
 	struct ledger_netns *netns;
 	void (*complain)(void *arg, const char *text);
 	void *arg;
@@ -113,6 +126,15 @@ const struct ledger_state *ledger_get_state(const struct ledger *ledger, uint64_
 void ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
 		      const char *why);
 const char *tuner_state_name(enum tuner_state state);
+
+/* NULL: none. */
+const struct ledger_memory *ledger_get_memory(const struct ledger *ledger, uint64_t netns_cookie, const char *name);
+/*
+ * In place of what there was; size 0: none any more. 0; -ENOMEM, -EDQUOT (all have too much): then there is none any more,
+ * either; -EINVAL: not a name, or a size.
+ */
+int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *name,
+		      const struct bpftune_memory *memory);
 
 /* All of a namespace; all. */
 void ledger_forget(struct ledger *ledger, uint64_t netns_cookie);

@@ -78,6 +78,7 @@ void changes_free(struct instance *instance)
 	if (!instance->state)
 		return;
 	learnt_free(&instance->state->learnt);
+	free(instance->state->memory);
 	free(instance->state);
 	instance->state = NULL;
 }

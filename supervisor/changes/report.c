@@ -8,6 +8,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/changes/learnt.h"
 #include "supervisor/changes/manual.h"
+#include "supervisor/changes/memory.h"
 #include "supervisor/changes/rollback.h"
 #include "supervisor/changes/state.h"
 
@@ -229,10 +230,22 @@ static void on_learnt(struct changes *changes, struct instance *instance, const 
 	});
 }
 
+static void on_memory(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	int err = memory_take_part(changes, instance, report);
+
+	if (err == -EINVAL)
+		changes->counters.unknown_reports++;
+	else if (err)
+		instance_log(changes->instances, instance, LOG_WARNING, "cannot keep what %s knows for its next worker: %s",
+			     changes->kernel->plugins.tuners[report->tuner]->name, strerror(-err));
+}
+
 static void (*const handlers[])(struct changes *changes, struct instance *instance, const struct bpftune_report *report) = {
 	[BPFTUNE_VALUE] = on_value,   [BPFTUNE_INTENT] = on_intent,
 	[BPFTUNE_CHANGE] = on_change, [BPFTUNE_WOULD] = on_would, [BPFTUNE_REQUEST] = on_request,
 	[BPFTUNE_LOG] = on_log,	      [BPFTUNE_LEARNT] = on_learnt, [BPFTUNE_VERDICT] = on_learnt,
+	[BPFTUNE_MEMORY] = on_memory,
 };
 
 void changes_report(struct changes *changes, struct instance *instance, const struct bpftune_report *report)

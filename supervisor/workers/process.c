@@ -171,12 +171,26 @@ static int make_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
+/* In the worker, which does not have what is in a pool. */
+struct recall {
+	const struct workers *workers;
+	const struct bpftune *view;
+};
+
+static struct bpftune_memory recall(void *arg, uint16_t tuner, enum bpftune_memory_kind kind)
+{
+	const struct recall *context = arg;
+
+	return context->workers->listener.remembered(context->workers->arg, context->view, tuner, kind);
+}
+
 static int fork_worker(struct child *child, bool enters)
 {
 	const struct plugins *plugins = &child->workers->kernel->plugins;
 	const int *fds = child->slot->fds;
-	struct bpftune view = child->instance->view;
-	const struct worker_start start = { /* copies: a worker does not have what is in a pool */
+	struct bpftune view = child->instance->view; /* a copy: it is in a pool */
+	struct recall context = { child->workers, &view };
+	const struct worker_start start = {
 		.instance = &view,
 		.tuners = plugins->tuners,
 		.n_tuners = plugins->n,
@@ -184,6 +198,8 @@ static int fork_worker(struct child *child, bool enters)
 			 enters ? fds[WORKER_NETNS] : -1 },
 		.supervisor = getpid(),
 		.dry_run = child->workers->dry_run,
+		.recall = recall,
+		.recall_arg = &context,
 	};
 	pid_t pid = task_fork(fds[N_WORKER_FDS - 1] + 1);
 

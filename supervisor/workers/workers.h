@@ -28,6 +28,9 @@ struct workers_listener {
 	void (*ready)(void *arg, struct instance *instance);
 	void (*report)(void *arg, struct instance *instance, const struct bpftune_report *report); /* but for READY */
 	void (*ended)(void *arg, struct instance *instance); /* its instance is to end: it has no worker any more */
+	/* What its last worker has left of a tuner; asked by the fork, which has no copy of what is in a pool. */
+	struct bpftune_memory (*remembered)(void *arg, const struct bpftune *view, uint16_t tuner,
+					    enum bpftune_memory_kind kind);
 };
 
 struct workers {

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Queues of listening sockets grow where clients find them full, in that namespace only, and never for a flood."""
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -307,3 +309,31 @@ def test_handshakes_under_way(lab, world):
     distant.begin()     # their SYNs come before the look that is due a second after that, their answers later
     changed(world, SOMAXCONN, 32)
     assert "SYN flood" not in learnt(world.supervisor, world.container)
+
+
+@pytest.mark.alone
+def test_what_is_known_outlives_processes(lab, world, flooder):
+    """Another worker takes back what the first one has raised; another supervisor's raises nothing while the flood is fresh."""
+    supervisor, name = world.supervisor, world.container.name
+    world.server.tell("listen", 1000)
+    clients = world.burst(100)
+    changed(world, SOMAXCONN, 32)
+    os.kill(supervisor.workers()[name], signal.SIGKILL)
+    wait_for(lambda: supervisor.instance(name)["worker"]["restarts"] == 1, 5, "another worker")
+    supervisor.ready(name)
+    clients.remove()
+    world.server.tell("accept")
+    world.server.tell("listen", 1000)
+    flood = lab.keep(Flood(flooder, 300))
+    assert changed(world, SOMAXCONN, 16)["scenario"] == "syn_flood"
+    flood.remove()
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready(name)
+    before = told(world)
+    world.server.remove()
+    lab.keep(Server(world.container)).tell("listen", 1000)  # a listening socket is known from when it began to listen
+    world.burst(100)
+    wait_for(lambda: told(world, before), 3, "a full queue to be told")
+    time.sleep(2.5)     # nothing tells that a worker has looked and held
+    assert limits(world.container) == LIMITS

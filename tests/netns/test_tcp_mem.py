@@ -238,6 +238,22 @@ def test_small_load(lab, supervisor, small, container):
     assert Host().sysctl(TCP_MEM) == SMALL and supervisor.changes("host") == told
 
 
+def test_put_back_after_a_restart(lab, supervisor, small, container):
+    """The next supervisor knows what the limits were at first."""
+    load = lab.keep(Load(container))
+    load.fill_up(6144)
+    wait_for(lambda: Host().sysctl(TCP_MEM) != SMALL, 3, "the limits to rise")
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready("host", container.name)
+    assert "raised from 6144 8192 16384" in supervisor.cli("status", "host").stdout
+    load.fill()
+    load.tell("drop")
+    wait_for(lambda: Host().sysctl(TCP_MEM) == SMALL, 20, "the first limits to be back")
+    supervisor.wait_for_log("host", TCP_MEM, small)
+    assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
+
+
 def test_an_administrators_limits_stay(lab, supervisor, small, container):
     """What somebody else sets while it is raised is not undone when the need is over."""
     load = lab.keep(Load(container))

@@ -231,6 +231,101 @@ static void test_not_utf8(void **state)
 	assert_int_equal(ledger_get_state(&fixture->ledger, NETNS, "first")->state, TUNER_MANUAL);
 }
 
+static void remember(struct ledger *ledger, uint64_t netns_cookie, const char *name, void *data, uint32_t size)
+{
+	assert_int_equal(ledger_remember(ledger, netns_cookie, name, &(struct bpftune_memory){ 3, size, data }), 0);
+}
+
+static void assert_remembered(const struct ledger *ledger, uint64_t netns_cookie, const char *name, const void *data,
+			      uint32_t size)
+{
+	const struct ledger_memory *memory = ledger_get_memory(ledger, netns_cookie, name);
+
+	assert_true(memory && memory->version == 3 && memory->size == size && !memcmp(memory->data, data, size));
+}
+
+static void test_memories(void **state)
+{
+	static uint8_t most[BPFTUNE_MEMORY_BYTES_MAX], some[] = { 0, 255, 16, 0 };
+	struct fixture *fixture = *state;
+	struct ledger *ledger = &fixture->ledger;
+
+	for (size_t i = 0; i < sizeof(most); i++)
+		most[i] = i ^ i / 256;
+	populate(ledger);
+	remember(ledger, NETNS, "first", some, sizeof(some));
+	remember(ledger, NETNS, "first", most, sizeof(most));
+	remember(ledger, NETNS, "first/trials", some, sizeof(some));
+	remember(ledger, NETNS, "second", some, sizeof(some));
+	remember(ledger, NETNS, "second", NULL, 0);
+	remember(ledger, NETNS + 1, "first", some, sizeof(some));
+	for (int i = 0; i < 3; i++) { /* as appended, then twice as rewritten */
+		assert_int_equal(reopen(fixture), 0);
+		assert_populated(ledger);
+		assert_remembered(ledger, NETNS, "first", most, sizeof(most));
+		assert_remembered(ledger, NETNS, "first/trials", some, sizeof(some));
+		assert_remembered(ledger, NETNS + 1, "first", some, sizeof(some));
+		assert_null(ledger_get_memory(ledger, NETNS, "second"));
+		assert_int_equal(ledger->memories_bytes, sizeof(most) + 2 * sizeof(some));
+	}
+	ledger_gone(ledger, NETNS);
+	assert_int_equal(reopen(fixture), 0);
+	assert_int_equal(HASH_COUNT(ledger->memories), 1);
+	assert_int_equal(ledger->memories_bytes, sizeof(some));
+	assert_int_equal(fixture->complaints, 0);
+}
+
+/* Much memory must not make the file so large that initial values are lost with it. */
+static void test_memories_are_bounded(void **state)
+{
+	static uint8_t most[BPFTUNE_MEMORY_BYTES_MAX + 1];
+	struct fixture *fixture = *state;
+	struct bpftune_memory memory = { 3, BPFTUNE_MEMORY_BYTES_MAX, most };
+	uint64_t cookie = NETNS;
+
+	for (; cookie < NETNS + LEDGER_MEMORIES_MAX / BPFTUNE_MEMORY_BYTES_MAX; cookie++)
+		assert_int_equal(ledger_memory_put(&fixture->ledger, cookie, "first", &memory), 0);
+	assert_int_equal(ledger_memory_put(&fixture->ledger, cookie, "first", &memory), -EDQUOT);
+	assert_int_equal(ledger_memory_put(&fixture->ledger, NETNS, "first", &memory), 0); /* in place of its own */
+	memory.size++;
+	assert_int_equal(ledger_memory_put(&fixture->ledger, NETNS, "first", &memory), -EINVAL);
+	memory.size = 1;
+	assert_int_equal(ledger_memory_put(&fixture->ledger, NETNS, "", &memory), -EINVAL);
+	assert_int_equal(ledger_memory_put(&fixture->ledger, cookie, "first", &memory), -EDQUOT);
+	ledger_forget(&fixture->ledger, NETNS);
+	assert_int_equal(ledger_memory_put(&fixture->ledger, cookie, "first", &memory), 0);
+}
+
+/* It costs nothing but itself. */
+static void test_damaged_memory(void **state)
+{
+	static const char *const lines[] = {
+		"{\"kind\":\"memory\",\"netns\":7,\"name\":\"first\",\"version\":3,\"data\":\"0g\"}",
+		"{\"kind\":\"memory\",\"netns\":7,\"name\":\"first\",\"version\":3,\"data\":\"AB\"}",
+		"{\"kind\":\"memory\",\"netns\":7,\"name\":\"\",\"version\":3,\"data\":\"00\"}",
+		"{\"kind\":\"memory\",\"netns\":7,\"name\":\"first\",\"version\":3,\"data\":\"\"}",
+	};
+	struct fixture *fixture = *state;
+
+	populate(&fixture->ledger);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_free_ char *text = NULL, *more = NULL;
+		size_t size;
+
+		assert_int_equal(reopen(fixture), 0);
+		text = read_file(fixture, &size);
+		more = malloc(size + 1000);
+		assert_non_null(more);
+		memcpy(more, text, size);
+		ledger_close(&fixture->ledger);
+		write_file(fixture, more, size + put_line(more + size, lines[i]));
+		assert_int_equal(ledger_open(&fixture->ledger, fixture->dir, complain, fixture), 0);
+		assert_populated(&fixture->ledger);
+		assert_null(fixture->ledger.memories);
+	}
+	assert_int_equal(fixture->complaints, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +337,9 @@ int main(void)
 		on_a_ledger(test_other_heads),
 		on_a_ledger(test_replay_errors),
 		on_a_ledger(test_not_utf8),
+		on_a_ledger(test_memories),
+		on_a_ledger(test_memories_are_bounded),
+		on_a_ledger(test_damaged_memory),
 	};
 
 	return cmocka_run_group_tests_name("ledger_file", tests, NULL, NULL);

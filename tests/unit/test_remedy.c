@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "worker/memory.h"
 #include "worker/remedy.h"
 
 #define SECOND 1000000000ULL
@@ -87,10 +88,28 @@ struct world {
 	struct worker worker;
 	struct engine engine;
 	struct tunable values[ARRAY_SIZE(tunables)];
-	int reports; /* the read end */
+	int reports;	    /* the read end */
+	uint8_t kept[4096]; /* what the supervisor keeps */
+	uint32_t n_kept, kept_version;
 };
 
 static struct world world;
+
+static void begin_worker(void)
+{
+	world.engine = (struct engine){ .tuner = &tuner, .tunables = world.values };
+	assert_int_equal(memory_take(&world.engine, BPFTUNE_MEMORY_OF_TRIALS,
+				     &(struct bpftune_memory){ world.kept_version, world.n_kept, world.kept }),
+			 0);
+	assert_int_equal(remedies_start(&world.worker, &world.engine), 0);
+	world.worker.running = &world.engine;
+}
+
+static void end_worker(void)
+{
+	free(world.engine.remedies);
+	free(world.engine.memories[BPFTUNE_MEMORY_OF_TRIALS].data);
+}
 
 static int begin(void **state)
 {
@@ -99,7 +118,6 @@ static int begin(void **state)
 	(void)state;
 	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
 	world = (struct world){ .instance = { .id = 5 }, .reports = fds[0] };
-	world.engine = (struct engine){ .tuner = &tuner, .tunables = world.values };
 	world.worker = (struct worker){ .instance = &world.instance,
 					.report_fd = fds[1],
 					.engines = &world.engine,
@@ -112,15 +130,15 @@ static int begin(void **state)
 	counted.absent = false;
 	memory_cap = 1000000;
 	tunable_set_worker(&world.worker);
-	assert_int_equal(remedies_start(&world.worker, &world.engine), 0);
 	world.worker.running = &world.engine;
+	begin_worker();
 	return 0;
 }
 
 static int end(void **state)
 {
 	(void)state;
-	free(world.engine.remedies);
+	end_worker();
 	close(world.reports);
 	close(world.worker.report_fd);
 	return 0;
@@ -136,9 +154,29 @@ static void pass(uint64_t errors, uint64_t datagrams)
 	world.worker.running = &world.engine;
 }
 
+static void take_part(const struct bpftune_report *report)
+{
+	struct bpftune_memory_part part;
+	uint32_t left;
+
+	memcpy(&part, report->text, sizeof(part));
+	assert_int_equal(part.kind, BPFTUNE_MEMORY_OF_TRIALS);
+	assert_true(part.size <= sizeof(world.kept) && part.offset <= part.size);
+	left = part.size - part.offset;
+	memcpy(world.kept + part.offset, part.data, left < sizeof(part.data) ? left : sizeof(part.data));
+	world.n_kept = part.size;
+	world.kept_version = part.version;
+}
+
+/* The next one, but for memories, which are kept. */
 static bool take_report(struct bpftune_report *ret_report)
 {
-	return read(world.reports, ret_report, sizeof(*ret_report)) == sizeof(*ret_report);
+	while (read(world.reports, ret_report, sizeof(*ret_report)) == sizeof(*ret_report)) {
+		if (ret_report->kind != BPFTUNE_MEMORY)
+			return true;
+		take_part(ret_report);
+	}
+	return false;
 }
 
 /* The intent that there must be, answered. */
@@ -355,6 +393,136 @@ static void test_somebody_else(void **state)
 	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 60, "a flood"), -EALREADY);
 }
 
+static void assert_nothing_kept_anew(void)
+{
+	struct bpftune_report report;
+
+	assert_int_equal(read(world.reports, &report, sizeof(report)), -1);
+}
+
+static void restart(void)
+{
+	assert_nothing(); /* the supervisor has all reports */
+	end_worker();
+	begin_worker();
+}
+
+static void test_another_worker(void **state)
+{
+	(void)state;
+	assert_int_equal(world.n_kept, 0);
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	answer(true);
+	restart();
+	assert_nothing_kept_anew();
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 100), -EAGAIN);
+	assert_string_equal(answer(true).to, "128");
+	for (int i = 0; i < 3; i++)
+		restart();
+	assert_int_equal(try(world.worker.now_ns, 50, 100), -EAGAIN); /* the hold */
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	answer(true);
+	restart();
+	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 0, "a flood"), 0);
+	assert_string_equal(answer(true).to, "128");
+}
+
+/* The one before it ended when its step was written, and it had not been told. */
+static void test_another_worker_in_between(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+	assert_true(take_report(&intent));
+	world.values[intent.tunable].pending = false;
+	memcpy(world.values[intent.tunable].value, intent.to, sizeof(intent.to));
+	restart();
+	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 0, "a flood"), 0);
+	assert_string_equal(answer(true).to, "128");
+}
+
+static void test_written_while_there_was_no_worker(void **state)
+{
+	long long ints[BPFTUNE_INTS_MAX];
+
+	(void)state;
+	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+	answer(true);
+	snprintf(world.values[1].value, sizeof(world.values[1].value), "500");
+	restart();
+	assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), -ENOENT);
+}
+
+static void test_memory_that_does_not_fit(void **state)
+{
+	long long ints[BPFTUNE_INTS_MAX];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		world.n_kept = 0;
+		restart();
+		snprintf(world.values[1].value, sizeof(world.values[1].value), "128");
+		assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
+		answer(true);
+		assert_nothing();
+		assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), 0);
+		world.kept_version += i == 0;
+		world.n_kept -= i == 1;
+		if (i == 2)
+			memset(world.kept + world.n_kept - 2 * sizeof(uint64_t), 0xff,
+			       sizeof(uint64_t)); /* no such counts */
+		restart();
+		assert_int_equal(bpftune_tried_from(&world.instance, OVERFLOWS, ints), -ENOENT);
+	}
+}
+
+/* Trouble that goes on is not told each time. */
+static void test_kept_when_decided(void **state)
+{
+	(void)state;
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	answer(true);
+	assert_nothing();
+	for (int i = 0; i < 50; i++) {
+		world.worker.now_ns += SECOND;
+		assert_int_equal(try(world.worker.now_ns, 50, 1), -EAGAIN);
+	}
+	assert_nothing_kept_anew();
+	world.worker.now_ns += 10 * SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 1), -EAGAIN);
+	assert_nothing();
+	assert_nothing_kept_anew();
+}
+
+static void test_tuners_own_memory(void **state)
+{
+	static uint8_t bytes[BPFTUNE_MEMORY_BYTES_MAX];
+	struct bpftune_report report;
+	const void *found;
+	size_t size = 7;
+
+	(void)state;
+	assert_null(bpftune_remembered(&world.instance, 3, &size));
+	assert_int_equal(bpftune_remember(&world.instance, 3, "abc", 3), 0);
+	found = bpftune_remembered(&world.instance, 3, &size);
+	assert_true(found && size == 3 && !memcmp(found, "abc", 3));
+	assert_null(bpftune_remembered(&world.instance, 4, &size));
+	assert_int_equal(read(world.reports, &report, sizeof(report)), sizeof(report));
+	assert_int_equal(report.kind, BPFTUNE_MEMORY);
+	assert_int_equal(bpftune_remember(&world.instance, 3, "abc", 3), 0);
+	assert_nothing_kept_anew();
+	assert_int_equal(bpftune_remember(&world.instance, 3, bytes, sizeof(bytes) + 1), -E2BIG);
+	assert_int_equal(bpftune_remember(&world.instance, 3, NULL, 0), 0);
+	assert_null(bpftune_remembered(&world.instance, 3, &size));
+	assert_int_equal(read(world.reports, &report, sizeof(report)), sizeof(report));
+	world.instance.shares_netns = true;
+	assert_int_equal(bpftune_remember(&world.instance, 3, "abc", 3), -EPERM);
+	assert_nothing_kept_anew();
+}
+
 static void test_not_ours(void **state)
 {
 	(void)state;
@@ -405,6 +573,12 @@ int main(void)
 		TEST(test_taken_back),
 		TEST(test_cap),
 		TEST(test_somebody_else),
+		TEST(test_another_worker),
+		TEST(test_another_worker_in_between),
+		TEST(test_written_while_there_was_no_worker),
+		TEST(test_memory_that_does_not_fit),
+		TEST(test_kept_when_decided),
+		TEST(test_tuners_own_memory),
 		TEST(test_not_ours),
 		TEST(test_tables_that_do_not_fit),
 	};

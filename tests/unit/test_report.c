@@ -5,7 +5,8 @@
 
 static void test_unknown_reports(void **state)
 {
-	static const uint16_t kinds[] = { 0, BPFTUNE_VERDICT + 1, 255, UINT16_MAX, BPFTUNE_READY /* is not for this room */ };
+	static const uint16_t kinds[] = { 0, BPFTUNE_MEMORY + 1, 255, UINT16_MAX,
+					  BPFTUNE_READY /* is not for this room */ };
 	struct fixture *fixture = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -345,6 +346,88 @@ static void test_verdict_in_a_dry_run(void **state)
 	assert_int_equal(fixture->verdicts, 0);
 }
 
+/* --- memories ----------------------------------------------------------------------------------- */
+
+static uint8_t bytes[BPFTUNE_MEMORY_BYTES_MAX];
+
+static void report_part(struct fixture *fixture, uint32_t kind, uint32_t size, uint32_t offset)
+{
+	struct bpftune_report record = { .kind = BPFTUNE_MEMORY };
+	struct bpftune_memory_part part = { .kind = kind, .version = 3, .size = size, .offset = offset };
+
+	for (uint32_t i = 0; i < sizeof(part.data) && offset + i < size && size <= sizeof(bytes); i++)
+		part.data[i] = bytes[offset + i];
+	memcpy(record.text, &part, sizeof(part));
+	report(fixture, &record);
+}
+
+static void report_memory(struct fixture *fixture, uint32_t kind, uint32_t size)
+{
+	uint32_t offset = 0;
+
+	do
+		report_part(fixture, kind, size, offset);
+	while ((offset += sizeof(((struct bpftune_memory_part *)0)->data)) < size);
+}
+
+static void assert_remembered(struct fixture *fixture, enum bpftune_memory_kind kind, uint32_t size)
+{
+	struct bpftune_memory memory = changes_remembered(&fixture->changes, fixture->instance, 0, kind);
+
+	assert_int_equal(memory.size, size);
+	assert_int_equal(memory.version, size ? 3 : 0);
+	assert_true(!size || !memcmp(memory.data, bytes, size));
+}
+
+static void test_memory(void **state)
+{
+	static const uint32_t sizes[] = { 1, 319, 320, 321, 5000, 7, BPFTUNE_MEMORY_BYTES_MAX, 0 };
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i * 7 + i / 256;
+	report_memory(fixture, BPFTUNE_MEMORY_OF_TRIALS, 11);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		report_memory(fixture, BPFTUNE_MEMORY_OF_TUNER, sizes[i]);
+		assert_remembered(fixture, BPFTUNE_MEMORY_OF_TUNER, sizes[i]);
+		assert_remembered(fixture, BPFTUNE_MEMORY_OF_TRIALS, 11);
+	}
+	assert_int_equal(fixture->changes.counters.unknown_reports, 0);
+	assert_int_equal(fixture->n_log, 0);
+	changes_end(&fixture->changes, fixture->instance);
+	assert_remembered(fixture, BPFTUNE_MEMORY_OF_TRIALS, 0);
+}
+
+/* A worker that ends in between, or one gone mad. */
+static void test_parts_that_do_not_follow(void **state)
+{
+	struct fixture *fixture = *state;
+	uint64_t *unknown = &fixture->changes.counters.unknown_reports;
+
+	report_memory(fixture, BPFTUNE_MEMORY_OF_TUNER, 5);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000, 320); /* of which the first part did not come */
+	assert_int_equal(*unknown, 1);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000, 0);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000, 640);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 900, 320);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TRIALS, 1000, 320);
+	assert_int_equal(*unknown, 4);
+	assert_remembered(fixture, BPFTUNE_MEMORY_OF_TUNER, 5);
+	report_memory(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000); /* its successor's */
+	assert_remembered(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, BPFTUNE_MEMORY_BYTES_MAX + 1, 0);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 1, 2);
+	report_part(fixture, N_BPFTUNE_MEMORY_KINDS, 1, 0);
+	report(fixture, &(struct bpftune_report){ .kind = BPFTUNE_MEMORY, .tuner = 1 });
+	assert_int_equal(*unknown, 8);
+	fixture->instance->view.shares_netns = true; /* the namespace is another's */
+	report_memory(fixture, BPFTUNE_MEMORY_OF_TUNER, 1);
+	assert_remembered(fixture, BPFTUNE_MEMORY_OF_TUNER, 0);
+	fixture->instance->view.shares_netns = false;
+	assert_remembered(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000);
+	report_part(fixture, BPFTUNE_MEMORY_OF_TUNER, 1000, 0); /* to be freed with the instance */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +446,8 @@ int main(void)
 		on_changes(test_learnt),
 		on_changes(test_verdict),
 		on_changes(test_verdict_in_a_dry_run),
+		on_changes(test_memory),
+		on_changes(test_parts_that_do_not_follow),
 	};
 
 	return cmocka_run_group_tests_name("report", tests, NULL, NULL);

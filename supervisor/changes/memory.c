@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/changes/memory.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "supervisor/changes/state.h"
+
+struct memory_parts {
+	uint16_t tuner;
+	uint32_t kind, version, size, have;
+	uint8_t data[];
+};
+
+static void name_of(const struct changes *changes, uint16_t tuner, enum bpftune_memory_kind kind,
+		    char ret_name[LEDGER_NAME_BYTES])
+{
+	snprintf(ret_name, LEDGER_NAME_BYTES, "%s%s", changes->kernel->plugins.tuners[tuner]->name,
+		 kind == BPFTUNE_MEMORY_OF_TRIALS ? "/trials" : "");
+}
+
+static int begin(struct instance_state *state, uint16_t tuner, const struct bpftune_memory_part *part)
+{
+	struct memory_parts *parts = calloc(1, sizeof(*parts) + part->size);
+
+	free(state->memory);
+	state->memory = parts;
+	if (!parts)
+		return -ENOMEM;
+	parts->tuner = tuner;
+	parts->kind = part->kind;
+	parts->version = part->version;
+	parts->size = part->size;
+	return 0;
+}
+
+static bool follows(const struct memory_parts *parts, uint16_t tuner, const struct bpftune_memory_part *part)
+{
+	return parts && parts->tuner == tuner && parts->kind == part->kind && parts->version == part->version &&
+	       parts->size == part->size && parts->have == part->offset;
+}
+
+static int keep(struct changes *changes, const struct instance *instance, struct memory_parts *parts)
+{
+	char name[LEDGER_NAME_BYTES];
+
+	name_of(changes, parts->tuner, parts->kind, name);
+	return ledger_remember(&changes->ledger, instance->view.netns_cookie, name,
+			       &(struct bpftune_memory){ parts->version, parts->size, parts->data });
+}
+
+int memory_take_part(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	struct instance_state *state = instance_state_of(instance);
+	struct bpftune_memory_part part;
+	uint32_t n;
+	int err;
+
+	memcpy(&part, report->text, sizeof(part));
+	if (report->tuner >= changes->kernel->plugins.n || part.kind >= N_BPFTUNE_MEMORY_KINDS ||
+	    part.size > BPFTUNE_MEMORY_BYTES_MAX || part.offset > part.size || instance->view.shares_netns)
+		return -EINVAL;
+	if (!state)
+		return -ENOMEM;
+	if (!part.offset) { /* what was not complete never will be */
+		err = begin(state, report->tuner, &part);
+		if (err)
+			return err;
+	}
+	if (!follows(state->memory, report->tuner, &part))
+		return -EINVAL;
+	n = part.size - part.offset < sizeof(part.data) ? part.size - part.offset : sizeof(part.data);
+	memcpy(state->memory->data + part.offset, part.data, n);
+	state->memory->have += n;
+	if (state->memory->have < part.size)
+		return 0;
+	err = keep(changes, instance, state->memory);
+	free(state->memory);
+	state->memory = NULL;
+	return err;
+}
+
+struct bpftune_memory changes_remembered(const struct changes *changes, const struct bpftune *view, uint16_t tuner,
+					 enum bpftune_memory_kind kind)
+{
+	const struct ledger_memory *memory;
+	char name[LEDGER_NAME_BYTES];
+
+	if (view->shares_netns || tuner >= changes->kernel->plugins.n)
+		return (struct bpftune_memory){ 0 };
+	name_of(changes, tuner, kind, name);
+	memory = ledger_get_memory(&changes->ledger, view->netns_cookie, name);
+	return memory ? (struct bpftune_memory){ memory->version, memory->size, (void *)memory->data }
+		      : (struct bpftune_memory){ 0 };
+}
