@@ -7,8 +7,9 @@
  *   wait    A window that began before the step says nothing about the step.
  *   judge   Less than half the trouble per work: the step is kept, and another may follow. Else the step is undone, and
  *           the value is held for 1 s, after the next useless step for 2 s, ... 1 h.
+ *           A window before the step with hardly any work is nothing to compare with: such a step is kept.
  *   decay   Without trouble for ten minutes, the value goes one step back. If the trouble comes back, so does the
- * value, and the next decay waits twice as long.
+ *           value, and the next decay waits twice as long.
  *
  * A value that is neither what the trial found nor what it wrote is somebody else's: the trial ends.
  */

@@ -38,6 +38,22 @@ for line in sys.stdin:
     print("done", flush=True)
 """
 
+# A server that accepts 50 connections a second, whatever comes, and calls listen(2) again all the time.
+SLOW_SERVER = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 8080), backlog=1000)
+server.setblocking(False)
+print("ready", flush=True)
+while True:
+    for _ in range(10):
+        time.sleep(0.02)
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            pass
+    server.listen(1000)
+"""
+
 # Told to, begins many connections at once, in so many rounds, ten a second; and lets them be.
 CLIENTS = """
 import errno, socket, sys, time
@@ -264,6 +280,32 @@ def test_syn_backlog_without_cookies(lab, world):
     assert (change["scenario"], change["from"]) == ("syn_queue_full", "32")
     assert int(world.container.sysctl(SYN_BACKLOG)) >= 64
     assert world.container.sysctl(SYNCOOKIES) == "0" and world.container.sysctl(SOMAXCONN) == "4096"
+
+
+class SlowServer:
+    def __init__(self, container):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", SLOW_SERVER), text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def remove(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_slow_server(lab, world):
+    """It fills a queue of any length: a longer one is of no use, and the limit goes back to exactly what it was."""
+    lab.keep(SlowServer(world.container))
+    lab.keep(Clients(world.container, "127.0.0.1", 20, 45))
+
+    def undone():
+        changes = world.supervisor.changes(world.container.name, SOMAXCONN)
+        return next((pair for pair in zip(changes, changes[1:]) if "of no use" in pair[1]["text"]), None)
+    step, undo = wait_for(undone, 8, "a step to be undone")
+    print(undo["text"])
+    assert (undo["from"], undo["to"]) == (step["to"], step["from"])
+    assert undo["scenario"] == "accept_queue_full" and "per" in undo["text"]
+    assert limits(world.other) == LIMITS
 
 
 @pytest.mark.alone

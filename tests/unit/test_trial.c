@@ -138,6 +138,10 @@ static void test_too_little_to_judge(void **state)
 		assert_int_equal(see(&world, 80, TRIAL_WORK_MIN - 1), TRIAL_NONE);
 	assert_int_equal(see(&world, 80, TRIAL_WORK_MIN), TRIAL_UNDO);
 
+	world = world_of(&doubled, 100, MANY);
+	assert_int_equal(see(&world, 80, TRIAL_WORK_MIN), TRIAL_STEP);
+	assert_int_equal(see(&world, 80, TRIAL_WORK_MIN), TRIAL_UNDO);
+
 	world = world_of(&doubled, 100, MANY); /* what was before cannot be compared with */
 	assert_int_equal(see(&world, 80, TRIAL_WORK_MIN - 1), TRIAL_STEP);
 	assert_int_equal(see(&world, 80, 0), TRIAL_STEP);
