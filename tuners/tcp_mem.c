@@ -168,8 +168,6 @@ BPFTUNE_TUNER(tcp_mem, BPFTUNE_NOTHING_OWN,
 	.n_scenarios = ARRAY_SIZE(scenarios),
 	.remedies = remedies,
 	.n_remedies = ARRAY_SIZE(remedies),
-	.attach = attach,
 	.state_size = sizeof(struct tcp_mem),
 	.init = init,
-	.event = event,
-};
+	.event = event);

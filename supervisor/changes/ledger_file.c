@@ -159,7 +159,7 @@ static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t 
 static size_t lines_to_keep(const struct ledger *ledger)
 {
 	const struct ledger_entry *entry;
-	size_t n = 1 + HASH_COUNT(ledger->states);
+	size_t n = 1 + HASH_COUNT(ledger->states) + HASH_COUNT(ledger->memories);
 
 	for (entry = ledger->entries; entry; entry = entry->hh.next)
 		n += 1 + entry->n_rows + entry->intended;
