@@ -47,16 +47,50 @@ static const struct bpftune_scenario scenarios[] = {
 		"TCP has used less than half of its memory for a while: what was given back is returned." },
 };
 
-struct state {
+/* What outlives this worker: bpftune_remember(). */
+struct known {
 	struct tcp_buffer_side sides[N_LIMITS];
-	int64_t initial_bytes[N_LIMITS]; /* when this worker started */
+	int64_t initial_bytes[N_LIMITS]; /* when the first worker started */
+	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
+};
+
+#define KNOWN_VERSION 1
+
+struct state {
+	struct known known;
 	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
 	struct tcp_buffer_lowered lowered; /* as memory was short */
 	struct tcp_buffer_period short_of_memory, eased;
 	bool told_no_diag;
 	struct tcp_buffer_smallest smallest;
-	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
 };
+
+/* A limit that is not what the worker before this one made of it is somebody else's: then its measurements say nothing. */
+static void recall(struct bpftune *b, struct known *known)
+{
+	const struct known *before;
+	size_t size;
+
+	before = bpftune_remembered(b, KNOWN_VERSION, &size);
+	if (!before || size != sizeof(*before))
+		return;
+	for (unsigned int i = 0; i < N_LIMITS; i++) {
+		const struct tcp_buffer_side *side = &before->sides[i];
+
+		if (before->initial_bytes[i] <= 0 || (known->initial_bytes[i] != side->after_bytes &&
+						      known->initial_bytes[i] != side->before_bytes))
+			continue;
+		known->sides[i] = *side;
+		known->sides[i].measuring = false; /* the flow went on meanwhile */
+		known->initial_bytes[i] = before->initial_bytes[i];
+		known->moderated |= i == TCP_RMEM && before->moderated;
+	}
+}
+
+static void remember(struct bpftune *b, const struct state *state)
+{
+	bpftune_remember(b, KNOWN_VERSION, &state->known, sizeof(state->known));
+}
 
 static int init(struct bpftune *b, void **state)
 {
@@ -67,7 +101,8 @@ static int init(struct bpftune *b, void **state)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < N_LIMITS; i++)
 		if (!bpftune_value_ints(b, i, value))
-			fresh->initial_bytes[i] = value[2];
+			fresh->known.initial_bytes[i] = value[2];
+	recall(b, &fresh->known);
 	*state = fresh;
 	return 0;
 }
@@ -191,7 +226,8 @@ static void moderate(struct bpftune *b, struct state *state, const struct bpftun
 	else
 		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 0 }, TCP_BUFFER_NO_GAIN, event,
 				"it was switched on for a limit of tcp_rmem that is undone");
-	state->moderated = on;
+	state->known.moderated = on;
+	remember(b, state);
 }
 
 /* What `status` tells of a direction. */
@@ -235,13 +271,14 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), current_bytes = value[2];
 
 	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX ||
-	    cap_bytes >= current_bytes || current_bytes <= state->initial_bytes[tunable])
+	    cap_bytes >= current_bytes || current_bytes <= state->known.initial_bytes[tunable])
 		return false;
-	value[2] = cap_bytes > state->initial_bytes[tunable] ? cap_bytes : state->initial_bytes[tunable];
+	value[2] = cap_bytes > state->known.initial_bytes[tunable] ? cap_bytes : state->known.initial_bytes[tunable];
 	bpftune_propose(b, tunable, value, TCP_BUFFER_CONTAINER_MEMORY, event,
 			"the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
 			memory->container_pages * (memory->page_bytes / 1024));
-	tcp_buffer_hold(&state->sides[tunable], event->time_ns / NSEC_PER_USEC, current_bytes, value[2]);
+	tcp_buffer_hold(&state->known.sides[tunable], event->time_ns / NSEC_PER_USEC, current_bytes, value[2]);
+	remember(b, state);
 	return true;
 }
 
@@ -256,7 +293,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 {
 	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
 	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
-	struct tcp_buffer_side *side = &state->sides[tunable];
+	struct tcp_buffer_side *side = &state->known.sides[tunable];
 	const struct tcp_buffer_memory memory = memory_for(b, state, event);
 	const struct tcp_buffer_look look = look_of(event, seen);
 	struct tcp_buffer_decision decision;
@@ -268,6 +305,8 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	decision = tcp_buffer_decide(side, &look, value[2],
 				     may_rise(state, tunable, value[2], &memory) ? tcp_buffer_cap_bytes(&memory) : 0);
 	learn(b, tunable, side, &decision);
+	if (decision.action != TCP_BUFFER_WAIT)
+		remember(b, state);
 	if (!decision.bytes)
 		return;
 	value[2] = decision.bytes;
@@ -277,7 +316,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 			moderate(b, state, event, true);
 	} else {
 		step_back(b, event, tunable, value, &look, side, &decision);
-		if (tunable == TCP_RMEM && state->moderated && decision.bytes <= state->initial_bytes[TCP_RMEM])
+		if (tunable == TCP_RMEM && state->known.moderated && decision.bytes <= state->known.initial_bytes[TCP_RMEM])
 			moderate(b, state, event, false);
 	}
 }

@@ -2,6 +2,7 @@
 """What must not raise a buffer limit does not, where another flow there does; what brings nothing is undone."""
 import os
 import re
+import signal
 import time
 from statistics import median
 from types import SimpleNamespace
@@ -127,7 +128,7 @@ def test_queue_behind_a_router(lab, world):
     run("ip", "-n", near.name, "route", "add", f"10.199.{path.number}.0/24", "via", "10.198.3.2")
     run("ip", "-n", world.far.name, "route", "add", "10.198.3.0/24", "via", f"10.199.{path.number}.1")
     world.supervisor.ready(near.name)
-    lab.keep(Flow(near, world.far, f"10.199.{path.number}.2", 5203, 20, *PLAIN))
+    flow = lab.keep(Flow(near, world.far, f"10.199.{path.number}.2", 5203, 20, *PLAIN))
 
     def changes(*scenarios):
         return [change for change in world.supervisor.changes(near.name) if change["scenario"] in scenarios]
@@ -137,6 +138,15 @@ def test_queue_behind_a_router(lab, world):
     wait_for(lambda: changes("no_gain", "queue_filled"), 12, "the step to be undone")
     assert len(changes("send_buffer_limited")) == 1
     assert maximum(near.sysctl(WMEM)) <= 65536 * 5 / 4
+
+    # The path is as it was, and the worker another: nothing is tried while the one before would have held it.
+    flow.remove()
+    run("tc", "-n", router.name, "qdisc", "del", "dev", f"path{path.number}", "root")
+    os.kill(world.supervisor.instance(near.name)["worker"]["pid"], signal.SIGKILL)
+    wait_for(lambda: world.supervisor.instance(near.name)["worker"]["restarts"], 5, "the end of the worker")
+    world.supervisor.ready(near.name)
+    lab.keep(Flow(near, world.far, f"10.199.{path.number}.2", 5204, 5, *PLAIN)).finish()
+    assert len(changes("send_buffer_limited")) == 1
 
 
 def receive(lab, world, near):
