@@ -149,6 +149,20 @@ def test_queue_behind_a_router(lab, world):
     assert len(changes("send_buffer_limited")) == 1
 
 
+def test_loopback_takes_no_turn(lab, world):
+    """A flow within the namespace, with thousands of round trips a second, has no path: it neither raises the limit nor
+    keeps a long path waiting."""
+    near = lab.container("netns", f"bt-sidecar-{os.urandom(2).hex()}", SMALL_WMEM)
+    path = lab.path(near, world.far, number())
+    world.supervisor.ready(near.name)
+    lab.keep(Flow(near, near, "127.0.0.1", 5205, 30))
+    path.flow(3, "-b", "1M")    # not limited: what is told until now, and what follows, is loopback's
+    assert not world.supervisor.changes(near.name)
+    lab.keep(Flow(near, world.far, f"10.199.{path.number}.2", 5206, 30, *PLAIN))
+    first = wait_for(lambda: world.supervisor.changes(near.name), 5, "a step")[0]
+    assert float(re.search(r"round trip of ([\d.]+) ms", first["text"])[1]) >= 40
+
+
 def receive(lab, world, near):
     path = lab.path(near, world.far, number())
     for _ in range(3):
