@@ -93,10 +93,10 @@ static __always_inline _Bool is_of_interest(struct bpf_sock_ops *ctx, const stru
 	return is_fixed(sk, SOL_SOCKET_USERLOCK_SNDBUF);
 }
 
-/* Before it has moved as much as others must have: a tuner has decided about it. */
-static __always_inline _Bool is_early(struct bpf_sock_ops *ctx)
+/* A tuner may have decided about it: then it is looked at from its beginning, however near it is. */
+static __always_inline _Bool may_be_early(void)
 {
-	const struct bpftune_control *control = ctx->bytes_acked < LOOK_BYTES ? control_get() : NULL;
+	const struct bpftune_control *control = control_get();
 
 	return control && control->verdicts;
 }
@@ -107,18 +107,20 @@ static __always_inline struct flow *flow_of_interest(struct bpf_sock_ops *ctx, s
 
 	if (is_of_interest(ctx, (struct sock *)tp))
 		return bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	flow = is_early(ctx) ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
+	flow = may_be_early() ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
 	return flow && flow->is_early ? flow : NULL;
 }
 
 static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct flow *flow)
 {
-	__u32 interval_us = LOOK_MIN_US + (tp->srtt_us >> 3), now = bpf_jiffies64();
+	__u32 round_trip_us = LOOK_MIN_US + (tp->srtt_us >> 3), now = bpf_jiffies64();
 	const struct bpftune_control *control = control_get();
 
-	if (!flow->is_limited && flow->interval_us >= interval_us)
-		interval_us = 2 * flow->interval_us;
-	flow->interval_us = interval_us < LOOK_MAX_US || flow->is_limited ? interval_us : LOOK_MAX_US;
+	/* A flow that nothing limits is looked at later and later. */
+	if (flow->is_limited || round_trip_us >= LOOK_MAX_US || flow->interval_us < round_trip_us)
+		flow->interval_us = round_trip_us;
+	else
+		flow->interval_us = 2 * flow->interval_us < LOOK_MAX_US ? 2 * flow->interval_us : LOOK_MAX_US;
 	flow->is_limited = 0;
 	flow->looked_us = tp->tcp_mstamp;
 	flow->jiffies = now;
@@ -162,7 +164,7 @@ static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 	if (!seen)
 		return;
 	is_machines = is_machines_turn(seen);
-	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !is_early(ctx))
+	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !may_be_early())
 		return;
 	tp = tcp_sock_of(ctx);
 	if (!tp)
