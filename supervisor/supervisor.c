@@ -14,6 +14,7 @@
 #include "supervisor/changes/changes.h"
 #include "supervisor/instances/instances.h"
 #include "supervisor/kernel/kernel.h"
+#include "supervisor/kernel/tuner_dir.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/workers/workers.h"
 #include "worker/confine.h"
@@ -37,6 +38,7 @@ struct supervisor {
 	struct workers workers;
 	struct changes changes;
 	struct operator operator;
+	struct tuner_dir tuner_dir;
 	int stop_signal; /* that came; 0: none */
 	bool stopping;
 	int status; /* the exit status */
@@ -161,6 +163,22 @@ static struct bpftune_memory on_remembered(void *arg, const struct bpftune *view
 	const struct supervisor *s = arg;
 
 	return changes_remembered(&s->changes, view, tuner, kind);
+}
+
+static void on_tuners(void *arg, uint64_t added, uint64_t removed)
+{
+	struct supervisor *s = arg;
+
+	changes_tuners_changed(&s->changes, removed);
+	if (added)
+		workers_renew(&s->workers);
+}
+
+static void on_tuner_news(void *arg, int severity, const char *text)
+{
+	const struct supervisor *s = arg;
+
+	instance_log(&s->instances, NULL, severity, "%s", text);
 }
 
 /* --- stop --------------------------------------------------------------------------------------- */
@@ -290,6 +308,10 @@ static void make_rooms(struct supervisor *s)
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .changes = changes, .loop = &s->loop,
 		.run_dir = s->options.run_dir, .dry_run = s->options.dry_run,
 	};
+	s->tuner_dir = (struct tuner_dir){
+		.kernel = &s->kernel, .loop = &s->loop, .path = s->options.plugin_dir, .fd = -1, .arg = s,
+		.tell = on_tuner_news, .changed = on_tuners,
+	};
 }
 
 static int fail(const char *doing, const char *what, int err, const char *hint)
@@ -316,6 +338,7 @@ static int start(struct supervisor *s)
 	err = changes_open(&s->changes, s->options.run_dir, complain, s);
 	if (err)
 		return fail("write the ledger in", s->options.run_dir, err, " (no change is made without one)");
+	tuner_dir_start(&s->tuner_dir);
 	err = kernel_open_tuners(&s->kernel, s->options.plugin_dir, complain, s);
 	if (err)
 		return fail("read the tuners' directory", s->options.plugin_dir, err, " (--plugin-dir names another)");
@@ -353,6 +376,7 @@ static void end(struct supervisor *s)
 	changes_stop(&s->changes);
 	workers_stop(&s->workers);
 	instances_stop(&s->instances);
+	tuner_dir_stop(&s->tuner_dir);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	close_if_open((uv_handle_t *)&s->ring_poll);

@@ -60,6 +60,9 @@ void changes_begun(struct changes *changes, struct instance *instance);
 /* Its worker is ready. */
 void changes_ready(struct changes *changes, struct instance *instance);
 
+/* There are other tuners than before; `removed`: bit n: the tuner of number n was removed. */
+void changes_tuners_changed(struct changes *changes, uint64_t removed);
+
 /* What its worker reports. */
 void changes_report(struct changes *changes, struct instance *instance, const struct bpftune_report *report);
 
@@ -74,7 +77,7 @@ void changes_free(struct instance *instance);
 
 /* --- tuners ------------------------------------------------------------------------------------- */
 
-/* What a tuner may do in an instance: its state in the ledger, active when that has none. */
+/* What a tuner may do in an instance: its state in the ledger, active when that has none; off when it is removed. */
 enum tuner_state changes_tuner_state(const struct changes *changes, const struct instance *instance, uint16_t tuner);
 
 /* Why it is in that state; NULL: nothing to say. */

@@ -48,6 +48,18 @@ static void forget(struct changes *changes, struct instance *instance, struct le
 	free(learnt);
 }
 
+void learnt_forget(struct changes *changes, struct instance *instance, uint64_t tuners)
+{
+	struct learnt *learnt, *next;
+
+	if (!instance->state)
+		return;
+	HASH_ITER(hh, instance->state->learnt, learnt, next) {
+		if (tuners >> learnt->key.tuner & 1)
+			forget(changes, instance, learnt);
+	}
+}
+
 /* The tuner's oldest goes when it has as many as it may. */
 static void make_room(struct changes *changes, struct instance *instance, uint16_t tuner)
 {

@@ -33,6 +33,9 @@ bool learnt_put(struct changes *changes, struct instance *instance, const struct
 /* The tuners' programs find nothing any more that was decided in this instance. */
 void learnt_take_back(struct changes *changes, const struct instance *instance);
 
+/* All that these tuners (bit n: of number n) have told and decided. */
+void learnt_forget(struct changes *changes, struct instance *instance, uint64_t tuners);
+
 void learnt_free(struct learnt **table);
 
 #endif

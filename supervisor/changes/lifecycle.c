@@ -60,6 +60,18 @@ void changes_begun(struct changes *changes, struct instance *instance)
 			instance->tuners_off |= 1ULL << i;
 }
 
+void changes_tuners_changed(struct changes *changes, uint64_t removed)
+{
+	struct instance *instance;
+
+	for (instance = changes->instances->by_id; instance; instance = instance->by_id.next) {
+		learnt_forget(changes, instance, removed);
+		instance->verdicts &= ~removed;
+		changes_begun(changes, instance); /* one that was added may have been paused here before */
+		instance_set_gate(changes->instances, instance);
+	}
+}
+
 void changes_ready(struct changes *changes, struct instance *instance)
 {
 	rollback_ready(changes, instance);

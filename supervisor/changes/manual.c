@@ -59,6 +59,8 @@ static void take_over(struct changes *changes, struct instance *instance, const 
 
 	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by ? by : "somebody else");
 	ledger_foreign(&changes->ledger, cookie, tunable, value);
+	if (plugins_is_removed(&changes->kernel->plugins, owner->tuner))
+		return; /* there is nobody to step aside */
 	set_unknown_writer(instance, owner->tuner, !by);
 	changes_set_tuner_state(changes, instance, owner->tuner, TUNER_MANUAL, why);
 	/* Who writes one value after the other gets a line every now and then. */
@@ -161,7 +163,7 @@ int changes_resume(struct changes *changes, struct instance *instance, const cha
 		if (tuner && strcmp(tuner, changes->kernel->plugins.tuners[i]->name))
 			continue;
 		found = true;
-		if (changes_tuner_state(changes, instance, i) == TUNER_ACTIVE)
+		if (changes_tuner_state(changes, instance, i) == TUNER_ACTIVE || plugins_is_removed(&changes->kernel->plugins, i))
 			continue;
 		resume_one(changes, instance, i);
 		resumed++;

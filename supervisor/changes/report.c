@@ -12,10 +12,12 @@
 #include "supervisor/changes/rollback.h"
 #include "supervisor/changes/state.h"
 
-/* The tunable that the report is about; NULL: none that exists. */
+/* The tunable that the report is about; NULL: none that exists, or one that a later tuner owns. */
 static const struct bpftune_tunable *tunable_of(const struct changes *changes, const struct bpftune_report *report)
 {
 	if (report->tuner >= changes->kernel->plugins.n || report->tunable >= changes->kernel->plugins.tuners[report->tuner]->n_tunables)
+		return NULL;
+	if (!plugins_is_owner(&changes->kernel->plugins, report->tuner, report->tunable))
 		return NULL;
 	return &changes->kernel->plugins.tuners[report->tuner]->tunables[report->tunable];
 }

@@ -59,6 +59,8 @@ static int add_instance(const struct changes *changes, const struct instance *in
 			const struct ledger_entry *entry = entry_of(changes, instance, &step);
 			struct step *grown;
 
+			if (!plugins_is_owner(&changes->kernel->plugins, i, j))
+				continue;
 			if (!entry || (!entry->intended && !strcmp(entry->initial, entry->current)))
 				continue;
 			grown = realloc(*steps, (*n + 1) * sizeof(**steps));

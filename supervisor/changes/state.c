@@ -19,6 +19,8 @@ enum tuner_state changes_tuner_state(const struct changes *changes, const struct
 {
 	const struct ledger_state *state = state_of(changes, instance, tuner);
 
+	if (plugins_is_removed(&changes->kernel->plugins, tuner))
+		return TUNER_OFF;
 	return state ? state->state : TUNER_ACTIVE;
 }
 

@@ -31,7 +31,7 @@ void changes_summary(struct changes *changes)
 				const struct ledger_entry *entry =
 					ledger_find(&changes->ledger, instance->view.netns_cookie, tunable->name);
 
-				if (entry && ledger_changes(entry))
+				if (entry && ledger_changes(entry) && plugins_is_owner(&changes->kernel->plugins, i, j))
 					say(changes, instance, tunable, entry);
 			}
 }

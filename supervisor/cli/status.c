@@ -97,6 +97,15 @@ static void print_refused(const char *owner, json_t *hooks)
 			       text_of(hook, "program"), text_of(hook, "error"));
 }
 
+/* A tuner that is not in service as its file is. */
+static void print_gone(json_t *tuner)
+{
+	const char *state = text_of(tuner, "state");
+
+	if (strcmp(state, "active") != 0)
+		print_folded(printf("tuner %s: %s:", text_of(tuner, "name"), state), text_of(tuner, "why"));
+}
+
 static void print_head(json_t *status)
 {
 	json_t *events = json_object_get(status, "events"), *item;
@@ -107,8 +116,10 @@ static void print_head(json_t *status)
 	       json_is_true(json_object_get(status, "dry_run")) ? ", dry run" : "", (long long)number_of(events, "received"),
 	       (long long)number_of(events, "routed"), (long long)number_of(events, "lost"));
 	print_refused("watch", json_object_get(json_object_get(status, "watch"), "hooks"));
-	json_array_foreach(json_object_get(status, "tuners"), i, item)
+	json_array_foreach(json_object_get(status, "tuners"), i, item) {
+		print_gone(item);
 		print_refused(text_of(item, "name"), json_object_get(item, "hooks"));
+	}
 }
 
 static void take_status(const struct question *question, json_t *status, void *arg)
@@ -175,19 +186,26 @@ static void print_cost(json_t *hook)
 	putchar('\n');
 }
 
-static void print_hooks(const char *name, const char *summary, const char *path, json_t *hooks)
+static void print_hooks(json_t *hooks)
 {
 	json_t *hook;
 	size_t i;
 
-	printf("%s: %s\n", name, summary);
-	if (*path)
-		printf("    %s\n", path);
 	json_array_foreach(hooks, i, hook) {
 		printf("    %-30s %-24s %s\n", text_of(hook, "attach"), text_of(hook, "program"),
 		       json_is_true(json_object_get(hook, "attached")) ? "attached" : text_of(hook, "error"));
 		print_cost(hook);
 	}
+}
+
+static void print_tuner(json_t *tuner)
+{
+	const char *state = text_of(tuner, "state");
+
+	printf("%s: %s\n    %s\n", text_of(tuner, "name"), text_of(tuner, "summary"), text_of(tuner, "path"));
+	if (strcmp(state, "active") != 0)
+		print_folded(printf("    %s:", state), text_of(tuner, "why"));
+	print_hooks(json_object_get(tuner, "hooks"));
 }
 
 static void print_tuners(const struct question *question, json_t *status, void *arg)
@@ -200,10 +218,10 @@ static void print_tuners(const struct question *question, json_t *status, void *
 		print_json(json_object_get(status, "tuners"));
 		return;
 	}
-	print_hooks("watch", "finds network namespaces (the supervisor's own)", "", json_object_get(watch, "hooks"));
+	printf("watch: finds network namespaces (the supervisor's own)\n");
+	print_hooks(json_object_get(watch, "hooks"));
 	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
-		print_hooks(text_of(tuner, "name"), text_of(tuner, "summary"), text_of(tuner, "path"),
-			    json_object_get(tuner, "hooks"));
+		print_tuner(tuner);
 }
 
 int client_tuners(const struct question *question)

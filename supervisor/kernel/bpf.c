@@ -14,6 +14,7 @@
 #include "bpf/observe.skel.h"
 #include "bpf/watch.skel.h"
 #include "ipc/cleanup.h"
+#include "supervisor/kernel/bpf_maps.h"
 #include "supervisor/kernel/chain.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
@@ -61,7 +62,7 @@ const char *bpf_hook_error(const struct hook *hook)
 	case -EACCES:
 		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
 	case -E2BIG:
-		return "too many programs are attached there";
+		return "too many programs are attached there; an observer calls the first 32 tuners since the start";
 	case -ENOENT:
 		return "this kernel has no such tracepoint";
 	default:
@@ -231,6 +232,35 @@ int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tune
 	return tuner->attach ? load_what_works(host, number, load_tuner, tuner) : 0;
 }
 
+static void free_hook(struct hook *hook)
+{
+	bpf_link__destroy(hook->link);
+	free(hook->program);
+	free(hook->attach);
+}
+
+void bpf_detach_tuner(struct bpftune_host *host, uint16_t number)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < host->n_hooks; i++) {
+		struct hook *hook = &host->hooks[i];
+
+		if (hook->tuner != number) {
+			host->hooks[kept++] = *hook;
+			continue;
+		}
+		if (hook->chain >= 0 && !hook->error)
+			chain_leave(host->shared_fds[SHARED_CHAINS + hook->chain], number);
+		free_hook(hook);
+	}
+	host->n_hooks = kept;
+	if (host->verdict_fds[number] > 0)
+		close(host->verdict_fds[number]);
+	host->verdict_fds[number] = 0;
+	bpf_forget_verdicts(host, number);
+}
+
 static int load_watch(struct bpftune_host *host, const void *arg)
 {
 	struct watch_bpf *skel = watch_bpf__open();
@@ -342,11 +372,8 @@ int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, str
 
 void bpf_close(struct bpftune_host *host)
 {
-	for (size_t i = 0; i < host->n_hooks; i++) {
-		bpf_link__destroy(host->hooks[i].link);
-		free(host->hooks[i].program);
-		free(host->hooks[i].attach);
-	}
+	for (size_t i = 0; i < host->n_hooks; i++)
+		free_hook(&host->hooks[i]);
 	for (size_t i = 0; i < BPFTUNE_TUNERS_MAX; i++)
 		if (host->verdict_fds[i] > 0)
 			close(host->verdict_fds[i]);

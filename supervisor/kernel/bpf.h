@@ -71,6 +71,9 @@ int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, str
 /* Loads a tuner's programs, attaches them or has them called by an observer; refused ones are left out. -errno when none could be loaded. */
 int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tuner, uint16_t number);
 
+/* The tuner's programs are called no more, and are freed with what they are attached by. */
+void bpf_detach_tuner(struct bpftune_host *host, uint16_t number);
+
 /* Lets everything go: programs, links and maps. */
 void bpf_close(struct bpftune_host *host);
 

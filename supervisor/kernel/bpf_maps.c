@@ -110,7 +110,7 @@ int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpf
 	char key[BPFTUNE_SYSCTL_NAME_BYTES] = "";
 	int err = sysctl_path(name, key, sizeof(key));
 
-	return err ? err : bpf_map_update_elem(host->owned_fd, key, owner, BPF_NOEXIST);
+	return err ? err : bpf_map_update_elem(host->owned_fd, key, owner, BPF_ANY);
 }
 
 void bpf_own_pid(struct bpftune_host *host, uint32_t pid, bool ours)
@@ -159,6 +159,12 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 	if (!memcmp(verdict->value, zeros, sizeof(zeros)))
 		return bpf_map_delete_elem(host->verdict_fds[tuner], key);
 	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
+}
+
+void bpf_forget_verdicts(struct bpftune_host *host, uint16_t tuner)
+{
+	host->control.verdicts &= ~(1ULL << tuner);
+	tell_all(host);
 }
 
 void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs)

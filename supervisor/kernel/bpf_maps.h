@@ -30,7 +30,7 @@ void bpf_clear_pair(struct bpftune_host *host, uint64_t cgroup_id);
 /* The thread last seen in a namespace, or 0. */
 uint32_t bpf_last_tid(struct bpftune_host *host, uint64_t netns_cookie);
 
-/* Writes of this sysctl by anybody but our workers are events: 0 or -errno. */
+/* Writes of this sysctl by anybody but our workers are events, of this owner instead of an earlier one: 0 or -errno. */
 int bpf_own_sysctl(struct bpftune_host *host, const char *name, const struct bpftune_owner *owner);
 
 /* Our workers, so that their writes are told from an administrator's. */
@@ -47,6 +47,9 @@ void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 /* For the tuner's programs to find, or, with a value of zeros, no more: 0; -ENOENT: it looks for none. */
 int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
 		    const struct bpftune_verdict *verdict);
+
+/* The tuner's programs are gone: nobody looks for its verdicts. */
+void bpf_forget_verdicts(struct bpftune_host *host, uint16_t tuner);
 
 /* How often an observer called the tuner's program of that chain. */
 void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs);

@@ -53,3 +53,10 @@ int chain_join(int map_fd, uint16_t tuner, const struct bpf_program *program)
 
 	return tuner < BPFTUNE_SLOTS_MAX ? bpf_map_update_elem(map_fd, &slot, &fd, BPF_ANY) : -E2BIG;
 }
+
+void chain_leave(int map_fd, uint16_t tuner)
+{
+	uint32_t slot = tuner;
+
+	bpf_map_delete_elem(map_fd, &slot);
+}

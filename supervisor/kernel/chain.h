@@ -27,4 +27,7 @@ void chain_prepare(struct bpf_program *program, enum bpftune_chain chain);
 /* 0, or -errno: -E2BIG: the tuner's number is no slot. */
 int chain_join(int map_fd, uint16_t tuner, const struct bpf_program *program);
 
+/* The observer calls it no more. */
+void chain_leave(int map_fd, uint16_t tuner);
+
 #endif

@@ -30,6 +30,13 @@ int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal 
  */
 int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain)(void *arg, const char *text), void *arg);
 
+/* Opens one more, DIR/NAME, likewise. False: it is refused. */
+bool kernel_add_tuner(struct kernel *kernel, const char *dir, const char *name,
+		      void (*complain)(void *arg, const char *text), void *arg);
+
+/* The file of that tuner is gone: its BPF programs are detached. */
+void kernel_remove_tuner(struct kernel *kernel, uint16_t number);
+
 /* Also after kernel_open() failed. */
 void kernel_close(struct kernel *kernel);
 

@@ -45,16 +45,18 @@ static void complain(const struct listener *listener, const char *format, ...)
 	listener->complain(listener->arg, text);
 }
 
-static void say_refused_hooks(const struct kernel *kernel, const struct listener *listener)
+static const char *owner_name(const struct kernel *kernel, uint16_t number)
 {
-	const struct plugins *plugins = &kernel->plugins;
+	return number < kernel->plugins.n ? kernel->plugins.tuners[number]->name : "watch";
+}
 
+static void say_refused_hooks(const struct kernel *kernel, uint16_t number, const struct listener *listener)
+{
 	for (size_t i = 0; i < kernel->host.n_hooks; i++) {
 		const struct hook *hook = &kernel->host.hooks[i];
 
-		if (hook->error)
-			complain(listener, "%s: cannot use %s (%s): %s",
-				 hook->tuner < plugins->n ? plugins->tuners[hook->tuner]->name : "watch", hook->attach,
+		if (hook->tuner == number && hook->error)
+			complain(listener, "%s: cannot use %s (%s): %s", owner_name(kernel, number), hook->attach,
 				 hook->program, bpf_hook_error(hook));
 	}
 }
@@ -74,22 +76,47 @@ static void own_sysctls(struct kernel *kernel, uint16_t number, const struct lis
 	}
 }
 
+static void attach_tuner(struct kernel *kernel, uint16_t number, const struct listener *listener)
+{
+	int err;
+
+	own_sysctls(kernel, number, listener);
+	err = bpf_attach_tuner(&kernel->host, kernel->plugins.tuners[number], number);
+	if (err)
+		complain(listener, "cannot load the BPF programs of tuner %s: %s", owner_name(kernel, number), strerror(-err));
+	say_refused_hooks(kernel, number, listener);
+}
+
 int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain_to)(void *arg, const char *text), void *arg)
 {
 	const struct listener listener = { complain_to, arg };
-	int err = plugins_open(&kernel->plugins, dir, complain_to, arg);
+	int err = plugins_open(&kernel->plugins, dir, true, complain_to, arg);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < kernel->plugins.n; i++) {
-		own_sysctls(kernel, i, &listener);
-		err = bpf_attach_tuner(&kernel->host, kernel->plugins.tuners[i], i);
-		if (err)
-			complain(&listener, "cannot load the BPF programs of tuner %s: %s", kernel->plugins.tuners[i]->name,
-				 strerror(-err));
-	}
-	say_refused_hooks(kernel, &listener);
+	say_refused_hooks(kernel, BPFTUNE_FROM_WATCH, &listener);
+	for (size_t i = 0; i < kernel->plugins.n; i++)
+		attach_tuner(kernel, i, &listener);
 	return 0;
+}
+
+bool kernel_add_tuner(struct kernel *kernel, const char *dir, const char *name,
+		      void (*complain_to)(void *arg, const char *text), void *arg)
+{
+	const struct listener listener = { complain_to, arg };
+	const char *wrong = plugins_add(&kernel->plugins, dir, name);
+
+	if (wrong)
+		complain(&listener, "cannot use tuner %s/%s: %s", dir, name, wrong);
+	else
+		attach_tuner(kernel, kernel->plugins.n - 1, &listener);
+	return !wrong;
+}
+
+void kernel_remove_tuner(struct kernel *kernel, uint16_t number)
+{
+	bpf_detach_tuner(&kernel->host, number);
+	plugins_remove(&kernel->plugins, number);
 }
 
 void kernel_close(struct kernel *kernel)

@@ -4,18 +4,21 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/cleanup.h"
 #include "worker/sysctl.h"
+
+#define OTHER_ABI "built for another version of bpftune; rebuild it against the installed headers"
 
 static int is_shared_object(const struct dirent *entry)
 {
-	size_t n = strlen(entry->d_name);
-
-	return n > 3 && !strcmp(entry->d_name + n - 3, ".so");
+	return plugin_file_is_tuner(entry->d_name);
 }
 
 /* Names are what status and logs are made of. */
@@ -43,11 +46,29 @@ static bool is_same(const struct bpftune_tunable *a, const struct bpftune_tunabl
 	return !strcmp(path_a, path_b);
 }
 
+bool plugins_is_removed(const struct plugins *plugins, uint16_t number)
+{
+	return plugins->states[number] == PLUGIN_REMOVED;
+}
+
+bool plugins_is_owner(const struct plugins *plugins, uint16_t number, size_t tunable)
+{
+	const struct bpftune_tunable *mine = &plugins->tuners[number]->tunables[tunable];
+
+	if (!plugins_is_removed(plugins, number))
+		return true;
+	for (size_t i = number + 1; i < plugins->n; i++)
+		for (size_t j = 0; j < plugins->tuners[i]->n_tunables; j++)
+			if (is_same(&plugins->tuners[i]->tunables[j], mine))
+				return false;
+	return true;
+}
+
 const struct bpftune_tunable *plugins_find_owned(const struct plugins *plugins, const struct bpftune_tuner *tuner,
 						 const struct bpftune_tuner **ret_owner)
 {
 	for (size_t i = 0; i < plugins->n; i++)
-		for (size_t j = 0; j < plugins->tuners[i]->n_tunables; j++)
+		for (size_t j = 0; !plugins_is_removed(plugins, i) && j < plugins->tuners[i]->n_tunables; j++)
 			for (size_t k = 0; k < tuner->n_tunables; k++)
 				if (is_same(&plugins->tuners[i]->tunables[j], &tuner->tunables[k])) {
 					*ret_owner = plugins->tuners[i];
@@ -59,7 +80,7 @@ const struct bpftune_tunable *plugins_find_owned(const struct plugins *plugins, 
 static bool has_name(const struct plugins *plugins, const char *name)
 {
 	for (size_t i = 0; i < plugins->n; i++)
-		if (!strcmp(plugins->tuners[i]->name, name))
+		if (!plugins_is_removed(plugins, i) && !strcmp(plugins->tuners[i]->name, name))
 			return true;
 	return false;
 }
@@ -80,47 +101,150 @@ static const char *find_conflict(const struct plugins *plugins, const struct bpf
 	return text;
 }
 
-/* NULL: taken; else what is wrong with it. */
-static const char *open_one(struct plugins *plugins, const char *path, char *text, size_t size)
-{
-	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	const struct bpftune_tuner *tuner = handle ? dlsym(handle, "bpftune_tuner") : NULL;
-	const char *wrong = NULL;
+/* --- refused files ------------------------------------------------------------------------------ */
 
-	if (!tuner)
-		wrong = dlerror();
-	else if (tuner->abi != BPFTUNE_ABI)
-		wrong = "built for another version of bpftune; rebuild it against the installed headers";
-	else if (!is_complete(tuner))
-		wrong = "its name, a summary, its event handler, or the name of a tunable or scenario is missing";
-	else if (plugins->n == BPFTUNE_TUNERS_MAX)
-		wrong = "too many tuners";
-	else
-		wrong = find_conflict(plugins, tuner, text, size);
+void plugins_forget_refused(struct plugins *plugins, const char *path)
+{
+	for (size_t i = 0; i < plugins->n_refused; i++) {
+		struct plugin_refused *refused = &plugins->refused[i];
+
+		if (strcmp(refused->path, path) != 0)
+			continue;
+		free(refused->path);
+		free(refused->why);
+		*refused = plugins->refused[--plugins->n_refused];
+		return;
+	}
+}
+
+static const char *refuse(struct plugins *plugins, const char *path, const char *why)
+{
+	struct plugin_refused *grown = realloc(plugins->refused, (plugins->n_refused + 1) * sizeof(*grown));
+	struct plugin_refused refused = { strdup(path), strdup(why) };
+
+	if (grown)
+		plugins->refused = grown;
+	if (!grown || !refused.path || !refused.why) {
+		free(refused.path);
+		free(refused.why);
+		return strerror(ENOMEM);
+	}
+	plugins->refused[plugins->n_refused++] = refused;
+	return refused.why;
+}
+
+/* --- files -------------------------------------------------------------------------------------- */
+
+/* What is loaded is a copy: a file may be written over, and then what is mapped of it changes, or ends. */
+static int open_copy(struct plugins *plugins, const char *dir, const char *name, struct plugin_file *ret_file, char *ret_why,
+		     size_t size)
+{
+	_cleanup_close_ int fd = plugin_file_open(dir, name, plugins->roots_only, ret_file, ret_why, size);
+	int copy = fd < 0 ? -1 : plugin_file_copy(fd, name);
+
+	return copy >= 0 || fd < 0 ? copy : take_fd(&fd);
+}
+
+static const char *check_file(int fd)
+{
+	uint32_t abi;
+
+	switch (plugin_file_abi(fd, &abi)) {
+	case 0:
+		return abi == BPFTUNE_ABI ? NULL : OTHER_ABI;
+	case -ENOENT:
+		return "it exports no bpftune_tuner";
+	default:
+		return "it is no whole shared object for this machine";
+	}
+}
+
+static const char *check_tuner(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text, size_t size)
+{
+	if (tuner->abi != BPFTUNE_ABI)
+		return OTHER_ABI;
+	if (!is_complete(tuner))
+		return "its name, a summary, its event handler, or the name of a tunable or scenario is missing";
+	return find_conflict(plugins, tuner, text, size);
+}
+
+/* By a name that no other file has while the descriptor is open: the linker looks a name up among what it has loaded. */
+static void *load(int fd, char *ret_why, size_t size)
+{
+	char name[64];
+	void *handle;
+
+	snprintf(name, sizeof(name), "/proc/%d/fd/%d", getpid(), fd);
+	handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+	if (!handle) {
+		const char *error = dlerror();
+		size_t n = strlen(name);
+
+		snprintf(ret_why, size, "%s", strncmp(error, name, n) ? error : error + n + strspn(error + n, ": "));
+	}
+	return handle;
+}
+
+/* NULL: taken; else what is wrong with it. What was loaded stays so: nobody knows what its code has begun. */
+static const char *open_one(struct plugins *plugins, const char *dir, const char *name, const char *path, char *text, size_t size)
+{
+	struct plugin_file file;
+	_cleanup_close_ int fd = open_copy(plugins, dir, name, &file, text, size);
+	const struct bpftune_tuner *tuner;
+	const char *wrong;
+	void *handle;
+	char *kept;
+
+	if (fd < 0)
+		return text;
+	wrong = check_file(fd);
+	if (!wrong && plugins->n == BPFTUNE_TUNERS_MAX)
+		wrong = "64 tuners were loaded since the supervisor's start, the most there may be";
 	if (wrong)
-		return wrong; /* dlerror()'s text lives in the handle's error state: it is left open */
+		return wrong;
+	handle = load(fd, text, size);
+	tuner = handle ? dlsym(handle, "bpftune_tuner") : NULL;
+	wrong = tuner ? check_tuner(plugins, tuner, text, size) : text;
+	kept = wrong ? NULL : strdup(path);
+	if (!kept) {
+		if (handle)
+			take_fd(&fd);
+		return wrong ? wrong : strerror(ENOMEM);
+	}
 	plugins->tuners[plugins->n] = tuner;
 	plugins->handles[plugins->n] = handle;
-	plugins->paths[plugins->n++] = strdup(path);
+	plugins->files[plugins->n] = file;
+	plugins->fds[plugins->n] = take_fd(&fd);
+	plugins->paths[plugins->n++] = kept;
 	return NULL;
 }
 
-int plugins_open(struct plugins *plugins, const char *dir, void (*complain)(void *arg, const char *text), void *arg)
+const char *plugins_add(struct plugins *plugins, const char *dir, const char *name)
+{
+	char path[PATH_MAX], text[1024];
+	const char *wrong;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	plugins_forget_refused(plugins, path);
+	wrong = open_one(plugins, dir, name, path, text, sizeof(text));
+	return wrong ? refuse(plugins, path, wrong) : NULL;
+}
+
+int plugins_open(struct plugins *plugins, const char *dir, bool roots_only, void (*complain)(void *arg, const char *text),
+		 void *arg)
 {
 	struct dirent **entries;
 	int n = scandir(dir, &entries, is_shared_object, alphasort);
 
-	*plugins = (struct plugins){ 0 };
+	*plugins = (struct plugins){ .roots_only = roots_only };
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
-		char path[4096], text[8192], conflict[1024];
-		const char *wrong;
+		const char *wrong = plugins_add(plugins, dir, entries[i]->d_name);
+		char text[8192];
 
-		snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name);
-		wrong = open_one(plugins, path, conflict, sizeof(conflict));
 		if (wrong) {
-			snprintf(text, sizeof(text), "cannot use tuner %s: %s", path, wrong);
+			snprintf(text, sizeof(text), "cannot use tuner %s/%s: %s", dir, entries[i]->d_name, wrong);
 			complain(arg, text);
 		}
 		free(entries[i]);
@@ -129,11 +253,68 @@ int plugins_open(struct plugins *plugins, const char *dir, void (*complain)(void
 	return 0;
 }
 
+/* --- what becomes of them ----------------------------------------------------------------------- */
+
+const char *plugin_state_name(enum plugin_state state)
+{
+	static const char *const names[] = {
+		[PLUGIN_ACTIVE] = "active",
+		[PLUGIN_REPLACED] = "replaced",
+		[PLUGIN_REMOVED] = "removed",
+		[PLUGIN_REFUSED] = "refused",
+	};
+
+	return names[state];
+}
+
+int plugins_find_path(const struct plugins *plugins, const char *path)
+{
+	for (size_t i = 0; i < plugins->n; i++)
+		if (!plugins_is_removed(plugins, i) && !strcmp(plugins->paths[i], path))
+			return i;
+	return -1;
+}
+
+void plugins_remove(struct plugins *plugins, uint16_t number)
+{
+	const struct bpftune_tuner *tuner = plugins->tuners[number];
+
+	plugins->states[number] = PLUGIN_REMOVED;
+	plugins->whys[number] = "its file was removed; 'bpftune rollback' puts its values back";
+	plugins->husks[number] = (struct bpftune_tuner){
+		.abi = tuner->abi, .name = tuner->name, .summary = tuner->summary, .tunables = tuner->tunables,
+		.n_tunables = tuner->n_tunables,
+	};
+	plugins->tuners[number] = &plugins->husks[number];
+}
+
+bool plugins_compare(struct plugins *plugins, uint16_t number, const struct plugin_file *now)
+{
+	enum plugin_state before = plugins->states[number];
+	_cleanup_close_ int fd = -1;
+	const char *why = plugins->whys[number], *wrong;
+
+	if (plugin_file_is_same(&plugins->files[number], now)) {
+		plugins->states[number] = PLUGIN_ACTIVE;
+		plugins->whys[number] = NULL;
+		return before != PLUGIN_ACTIVE;
+	}
+	fd = open(plugins->paths[number], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	wrong = fd < 0 ? strerror(errno) : check_file(fd);
+	plugins->states[number] = PLUGIN_REPLACED;
+	plugins->whys[number] = wrong ? wrong : "replaced on disk: the new one is loaded at the next start";
+	return before != PLUGIN_REPLACED || plugins->whys[number] != why;
+}
+
 void plugins_close(struct plugins *plugins)
 {
 	for (size_t i = 0; i < plugins->n; i++) {
 		free(plugins->paths[i]);
 		dlclose(plugins->handles[i]);
+		close(plugins->fds[i]);
 	}
+	while (plugins->n_refused)
+		plugins_forget_refused(plugins, plugins->refused[0].path);
+	free(plugins->refused);
 	*plugins = (struct plugins){ 0 };
 }

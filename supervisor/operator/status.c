@@ -2,6 +2,7 @@
 #include "supervisor/operator/status.h"
 
 #include <limits.h>
+#include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -11,6 +12,15 @@
 static json_t *optional(const char *text)
 {
 	return text ? json_string(text) : json_null();
+}
+
+/* JSON is UTF-8; a path may be any bytes. */
+static json_t *path_json(const char *path)
+{
+	char escaped[4 * PATH_MAX];
+
+	log_escape(path, escaped, sizeof(escaped));
+	return json_string(escaped);
 }
 
 /* What a program that an observer calls has cost; one with a hook of its own is in `bpftool prog`. */
@@ -44,14 +54,32 @@ static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 	return hooks;
 }
 
+/* The name of what was refused is not known for sure: its file's is shown. A path may be any bytes. */
+static json_t *tuner_json(const char *name, const char *summary, const char *path, enum plugin_state state, const char *why,
+			  json_t *hooks)
+{
+	const char *file = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	char escaped[4 * NAME_MAX];
+
+	if (!name) {
+		log_escape(file, escaped, sizeof(escaped));
+		name = escaped;
+	}
+	return json_pack("{s:s s:s s:o s:s s:o s:o}", "name", name, "summary", summary, "path", path_json(path), "state",
+			 plugin_state_name(state), "why", optional(why), "hooks", hooks);
+}
+
 static json_t *tuners_json(const struct operator *operator)
 {
+	const struct plugins *plugins = &operator->kernel->plugins;
 	json_t *tuners = json_array();
 
-	for (size_t i = 0; i < operator->kernel->plugins.n; i++)
-		json_array_append_new(tuners, json_pack("{s:s s:s s:s s:o}", "name", operator->kernel->plugins.tuners[i]->name,
-							"summary", operator->kernel->plugins.tuners[i]->summary, "path",
-							operator->kernel->plugins.paths[i], "hooks", hooks_json(operator, i)));
+	for (size_t i = 0; i < plugins->n; i++)
+		json_array_append_new(tuners, tuner_json(plugins->tuners[i]->name, plugins->tuners[i]->summary, plugins->paths[i],
+							 plugins->states[i], plugins->whys[i], hooks_json(operator, i)));
+	for (size_t i = 0; i < plugins->n_refused; i++)
+		json_array_append_new(tuners, tuner_json(NULL, "", plugins->refused[i].path, PLUGIN_REFUSED,
+							 plugins->refused[i].why, json_array()));
 	return tuners;
 }
 
@@ -66,12 +94,14 @@ static json_t *scenarios_json(const struct ledger_entry *entry)
 
 static json_t *instance_tuners_json(const struct operator *operator, const struct instance *instance)
 {
+	const struct plugins *plugins = &operator->kernel->plugins;
 	json_t *tuners = json_array();
 
-	for (size_t i = 0; i < operator->kernel->plugins.n; i++)
-		json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", operator->kernel->plugins.tuners[i]->name, "state",
-							tuner_state_name(changes_tuner_state(operator->changes, instance, i)),
-							"why", optional(changes_tuner_why(operator->changes, instance, i))));
+	for (size_t i = 0; i < plugins->n; i++)
+		if (!plugins_is_removed(plugins, i))
+			json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", plugins->tuners[i]->name, "state",
+								tuner_state_name(changes_tuner_state(operator->changes, instance, i)),
+								"why", optional(changes_tuner_why(operator->changes, instance, i))));
 	return tuners;
 }
 
@@ -89,7 +119,7 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 				ledger_find(&operator->changes->ledger, instance->view.netns_cookie, tuner->tunables[j].name);
 			const struct ledger_row *last = entry ? ledger_last(entry) : NULL;
 
-			if (!entry)
+			if (!entry || !plugins_is_owner(&operator->kernel->plugins, i, j))
 				continue;
 			json_array_append_new(tunables,
 				json_pack("{s:s s:s s:s s:s s:I s:o s:o}", "name", tuner->tunables[j].name, "tuner",
@@ -99,15 +129,6 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 		}
 	}
 	return tunables;
-}
-
-/* JSON is UTF-8; a cgroup's name may be any bytes. */
-static json_t *path_json(const char *path)
-{
-	char escaped[4 * PATH_MAX];
-
-	log_escape(path, escaped, sizeof(escaped));
-	return json_string(escaped);
 }
 
 json_t *status_instance_json(const struct operator *operator, const struct instance *instance)

@@ -15,6 +15,7 @@ enum child_state {
 	CHILD_NONE,     /* no process */
 	CHILD_STARTING, /* forked, not READY yet */
 	CHILD_READY,
+	CHILD_RENEWING, /* told to end by its end of file; then another is forked */
 	CHILD_RETIRING, /* told to end by its end of file */
 	CHILD_BACKOFF,  /* died; the next fork waits */
 	CHILD_GONE,     /* the instance is let go */
@@ -30,6 +31,7 @@ enum child_event {
 	CHILD_FAILED,  /* it could not be forked */
 	CHILD_PUT_OFF, /* there is no room for it, no slot, or no way into the namespace */
 	CHILD_STOP,    /* the supervisor ends */
+	CHILD_OUTDATED, /* there are tuners that it does not have */
 	N_CHILD_EVENTS
 };
 
@@ -38,6 +40,8 @@ enum child_action {
 	CHILD_FORK,    /* open the namespace, fork; arms the ready timer */
 	CHILD_SERVE,   /* send what was queued */
 	CHILD_HANG_UP, /* close its event pipe; arms the kill timer */
+	CHILD_LEAVE,   /* the same, for the next one to take its place */
+	CHILD_RENEW,   /* fork that one */
 	CHILD_KILL,
 	CHILD_DELAY,   /* arms the backoff timer */
 	CHILD_FORGET,  /* let the instance go */
@@ -68,6 +72,7 @@ struct child {
 	struct child *readable_prev, *readable_next;
 	unsigned int restarts, backoff_ms;
 	struct slot *slot;	      /* while it starts */
+	unsigned int tuners;	      /* workers->tuners, when it was forked */
 	bool is_overrun;	      /* it did not read its orders: it is being killed */
 	uint64_t forked_ms, retry_ms; /* uv_now() */
 

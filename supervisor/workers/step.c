@@ -11,6 +11,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/workers/capacity.h"
 #include "supervisor/workers/process.h"
+#include "supervisor/workers/renew.h"
 
 /* --- the timer ---------------------------------------------------------------------------------- */
 
@@ -82,6 +83,7 @@ static void do_fork(struct child *child)
 	else
 		err = slot_find_free(&workers->slots) ? try_fork(child) : -EBUSY;
 	capacity_note(workers, child, err);
+	child->tuners = workers->tuners;
 	if (!err)
 		return;
 	disarm(child);
@@ -107,6 +109,8 @@ static void do_serve(struct child *child)
 	disarm(child);
 	set_entered(child, true);
 	process_flush(child);
+	if (child->tuners != child->workers->tuners)
+		renew_begin(child->workers); /* it was forked before the latest tuner came */
 	if (child->instance->view.id != INSTANCE_HOST)
 		instances_sweep_soon(child->workers->instances, child->instance); /* the last user may have left while we came in */
 }
@@ -116,6 +120,19 @@ static void do_hang_up(struct child *child)
 	instance_is_to_end(child->workers->instances, child->instance);
 	process_hang_up(child);
 	arm(child, CHILD_KILL_MS);
+}
+
+static void do_leave(struct child *child)
+{
+	process_hang_up(child);
+	arm(child, CHILD_KILL_MS);
+}
+
+static void do_renew(struct child *child)
+{
+	set_entered(child, false);
+	do_fork(child);
+	instances_sweep_soon(child->workers->instances, child->instance); /* the old one's reference was discounted until now */
 }
 
 static void do_kill(struct child *child)
@@ -151,8 +168,8 @@ static void do_forget(struct child *child)
 }
 
 static void (*const actions[])(struct child *child) = {
-	[CHILD_FORK] = do_fork,	[CHILD_SERVE] = do_serve, [CHILD_HANG_UP] = do_hang_up,
-	[CHILD_KILL] = do_kill,	[CHILD_DELAY] = do_delay, [CHILD_FORGET] = do_forget,
+	[CHILD_FORK] = do_fork,	  [CHILD_SERVE] = do_serve, [CHILD_HANG_UP] = do_hang_up, [CHILD_LEAVE] = do_leave,
+	[CHILD_RENEW] = do_renew, [CHILD_KILL] = do_kill,   [CHILD_DELAY] = do_delay,	  [CHILD_FORGET] = do_forget,
 };
 
 enum child_state child_step(struct child *child, enum child_event event)
@@ -199,7 +216,7 @@ static void say_how(const struct child *child, int status)
 	const struct instances *instances = child->workers->instances;
 	pid_t pid = child->instance->worker_pid;
 
-	if (child->state == CHILD_RETIRING)
+	if (child->state == CHILD_RETIRING || (child->state == CHILD_RENEWING && WIFEXITED(status) && !WEXITSTATUS(status)))
 		return;
 	if (WIFSIGNALED(status))
 		instance_log(instances, child->instance, LOG_WARNING, "worker %d was killed by signal %d (%s)", pid,
@@ -253,4 +270,5 @@ void workers_handle(struct workers *workers)
 		workers->has_exits = false;
 		handle_exits(workers);
 	}
+	renew_next(workers);
 }

@@ -64,6 +64,10 @@ struct workers {
 	unsigned int n_waiting; /* for one of them to leave */
 	uv_timer_t retry;	/* for those */
 	bool (*try_start)(struct child *child);
+	unsigned int tuners; /* how often there were more tuners: of which set a worker has */
+	bool is_renewing;    /* workers that have an older set */
+	uint64_t renewed;    /* the instance whose worker was the last */
+	unsigned int n_renewed;
 };
 
 /* Before much else is opened: takes low descriptor numbers. 0 or -errno. */
@@ -88,6 +92,9 @@ void workers_unused(struct workers *workers, struct instance *instance, bool is_
 
 /* Who made it may be somebody else than was known. */
 void workers_recount(struct workers *workers, struct instance *instance);
+
+/* There are more tuners: workers are replaced by such as have them, one after another. */
+void workers_renew(struct workers *workers);
 
 /* Ends them all, and with each its instance. */
 void workers_end_all(struct workers *workers);
