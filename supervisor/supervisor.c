@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/supervisor.h"
 
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,25 +13,19 @@
 #include "supervisor/changes/changes.h"
 #include "supervisor/instances/instances.h"
 #include "supervisor/kernel/kernel.h"
+#include "supervisor/kernel/ring.h"
 #include "supervisor/kernel/tuner_dir.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/workers/workers.h"
 #include "worker/confine.h"
 #include "worker/worker.h"
 
-#define EVENTS_AT_ONCE 256
-#define RING_REST_MS 5
-
 struct supervisor {
 	struct options options;
 	uv_loop_t loop;
 	uv_signal_t signals[3]; /* TERM, INT, CHLD */
 	uv_prepare_t turn;	/* before the loop waits */
-	uv_poll_t ring_poll;
-	uv_timer_t ring_rest; /* until it is looked at again */
-	struct ring_buffer *ring;
-	unsigned int taken_at_once; /* events, from the ring */
-	bool tuner_waits;	    /* for one of these events */
+	struct ring ring;
 	struct kernel kernel;
 	struct instances instances;
 	struct workers workers;
@@ -46,48 +39,20 @@ struct supervisor {
 
 /* --- an iteration of the loop ------------------------------------------------------------------- */
 
-static int on_event(void *arg, void *data, size_t size)
+static bool on_event(void *arg, const struct bpftune_event *event)
 {
-	const struct bpftune_event *event = data;
 	struct supervisor *s = arg;
 
-	if (size == sizeof(*event)) {
-		s->operator.events_received++;
-		if (event->tuner != BPFTUNE_FROM_WATCH) {
-			workers_event(&s->workers, event);
-			s->tuner_waits = true;
-		} else if (event->scenario == BPFTUNE_SYSCTL_WRITTEN) {
-			changes_written(&s->changes, event);
-		} else if (!instances_event(&s->instances, event)) {
-			s->workers.counters.unroutable++;
-		}
+	s->operator.events_received++;
+	if (event->tuner != BPFTUNE_FROM_WATCH) {
+		workers_event(&s->workers, event);
+		return true;
 	}
-	/* Whoever fills the ring as fast as we empty it must not keep us from all else. */
-	return ++s->taken_at_once < EVENTS_AT_ONCE ? 0 : -EAGAIN;
-}
-
-static void on_ring(uv_poll_t *poll, int status, int events)
-{
-	(void)poll, (void)status, (void)events; /* on_turn() takes what is in the ring */
-}
-
-static void on_rested(uv_timer_t *timer)
-{
-	struct supervisor *s = timer->data;
-
-	uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
-}
-
-static void take_events(struct supervisor *s)
-{
-	s->taken_at_once = 0;
-	s->tuner_waits = false;
-	ring_buffer__consume(s->ring);
-	/* Namespaces that come and go may wait a little: while the ring is not empty the kernel wakes nobody for more. */
-	if (!s->taken_at_once || s->tuner_waits || s->taken_at_once >= EVENTS_AT_ONCE || s->stopping)
-		return;
-	uv_poll_stop(&s->ring_poll);
-	uv_timer_start(&s->ring_rest, on_rested, RING_REST_MS, 0);
+	if (event->scenario == BPFTUNE_SYSCTL_WRITTEN)
+		changes_written(&s->changes, event);
+	else if (!instances_event(&s->instances, event))
+		s->workers.counters.unroutable++;
+	return false;
 }
 
 static void on_freed(void *arg, struct instance *instance)
@@ -213,9 +178,10 @@ static void on_turn(uv_prepare_t *prepare)
 {
 	struct supervisor *s = prepare->data;
 
-	take_events(s);
+	bool is_empty = ring_take(&s->ring, !s->stopping);
+
 	workers_handle(&s->workers);
-	if (s->taken_at_once < EVENTS_AT_ONCE)
+	if (is_empty)
 		instances_ring_is_empty(&s->instances);
 	operator_handle(&s->operator);
 	if (s->stop_signal && !s->stopping)
@@ -271,20 +237,13 @@ static int watch_signals(struct supervisor *s)
 	return err;
 }
 
-static int watch_ring(struct supervisor *s)
+static int begin_turns(struct supervisor *s)
 {
-	int err;
+	int err = ring_start(&s->ring);
 
-	s->ring = ring_buffer__new(s->kernel.host.shared_fds[SHARED_EVENTS], on_event, s, NULL);
-	if (!s->ring)
-		return -errno;
-	err = uv_poll_init(&s->loop, &s->ring_poll, ring_buffer__epoll_fd(s->ring));
-	uv_timer_init(&s->loop, &s->ring_rest);
 	uv_prepare_init(&s->loop, &s->turn);
-	s->ring_poll.data = s->ring_rest.data = s->turn.data = s;
-	if (!err)
-		err = uv_prepare_start(&s->turn, on_turn);
-	return err ? err : uv_poll_start(&s->ring_poll, UV_READABLE, on_ring);
+	s->turn.data = s;
+	return err ? err : uv_prepare_start(&s->turn, on_turn);
 }
 
 static void make_rooms(struct supervisor *s)
@@ -308,6 +267,7 @@ static void make_rooms(struct supervisor *s)
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .changes = changes, .loop = &s->loop,
 		.run_dir = s->options.run_dir, .dry_run = s->options.dry_run,
 	};
+	s->ring = (struct ring){ .loop = &s->loop, .host = &s->kernel.host, .event = on_event, .arg = s };
 	s->tuner_dir = (struct tuner_dir){
 		.kernel = &s->kernel, .loop = &s->loop, .path = s->options.plugin_dir, .fd = -1, .arg = s,
 		.tell = on_tuner_news, .changed = on_tuners,
@@ -347,7 +307,7 @@ static int start(struct supervisor *s)
 	workers_start(&s->workers);
 	doing = "watch signals", err = watch_signals(s);
 	if (!err)
-		doing = "read the events", err = watch_ring(s);
+		doing = "read the events", err = begin_turns(s);
 	task_spare_children("anon_inode:bpf-map"); /* the ring buffer, too */
 	if (!err)
 		doing = "watch the network namespaces", err = instances_start(&s->instances, cookie);
@@ -379,12 +339,11 @@ static void end(struct supervisor *s)
 	tuner_dir_stop(&s->tuner_dir);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
-	close_if_open((uv_handle_t *)&s->ring_poll);
-	close_if_open((uv_handle_t *)&s->ring_rest);
+	ring_stop(&s->ring);
 	close_if_open((uv_handle_t *)&s->turn);
 	while (uv_run(&s->loop, UV_RUN_NOWAIT))
 		;
-	ring_buffer__free(s->ring);
+	ring_free(&s->ring);
 	while (s->instances.by_id)
 		instances_end(&s->instances, s->instances.by_id);
 	instances_free_ended(&s->instances, on_freed);

@@ -86,7 +86,8 @@ static bool has_name(const struct plugins *plugins, const char *name)
 }
 
 /* One tunable, one owner: the first that claims it; and one name a tuner. NULL: it is the first. */
-static const char *find_conflict(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text, size_t size)
+static const char *find_conflict(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text,
+				 size_t size)
 {
 	const struct bpftune_tuner *owner;
 	const struct bpftune_tunable *tunable = plugins_find_owned(plugins, tuner, &owner);
@@ -136,8 +137,8 @@ static const char *refuse(struct plugins *plugins, const char *path, const char 
 /* --- files -------------------------------------------------------------------------------------- */
 
 /* What is loaded is a copy: a file may be written over, and then what is mapped of it changes, or ends. */
-static int open_copy(struct plugins *plugins, const char *dir, const char *name, struct plugin_file *ret_file, char *ret_why,
-		     size_t size)
+static int open_copy(struct plugins *plugins, const char *dir, const char *name, struct plugin_file *ret_file,
+		     char *ret_why, size_t size)
 {
 	_cleanup_close_ int fd = plugin_file_open(dir, name, plugins->roots_only, ret_file, ret_why, size);
 	int copy = fd < 0 ? -1 : plugin_file_copy(fd, name);
@@ -159,7 +160,8 @@ static const char *check_file(int fd)
 	}
 }
 
-static const char *check_tuner(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text, size_t size)
+static const char *check_tuner(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text,
+			       size_t size)
 {
 	if (tuner->abi != BPFTUNE_ABI)
 		return OTHER_ABI;
@@ -168,7 +170,8 @@ static const char *check_tuner(const struct plugins *plugins, const struct bpftu
 	return find_conflict(plugins, tuner, text, size);
 }
 
-/* By a name that no other file has while the descriptor is open: the linker looks a name up among what it has loaded. */
+/* By a name that no other file has while the descriptor is open: the linker looks a name up among what it has loaded.
+ */
 static void *load(int fd, char *ret_why, size_t size)
 {
 	char name[64];
@@ -186,7 +189,8 @@ static void *load(int fd, char *ret_why, size_t size)
 }
 
 /* NULL: taken; else what is wrong with it. What was loaded stays so: nobody knows what its code has begun. */
-static const char *open_one(struct plugins *plugins, const char *dir, const char *name, const char *path, char *text, size_t size)
+static const char *open_one(struct plugins *plugins, const char *dir, const char *name, const char *path, char *text,
+			    size_t size)
 {
 	struct plugin_file file;
 	_cleanup_close_ int fd = open_copy(plugins, dir, name, &file, text, size);
@@ -230,8 +234,8 @@ const char *plugins_add(struct plugins *plugins, const char *dir, const char *na
 	return wrong ? refuse(plugins, path, wrong) : NULL;
 }
 
-int plugins_open(struct plugins *plugins, const char *dir, bool roots_only, void (*complain)(void *arg, const char *text),
-		 void *arg)
+int plugins_open(struct plugins *plugins, const char *dir, bool roots_only,
+		 void (*complain)(void *arg, const char *text), void *arg)
 {
 	struct dirent **entries;
 	int n = scandir(dir, &entries, is_shared_object, alphasort);
@@ -282,7 +286,10 @@ void plugins_remove(struct plugins *plugins, uint16_t number)
 	plugins->states[number] = PLUGIN_REMOVED;
 	plugins->whys[number] = "its file was removed; 'bpftune rollback' puts its values back";
 	plugins->husks[number] = (struct bpftune_tuner){
-		.abi = tuner->abi, .name = tuner->name, .summary = tuner->summary, .tunables = tuner->tunables,
+		.abi = tuner->abi,
+		.name = tuner->name,
+		.summary = tuner->summary,
+		.tunables = tuner->tunables,
 		.n_tunables = tuner->n_tunables,
 	};
 	plugins->tuners[number] = &plugins->husks[number];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Tuners: shared objects of one directory. A tuner's number is its place, and is never another's while the supervisor lives. */
+/* Tuners: shared objects of one directory. A tuner's number is its place, and is never another's while the supervisor
+ * lives. */
 #ifndef BPFTUNE_SUPERVISOR_KERNEL_PLUGIN_H
 #define BPFTUNE_SUPERVISOR_KERNEL_PLUGIN_H
 
@@ -26,11 +27,13 @@ struct plugins {
 	const struct bpftune_tuner *tuners[BPFTUNE_TUNERS_MAX]; /* by number */
 	char *paths[BPFTUNE_TUNERS_MAX];
 	void *handles[BPFTUNE_TUNERS_MAX];
-	int fds[BPFTUNE_TUNERS_MAX]; /* what is loaded: while one is open, its number names no other file to the linker */
+	int fds[BPFTUNE_TUNERS_MAX]; /* what is loaded: while one is open, its number names no other file to the linker
+				      */
 	enum plugin_state states[BPFTUNE_TUNERS_MAX];
 	const char *whys[BPFTUNE_TUNERS_MAX]; /* why in that state; NULL: nothing to say */
 	struct plugin_file files[BPFTUNE_TUNERS_MAX];
-	struct bpftune_tuner husks[BPFTUNE_TUNERS_MAX]; /* what tuners[] has of a removed one: no handlers, no scenarios */
+	struct bpftune_tuner
+		husks[BPFTUNE_TUNERS_MAX]; /* what tuners[] has of a removed one: no handlers, no scenarios */
 	struct plugin_refused *refused;
 	size_t n_refused;
 	bool roots_only; /* files that somebody else than root may write are refused */
@@ -41,8 +44,8 @@ struct plugins {
  * cannot be opened, exports no `bpftune_tuner`, was built for another ABI, or owns what another one owns is left out;
  * `complain` gets a sentence that names it. -errno: the directory is unreadable.
  */
-int plugins_open(struct plugins *plugins, const char *dir, bool roots_only, void (*complain)(void *arg, const char *text),
-		 void *arg);
+int plugins_open(struct plugins *plugins, const char *dir, bool roots_only,
+		 void (*complain)(void *arg, const char *text), void *arg);
 
 /* Opens DIR/NAME, which gets the next number. NULL: done; else why not, which is also among the refused. */
 const char *plugins_add(struct plugins *plugins, const char *dir, const char *name);

@@ -74,7 +74,8 @@ int plugin_file_open(const char *dir, const char *name, bool roots_only, struct 
 		snprintf(ret_why, size, "cannot open it: %s", strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		snprintf(ret_why, size, "it is no regular file");
-	else if (!roots_only || (is_roots(&of_dir, "its directory", ret_why, size) && is_roots(&st, "it", ret_why, size))) {
+	else if (!roots_only ||
+		 (is_roots(&of_dir, "its directory", ret_why, size) && is_roots(&st, "it", ret_why, size))) {
 		*ret_file = identity(&st);
 		return take_fd(&fd);
 	}
@@ -110,7 +111,9 @@ static off_t offset_of(Elf *elf, const char *name)
 	GElf_Sym symbol;
 
 	while ((section = elf_nextscn(elf, section))) {
-		Elf_Data *data = gelf_getshdr(section, &table) && table.sh_type == SHT_DYNSYM ? elf_getdata(section, NULL) : NULL;
+		Elf_Data *data = gelf_getshdr(section, &table) && table.sh_type == SHT_DYNSYM
+					 ? elf_getdata(section, NULL)
+					 : NULL;
 
 		for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
 			const char *found = elf_strptr(elf, table.sh_link, symbol.st_name);

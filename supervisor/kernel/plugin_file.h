@@ -25,15 +25,15 @@ int plugin_file_identify(const char *path, struct plugin_file *ret_file);
 bool plugin_file_is_same(const struct plugin_file *a, const struct plugin_file *b);
 
 /*
- * Opens DIR/NAME. `roots_only`: nobody but root may have written it, nor been able to put it there. -1: `ret_why` says why
- * it is refused. The caller closes the descriptor.
+ * Opens DIR/NAME. `roots_only`: nobody but root may have written it, nor been able to put it there. -1: `ret_why` says
+ * why it is refused. The caller closes the descriptor.
  */
 int plugin_file_open(const char *dir, const char *name, bool roots_only, struct plugin_file *ret_file, char *ret_why,
 		     size_t size);
 
 /*
- * The `abi` of the file's `bpftune_tuner`, read from the file. 0; -ENOEXEC: it is no whole shared object for this machine;
- * -ENOENT: it has no such symbol.
+ * The `abi` of the file's `bpftune_tuner`, read from the file. 0; -ENOEXEC: it is no whole shared object for this
+ * machine; -ENOENT: it has no such symbol.
  */
 int plugin_file_abi(int fd, uint32_t *ret_abi);
 

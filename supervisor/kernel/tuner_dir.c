@@ -19,7 +19,8 @@
 #define FILE_EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE)
 #define DIR_EVENTS (IN_DELETE_SELF | IN_MOVE_SELF)
 
-static void tell(const struct tuner_dir *dir, int severity, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void tell(const struct tuner_dir *dir, int severity, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static void tell(const struct tuner_dir *dir, int severity, const char *format, ...)
 {
@@ -89,7 +90,8 @@ static uint64_t remove_tuners(struct tuner_dir *dir)
 			continue;
 		kernel_remove_tuner(dir->kernel, i);
 		removed |= 1ULL << i;
-		tell(dir, LOG_NOTICE, "tuner %s is removed, as %s is: its programs are detached; its values stay until 'bpftune rollback'",
+		tell(dir, LOG_NOTICE,
+		     "tuner %s is removed, as %s is: its programs are detached; its values stay until 'bpftune rollback'",
 		     plugins->tuners[i]->name, plugins->paths[i]);
 	}
 	return removed;
@@ -139,7 +141,8 @@ static void on_due(uv_timer_t *timer)
 	int err = watch(dir); /* the same watch, unless it is another directory by now */
 
 	if (err) {
-		tell(dir, LOG_WARNING, "the tuners' directory %s is gone (%s): tuners stay as they are until the next start", dir->path,
+		tell(dir, LOG_WARNING,
+		     "the tuners' directory %s is gone (%s): tuners stay as they are until the next start", dir->path,
 		     strerror(-err));
 		forget_names(dir);
 		return;
@@ -171,7 +174,8 @@ static void take_event(struct tuner_dir *dir, const struct inotify_event *event)
 {
 	if (event->mask & (DIR_EVENTS | IN_Q_OVERFLOW | IN_IGNORED))
 		dir->all = true;
-	else if (event->len && plugin_file_is_tuner(event->name) && (!(event->mask & IN_CREATE) || is_link(dir, event->name)))
+	else if (event->len && plugin_file_is_tuner(event->name) &&
+		 (!(event->mask & IN_CREATE) || is_link(dir, event->name)))
 		note(dir, event->name);
 }
 
@@ -209,8 +213,8 @@ void tuner_dir_start(struct tuner_dir *dir)
 	if (!err)
 		err = uv_poll_start(&dir->poll, UV_READABLE, on_events);
 	if (err)
-		tell(dir, LOG_WARNING, "cannot watch the tuners' directory %s: %s: tuners stay those of the start", dir->path,
-		     strerror(-err));
+		tell(dir, LOG_WARNING, "cannot watch the tuners' directory %s: %s: tuners stay those of the start",
+		     dir->path, strerror(-err));
 }
 
 static void close_if_open(uv_handle_t *handle)

@@ -27,7 +27,7 @@ static bool is_under_way(const struct instance *instance)
 
 static struct instance *first_outdated(const struct workers *workers, struct instance *from)
 {
-	while (from && !(worker_is_ready(from) && from->child->tuners != workers->tuners))
+	while (from && !(from->child && from->child->state == CHILD_READY && from->child->tuners != workers->tuners))
 		from = from->by_id.next;
 	return from;
 }
@@ -49,7 +49,7 @@ void renew_next(struct workers *workers)
 		return;
 	}
 	workers->is_renewing = false;
-	instance_log(workers->instances, NULL, LOG_INFO, "%u workers were replaced, one after another: all have all tuners",
-		     workers->n_renewed);
+	instance_log(workers->instances, NULL, LOG_INFO,
+		     "%u workers were replaced, one after another: all have all tuners", workers->n_renewed);
 	workers->n_renewed = 0;
 }

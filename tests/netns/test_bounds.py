@@ -79,7 +79,8 @@ def test_two_owners_of_one_sysctl(lab, tmp_path):
     shutil.copy(original, tmp_path / "c.so")
     supervisor = lab.supervisor(tuners=tmp_path)
     supervisor.ready("host")
-    assert [tuner["path"] for tuner in supervisor.status()["tuners"]] == [str(tmp_path / "a.so")]
+    tuners = {tuner["path"]: tuner["state"] for tuner in supervisor.status()["tuners"]}
+    assert tuners == {str(tmp_path / "a.so"): "active", str(tmp_path / "b.so"): "refused", str(tmp_path / "c.so"): "refused"}
     assert "tuner tcp_bufhog would own net.ipv4.tcp_wmem, which tuner tcp_buffer owns" in supervisor.stderr()
     assert "there is a tuner tcp_buffer already" in supervisor.stderr()
 

@@ -46,7 +46,7 @@ void process_flush(struct child *child)
 
 void process_hang_up(struct child *child)
 {
-	assert_true(child->instance->is_ending); /* its name is free for another by now */
+	assert_int_equal(child->instance->is_ending, child->state == CHILD_RETIRING); /* its name is free for another by now */
 	process.hang_ups++;
 }
 

@@ -16,13 +16,14 @@ static void test_every_cell(void **state)
 		int next, action;
 	} expected[N_CHILD_STATES][N_CHILD_EVENTS] = {
 		/* clang-format off */
-		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             FAILED              PUT_OFF           STOP */
-		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  _,                  _,                TO(GONE, FORGET) },
-		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(BACKOFF, DELAY), TO(NONE, IGNORE), TO(RETIRING, HANG_UP) },
-		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  _,                  _,                TO(RETIRING, HANG_UP) },
-		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _,                  _,                _ },
-		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), _,                  _,                TO(GONE, FORGET) },
-		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _,                  _,                _ },
+		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             FAILED              PUT_OFF           STOP                   OUTDATED */
+		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  _,                  _,                TO(GONE, FORGET),      _ },
+		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(BACKOFF, DELAY), TO(NONE, IGNORE), TO(RETIRING, HANG_UP), _ },
+		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  _,                  _,                TO(RETIRING, HANG_UP), TO(RENEWING, LEAVE) },
+		[CHILD_RENEWING] = { _,                  _,                TO(STARTING, RENEW), TO(RETIRING, HANG_UP), TO(RENEWING, KILL), _,                 _,                TO(RETIRING, HANG_UP), _ },
+		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _,                  _,                _,                     _ },
+		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), _,                  _,                TO(GONE, FORGET),      _ },
+		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _,                  _,                _,                     _ },
 		/* clang-format on */
 	};
 #undef TO
@@ -56,7 +57,7 @@ static void test_stop_ends(void **state)
 
 static void test_state_names(void **state)
 {
-	static const char *const names[] = { "none", "starting", "ready", "retiring", "backoff", "gone" };
+	static const char *const names[] = { "none", "starting", "ready", "renewing", "retiring", "backoff", "gone" };
 
 	(void)state;
 	assert_int_equal(ARRAY_SIZE(names), N_CHILD_STATES);
@@ -350,6 +351,70 @@ static void test_pause_after_death(void **state)
 	}
 }
 
+/* --- more tuners -------------------------------------------------------------------------------- */
+
+/* Another worker takes its place at once: it is no crash, the instance goes on, and no place is lost. */
+static void test_renew(void **state)
+{
+	(void)state;
+	fake->instances.by_id = &fake->instance;
+	make_ready();
+	workers_renew(&fake->workers);
+	workers_handle(&fake->workers);
+	assert_int_equal(child_now()->state, CHILD_RENEWING);
+	assert_int_equal(process.hang_ups, 1);
+	assert_timer(CHILD_KILL_MS);
+	workers_handle(&fake->workers); /* nobody else's turn meanwhile */
+	assert_int_equal(end_process(&fake->instance), CHILD_STARTING);
+	assert_int_equal(process.starts, 2);
+	assert_int_equal(fake->workers.n, 1);
+	assert_int_equal(fake->workers.n_ready, 0);
+	assert_timer(CHILD_READY_MS);
+	step(CHILD_IS_READY, CHILD_READY);
+	assert_int_equal(fake->n_logs, 0);
+	workers_handle(&fake->workers);
+	assert_int_equal(fake->n_logs, 1);
+	assert_string_equal(fake->logs[0], "1 workers were replaced, one after another: all have all tuners");
+	workers_handle(&fake->workers);
+	assert_int_equal(process.hang_ups, 1);
+	assert_int_equal(child_now()->restarts, 0);
+	assert_int_equal(fake->ended, 0);
+}
+
+/* One that was being forked when the tuner came is replaced when it is ready; one that does not end is killed. */
+static void test_renew_later(void **state)
+{
+	(void)state;
+	fake->instances.by_id = &fake->instance;
+	start_worker();
+	workers_renew(&fake->workers);
+	workers_handle(&fake->workers);
+	assert_int_equal(process.hang_ups, 0);
+	step(CHILD_IS_READY, CHILD_READY);
+	workers_handle(&fake->workers);
+	assert_int_equal(child_now()->state, CHILD_RENEWING);
+	time_out();
+	assert_int_equal(fake->killed, PID);
+	process.err = -EIO;
+	assert_int_equal(end_process(&fake->instance), CHILD_BACKOFF);
+	workers_handle(&fake->workers); /* the others' turn comes all the same */
+	assert_false(fake->workers.is_renewing);
+}
+
+/* Its namespace may end while it is being replaced. */
+static void test_renew_unused(void **state)
+{
+	(void)state;
+	fake->instances.by_id = &fake->instance;
+	make_ready();
+	workers_renew(&fake->workers);
+	workers_handle(&fake->workers);
+	step(CHILD_UNUSED, CHILD_RETIRING);
+	assert_int_equal(end_process(&fake->instance), CHILD_GONE);
+	assert_int_equal(fake->ended, 1);
+	assert_int_equal(process.starts, 1);
+}
+
 static void test_one_child_an_instance(void **state)
 {
 	const struct child *child = child_now();
@@ -382,6 +447,9 @@ int main(void)
 		on_processes(test_forget),
 		on_processes(test_delay),
 		on_processes(test_pause_after_death),
+		on_processes(test_renew),
+		on_processes(test_renew_later),
+		on_processes(test_renew_unused),
 		on_processes(test_one_child_an_instance),
 	};
 

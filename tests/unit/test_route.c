@@ -362,7 +362,7 @@ static void test_end_all(void **state)
 
 static void test_what_is_known(void **state)
 {
-	static const char *const names[] = { "none", "starting", "ready", "retiring", "backoff", "gone" };
+	static const char *const names[] = { "none", "starting", "ready", "renewing", "retiring", "backoff", "gone" };
 	struct instance *instance = registry_add(&fixture->instances, 102, 2002);
 	struct child *child = fixture->instance->child;
 
