@@ -104,6 +104,12 @@ static const char *find_conflict(const struct plugins *plugins, const struct bpf
 
 /* --- refused files ------------------------------------------------------------------------------ */
 
+static void free_refused(struct plugin_refused *refused)
+{
+	free(refused->path);
+	free(refused->why);
+}
+
 void plugins_forget_refused(struct plugins *plugins, const char *path)
 {
 	for (size_t i = 0; i < plugins->n_refused; i++) {
@@ -111,8 +117,7 @@ void plugins_forget_refused(struct plugins *plugins, const char *path)
 
 		if (strcmp(refused->path, path) != 0)
 			continue;
-		free(refused->path);
-		free(refused->why);
+		free_refused(refused);
 		*refused = plugins->refused[--plugins->n_refused];
 		return;
 	}
@@ -126,8 +131,7 @@ static const char *refuse(struct plugins *plugins, const char *path, const char 
 	if (grown)
 		plugins->refused = grown;
 	if (!grown || !refused.path || !refused.why) {
-		free(refused.path);
-		free(refused.why);
+		free_refused(&refused);
 		return strerror(ENOMEM);
 	}
 	plugins->refused[plugins->n_refused++] = refused;
@@ -320,8 +324,8 @@ void plugins_close(struct plugins *plugins)
 		dlclose(plugins->handles[i]);
 		close(plugins->fds[i]);
 	}
-	while (plugins->n_refused)
-		plugins_forget_refused(plugins, plugins->refused[0].path);
+	for (size_t i = 0; i < plugins->n_refused; i++)
+		free_refused(&plugins->refused[i]);
 	free(plugins->refused);
 	*plugins = (struct plugins){ 0 };
 }

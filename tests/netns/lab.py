@@ -19,9 +19,25 @@ import sys
 import tempfile
 import time
 
+
+
+def as_roots(path, copies=[]):
+    """A directory of tuners; a copy of it if it is not root's alone, as in a user's build tree: a supervisor opens no such."""
+    if not path or not os.path.isdir(path):
+        return path
+    files = list(pathlib.Path(path).glob("*.so"))
+    stats = [os.stat(each) for each in (path, *files)]
+    if not any(stat.st_uid or stat.st_mode & 0o002 or stat.st_mode & 0o020 and stat.st_gid for stat in stats):
+        return path
+    copies.append(tempfile.TemporaryDirectory(prefix="bpftune-tuners-"))
+    for file in files:
+        shutil.copyfile(file, pathlib.Path(copies[-1].name, file.name))
+    return copies[-1].name
+
+
 BPFTUNE = os.environ.get("BPFTUNE", "bpftune")
-TUNERS = os.environ.get("BPFTUNE_TUNERS")
-POKE = os.environ.get("BPFTUNE_POKE")
+TUNERS = as_roots(os.environ.get("BPFTUNE_TUNERS"))
+POKE = as_roots(os.environ.get("BPFTUNE_POKE"))
 LONGPATH = os.environ.get("LONGPATH", "longpath")
 # Deadlines are for the program as it is shipped, on a real machine; one that is watched by a sanitizer or valgrind, or
 # emulated, gets so much longer.

@@ -177,7 +177,7 @@ def test_of_somebody_else(lab, directory):
     try_with(lambda new: (os.chown(new, 0, 1234), new.chmod(0o664)), lambda: None, "group 1234 may write it (chmod g-w)")
     try_with(lambda new: os.chown(new, 1234, 0), lambda: None, "it belongs to user 1234, not to root (chown root)")
     try_with(lambda new: directory.chmod(0o777), lambda: directory.chmod(0o755), "others may write its directory (chmod o-w)")
-    install(directory)
+    path.symlink_to(POKE_FILE)
     wait_for_tuners(supervisor, ("tcp_buffer", "active"), ("poke", "active"))
 
 
