@@ -13,8 +13,6 @@
 #include "supervisor/changes/changes.h"
 #include "supervisor/instances/instances.h"
 #include "supervisor/kernel/kernel.h"
-#include "supervisor/kernel/ring.h"
-#include "supervisor/kernel/tuner_dir.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/workers/workers.h"
 #include "worker/confine.h"

@@ -14,7 +14,6 @@
 #include "bpf/observe.skel.h"
 #include "bpf/watch.skel.h"
 #include "ipc/cleanup.h"
-#include "supervisor/kernel/bpf_maps.h"
 #include "supervisor/kernel/chain.h"
 
 #define KERNEL_BTF "/sys/kernel/btf/vmlinux"
@@ -258,7 +257,6 @@ void bpf_detach_tuner(struct bpftune_host *host, uint16_t number)
 	if (host->verdict_fds[number] > 0)
 		close(host->verdict_fds[number]);
 	host->verdict_fds[number] = 0;
-	bpf_forget_verdicts(host, number);
 }
 
 static int load_watch(struct bpftune_host *host, const void *arg)

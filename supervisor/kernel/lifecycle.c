@@ -116,6 +116,7 @@ bool kernel_add_tuner(struct kernel *kernel, const char *dir, const char *name,
 void kernel_remove_tuner(struct kernel *kernel, uint16_t number)
 {
 	bpf_detach_tuner(&kernel->host, number);
+	bpf_forget_verdicts(&kernel->host, number);
 	plugins_remove(&kernel->plugins, number);
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "supervisor/kernel/tuner_dir.h"
-
+/* Tuners come and go with their files. */
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/kernel/kernel.h"
 
 /* A file is opened when it is whole: closed by its writer, or moved here. A link is made whole. */
 #define FILE_EVENTS (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE)
@@ -185,11 +185,11 @@ static void on_events(uv_poll_t *poll, int status, int events)
 	char buffer[16 * (sizeof(struct inotify_event) + NAME_MAX + 1)]
 		__attribute__((aligned(__alignof__(struct inotify_event))));
 	const struct inotify_event *event;
-	ssize_t n = status < 0 ? -1 : read(dir->fd, buffer, sizeof(buffer));
+	ssize_t n = read(dir->fd, buffer, sizeof(buffer));
 
-	(void)events;
-	for (char *at = buffer; at < buffer + n; at += sizeof(*event) + event->len) {
-		event = (const struct inotify_event *)at;
+	(void)status, (void)events;
+	for (ssize_t at = 0; at < n; at += sizeof(*event) + event->len) {
+		event = (const struct inotify_event *)(buffer + at);
 		take_event(dir, event);
 	}
 	if ((dir->n_names || dir->all) && !uv_is_active((uv_handle_t *)&dir->due))

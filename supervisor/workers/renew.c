@@ -4,7 +4,6 @@
 #include <syslog.h>
 
 #include "supervisor/workers/child.h"
-#include "supervisor/workers/step.h"
 
 void renew_begin(struct workers *workers)
 {
@@ -32,24 +31,24 @@ static struct instance *first_outdated(const struct workers *workers, struct ins
 	return from;
 }
 
-void renew_next(struct workers *workers)
+struct child *renew_next(struct workers *workers)
 {
 	struct instance *last = workers->is_renewing ? instance_by_id(workers->instances, workers->renewed) : NULL;
 	struct instance *next;
 
 	if (!workers->is_renewing || workers->stopping || is_under_way(last))
-		return;
+		return NULL;
 	next = first_outdated(workers, last);
 	if (!next)
 		next = first_outdated(workers, workers->instances->by_id);
 	if (next) {
 		workers->renewed = next->view.id;
 		workers->n_renewed++;
-		child_step(next->child, CHILD_OUTDATED);
-		return;
+		return next->child;
 	}
 	workers->is_renewing = false;
 	instance_log(workers->instances, NULL, LOG_INFO,
 		     "%u workers were replaced, one after another: all have all tuners", workers->n_renewed);
 	workers->n_renewed = 0;
+	return NULL;
 }

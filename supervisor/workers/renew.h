@@ -8,7 +8,8 @@
 /* At least one worker has not got them. */
 void renew_begin(struct workers *workers);
 
-/* Begins with the next, if the last one's successor is ready or is not to come soon. */
-void renew_next(struct workers *workers);
+/* Whom to replace next, once the last one's successor is ready or is not to come soon. NULL: nobody yet, or nobody is
+ * left. */
+struct child *renew_next(struct workers *workers);
 
 #endif

@@ -264,11 +264,15 @@ void workers_child_ended(struct workers *workers)
 
 void workers_handle(struct workers *workers)
 {
+	struct child *outdated;
+
 	while (workers->readable)
 		handle_reports(workers->readable);
 	if (workers->has_exits) {
 		workers->has_exits = false;
 		handle_exits(workers);
 	}
-	renew_next(workers);
+	outdated = renew_next(workers);
+	if (outdated)
+		child_step(outdated, CHILD_OUTDATED);
 }
