@@ -7,6 +7,7 @@
 #ifndef BPFTUNE_TUNERS_TUNER_H
 #define BPFTUNE_TUNERS_TUNER_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -80,9 +81,10 @@ enum bpftune_direction {
  * does that.
  *
  * A trouble with a group is a counter of the namespace: the frame reads it about once a second while events come in,
- * and makes a step where it has grown. Without a group it is the tuner that counts, and says so by bpftune_try();
- * `name` is what the log calls it. Without a name the remedy comes before the trouble, so there is nothing to judge it
- * by.
+ * and makes a step where it has grown and an event of the tuner has come meanwhile. So the tuner's programs tell of the
+ * trouble at least twice a second while it goes on; what the counter counts besides is no trouble. Without a group it is
+ * the tuner that counts, and says so by bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
+ * before the trouble, so there is nothing to judge it by.
  */
 struct bpftune_remedy {
 	unsigned int scenario; /* why, unless bpftune_try() says another */
@@ -120,7 +122,7 @@ struct bpftune_tuner {
 	size_t state_size;
 	/* Worker, once an instance. 0 or -errno: then this tuner is off here. Optional. */
 	int (*init)(struct bpftune *b, void **state);
-	/* Worker: one of this tuner's events. */
+	/* Worker: one of this tuner's events. Optional. */
 	void (*event)(struct bpftune *b, void *state, const struct bpftune_event *event);
 	/* Worker: about once a second while events come in, of whatever tuner, and once more after that. Optional. */
 	void (*tick)(struct bpftune *b, void *state);

@@ -236,6 +236,15 @@ static void begin_window(struct worker *worker, struct remedy *remedy, const str
 	remedy->work = pair[1].value;
 }
 
+/*
+ * A counter may grow for other reasons, too ("Ip", "ReasmFails": a fragment was lost on the way). The tuner's program
+ * knows which it is, and emits an event in each window in which it is this remedy's trouble.
+ */
+static bool is_heard_of(const struct worker *worker, const struct remedy *remedy)
+{
+	return worker->running->heard_ns > remedy->since_ns;
+}
+
 static void look_at_counters(struct worker *worker, struct subject *subject, const struct bpftune_counter pair[2])
 {
 	struct remedy *remedy = subject->remedy;
@@ -251,6 +260,8 @@ static void look_at_counters(struct worker *worker, struct subject *subject, con
 	look->since_ns = remedy->since_ns;
 	if (look->now_ns - look->since_ns < WINDOW_NS)
 		return;
+	if (!is_heard_of(worker, remedy))
+		look->trouble = 0;
 	snprintf(reason, sizeof(reason), "%" PRIu64 " %s per %" PRIu64 " %s in %" PRIu64 " s", look->trouble,
 		 pair[0].name, look->work, pair[1].name, (look->now_ns - look->since_ns + SECOND_NS / 2) / SECOND_NS);
 	act(worker, subject, &(struct motive){ .scenario = subject->what->scenario, .reason = reason });
@@ -334,6 +345,14 @@ int remedies_start(struct worker *worker, struct engine *engine)
 	return 0;
 }
 
+void remedies_wake(struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_engines; i++)
+		for (size_t n = 0; !worker->engines[i].off && n < worker->engines[i].tuner->n_remedies; n++)
+			worker->engines[i].remedies[n].has_window = false;
+	remedies_tick(worker);
+}
+
 void remedies_tick(struct worker *worker)
 {
 	for (size_t i = 0; i < worker->n_engines; i++) {
@@ -354,6 +373,15 @@ void remedies_settle(struct worker *worker)
 			settle(worker, engine);
 	}
 	worker->running = NULL;
+}
+
+bool remedies_are_judging(const struct worker *worker)
+{
+	for (size_t i = 0; i < worker->n_engines; i++)
+		for (size_t n = 0; !worker->engines[i].off && n < worker->engines[i].tuner->n_remedies; n++)
+			if (worker->engines[i].remedies[n].trial.is_trying)
+				return true;
+	return false;
 }
 
 bool remedies_may_decay(const struct worker *worker)

@@ -8,11 +8,17 @@
 /* Before the tuner's init, after its tunables were read. 0 or -errno. */
 int remedies_start(struct worker *worker, struct engine *engine);
 
+/* Events begin to come in, so ticks do: what was counted before them says nothing of what they tell. */
+void remedies_wake(struct worker *worker);
+
 /* A look at each remedy of each tuner. */
 void remedies_tick(struct worker *worker);
 
 /* A proposal was answered, or a value was read: what became of the steps? */
 void remedies_settle(struct worker *worker);
+
+/* Some step is to be judged: ticks are due, whether there still is trouble or not. */
+bool remedies_are_judging(const struct worker *worker);
 
 /* Some step may be taken back for want of trouble: a tick is due now and then, even if nothing happens. */
 bool remedies_may_decay(const struct worker *worker);

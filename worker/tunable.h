@@ -26,6 +26,7 @@ struct engine {
 	uint16_t number;
 	bool off;    /* init failed */
 	void *state; /* the tuner's */
+	uint64_t heard_ns; /* when its latest event came */
 	struct tunable *tunables;
 	struct remedy *remedies; /* one for each of the tuner's */
 	struct bpftune_memory memories[N_BPFTUNE_MEMORY_KINDS]; /* as the supervisor has them */

@@ -24,6 +24,8 @@
 #endif
 
 #define TICK_MS 1000
+#define TICKS 2		 /* after an event */
+#define TICKS_TO_JUDGE 3 /* after a change: one to begin a window, one to end it, and one may come late */
 #define REREAD_MS 100
 #define DECAY_LOOK_MS (10 * 60 * 1000)
 
@@ -103,9 +105,37 @@ static void on_decay(uv_timer_t *timer)
 		uv_timer_stop(timer);
 }
 
+static void on_tick(uv_timer_t *timer)
+{
+	struct serving *serving = timer->data;
+	struct worker *worker = &serving->worker;
+
+	if (!--serving->ticks)
+		uv_timer_stop(timer); /* idle: never wake up */
+	worker->now_ns = uv_hrtime();
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+
+		if (!engine->off && engine->tuner->tick)
+			engine->tuner->tick(worker->instance, engine->state);
+	}
+	worker->running = NULL;
+	remedies_tick(worker);
+}
+
+static void go_on_ticking(struct serving *serving, unsigned int ticks)
+{
+	if (serving->ticks < ticks)
+		serving->ticks = ticks;
+	if (!uv_is_active((uv_handle_t *)&serving->tick))
+		uv_timer_start(&serving->tick, on_tick, TICK_MS, TICK_MS);
+}
+
 static void settle(struct serving *serving)
 {
 	remedies_settle(&serving->worker);
+	if (remedies_are_judging(&serving->worker))
+		go_on_ticking(serving, TICKS_TO_JUDGE);
 	if (!uv_is_active((uv_handle_t *)&serving->decay) && remedies_may_decay(&serving->worker))
 		uv_timer_start(&serving->decay, on_decay, DECAY_LOOK_MS, DECAY_LOOK_MS);
 }
@@ -131,24 +161,6 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 	settle(serving);
 }
 
-static void on_tick(uv_timer_t *timer)
-{
-	struct serving *serving = timer->data;
-	struct worker *worker = &serving->worker;
-
-	if (!--serving->ticks)
-		uv_timer_stop(timer); /* idle: never wake up */
-	worker->now_ns = uv_hrtime();
-	for (size_t i = 0; i < worker->n_engines; i++) {
-		struct engine *engine = worker->running = &worker->engines[i];
-
-		if (!engine->off && engine->tuner->tick)
-			engine->tuner->tick(worker->instance, engine->state);
-	}
-	worker->running = NULL;
-	remedies_tick(worker);
-}
-
 static void on_event(void *arg, const void *record)
 {
 	struct serving *serving = arg;
@@ -163,18 +175,22 @@ static void on_event(void *arg, const void *record)
 	}
 	if (!engine || event->scenario >= engine->tuner->n_scenarios)
 		return;
-	worker->running = engine;
-	engine->tuner->event(worker->instance, engine->state, event);
-	worker->running = NULL;
-	serving->ticks = 2;
 	if (!uv_is_active((uv_handle_t *)&serving->tick))
-		uv_timer_start(&serving->tick, on_tick, TICK_MS, TICK_MS);
+		remedies_wake(worker);
+	engine->heard_ns = worker->now_ns;
+	worker->running = engine;
+	if (engine->tuner->event)
+		engine->tuner->event(worker->instance, engine->state, event);
+	worker->running = NULL;
+	go_on_ticking(serving, TICKS);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
 	struct serving *serving = poll->data;
-	int n = status < 0 ? status : record_read(&serving->events, serving->worker.instance->event_fd, SIZE_MAX, on_event, serving);
+	int n = status < 0 ? status
+			   : record_read(&serving->events, serving->worker.instance->event_fd, SIZE_MAX, on_event,
+					 serving);
 
 	(void)events;
 	if (n < 0 && n != -EAGAIN)

@@ -94,6 +94,7 @@ struct world {
 };
 
 static struct world world;
+static bool are_others; /* which make the errors that are counted */
 
 static void begin_worker(void)
 {
@@ -129,6 +130,7 @@ static int begin(void **state)
 	counted.errors = counted.datagrams = 1000;
 	counted.absent = false;
 	memory_cap = 1000000;
+	are_others = false;
 	tunable_set_worker(&world.worker);
 	world.worker.running = &world.engine;
 	begin_worker();
@@ -144,10 +146,12 @@ static int end(void **state)
 	return 0;
 }
 
-/* A second passes, in which so much is counted. */
+/* A second passes, in which so much is counted. The tuner's program tells of errors, unless others make them. */
 static void pass(uint64_t errors, uint64_t datagrams)
 {
 	world.worker.now_ns += SECOND;
+	if (errors && !are_others)
+		world.engine.heard_ns = world.worker.now_ns;
 	counted.errors += errors;
 	counted.datagrams += datagrams;
 	remedies_tick(&world.worker);
@@ -260,6 +264,54 @@ static void test_counters_that_begin_anew(void **state)
 	assert_nothing();
 	pass(500, 500);
 	assert_string_equal(answer(true).to, "200");
+}
+
+/* A step is made for trouble that the program tells of, and judged by what it tells of since. */
+static void test_others_errors(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	are_others = true;
+	pass(80, 1000);
+	assert_nothing();
+	are_others = false;
+	pass(80, 1000);
+	assert_string_equal(answer(true).to, "200");
+	are_others = true;
+	pass(80, 1000);
+	assert_nothing();
+	assert_false(remedies_are_judging(&world.worker));
+	world.worker.now_ns += 10 * MINUTE;
+	pass(80, 1000);
+	assert_string_equal(answer(true).to, "100");
+}
+
+/* Much work in a long time without events must not make the trouble look small that they tell of. */
+static void test_window_begins_with_events(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	world.worker.now_ns += 60 * MINUTE;
+	counted.datagrams += 1000000;
+	remedies_wake(&world.worker);
+	assert_nothing();
+	pass(400, 1000);
+	assert_string_equal(answer(true).text, "400 RcvbufErrors per 1000 InDatagrams in 1 s");
+	pass(100, 1000);
+	assert_string_equal(answer(true).to, "400");
+}
+
+static void test_is_judging(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	assert_false(remedies_are_judging(&world.worker));
+	pass(80, 1000);
+	assert_false(remedies_are_judging(&world.worker)); /* it is not written yet */
+	answer(true);
+	assert_true(remedies_are_judging(&world.worker));
+	pass(0, 1000);
+	assert_false(remedies_are_judging(&world.worker));
 }
 
 static void test_refused(void **state)
@@ -566,6 +618,9 @@ int main(void)
 		TEST(test_counters),
 		TEST(test_long_window),
 		TEST(test_counters_that_begin_anew),
+		TEST(test_others_errors),
+		TEST(test_window_begins_with_events),
+		TEST(test_is_judging),
 		TEST(test_refused),
 		TEST(test_no_look_while_a_proposal_is_under_way),
 		TEST(test_decay),
