@@ -24,7 +24,7 @@ static int is_shared_object(const struct dirent *entry)
 /* Names are what status and logs are made of. */
 static bool is_complete(const struct bpftune_tuner *tuner)
 {
-	bool complete = tuner->name && tuner->summary && tuner->event;
+	bool complete = tuner->name && tuner->summary;
 
 	for (size_t i = 0; complete && i < tuner->n_tunables; i++)
 		complete = tuner->tunables[i].name && tuner->tunables[i].n_ints <= BPFTUNE_INTS_MAX;
@@ -170,7 +170,7 @@ static const char *check_tuner(const struct plugins *plugins, const struct bpftu
 	if (tuner->abi != BPFTUNE_ABI)
 		return OTHER_ABI;
 	if (!is_complete(tuner))
-		return "its name, a summary, its event handler, or the name of a tunable or scenario is missing";
+		return "its name, a summary, or the name of a tunable or scenario is missing";
 	return find_conflict(plugins, tuner, text, size);
 }
 
