@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 
 import pytest
 
@@ -44,14 +45,15 @@ def wait_for_line(supervisor, text, count=1):
 
 def other_abi():
     """poke.so, but of ABI 99: the first word of what it exports."""
-    symbols = run("readelf", "-W", "--dyn-syms", POKE_FILE).stdout.splitlines()
-    address, section = next((int(words[1], 16), int(words[6])) for words in map(str.split, symbols)
-                            if words[-1:] == ["bpftune_tuner"])
-    fields = next(line.partition("]")[2].split() for line in run("readelf", "-W", "-S", POKE_FILE).stdout.splitlines()
-                  if line.strip().startswith(f"[{section:2}]"))
-    offset = address - int(fields[2], 16) + int(fields[3], 16)
     content = bytearray(POKE_FILE.read_bytes())
-    content[offset:offset + 4] = (99).to_bytes(4, "little")
+    start, (size, n) = struct.unpack_from("<Q", content, 0x28)[0], struct.unpack_from("<HH", content, 0x3a)
+    headers = [struct.unpack_from("<IIQQQQI", content, start + i * size) for i in range(n)]     # struct Elf64_Shdr
+    symbols = next(header for header in headers if header[1] == 11)     # SHT_DYNSYM
+    names = headers[symbols[6]][4]
+    for at in range(symbols[4], symbols[4] + symbols[5], 24):
+        name, _, section, value = struct.unpack_from("<IHHQ", content, at)      # struct Elf64_Sym
+        if content[names + name:].startswith(b"bpftune_tuner\0"):
+            struct.pack_into("<I", content, value - headers[section][3] + headers[section][4], 99)
     return bytes(content)
 
 
