@@ -16,7 +16,6 @@
 
 /* The smallest share of a limit of any namespace that set up a connection. */
 __u32 rcvbuf_bound = ~0U;
-_Bool has_fixed_receivers; /* an application fixed the receive buffer of a connection */
 static __u64 machine_look_us;
 
 /* --- connections -------------------------------------------------------------------------------- */
@@ -24,15 +23,16 @@ static __u64 machine_look_us;
 /* Between two sockets of this machine there is no path whose limits could be found. */
 static __always_inline _Bool is_local(const struct sock *sk)
 {
-	const struct sock_common *common = &sk->__sk_common;
+	__u32 to = READ(struct sock, sk, __sk_common.skc_daddr);
 
-	if (common->skc_family == AF_INET)
-		return (common->skc_daddr & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) ||
-		       common->skc_daddr == common->skc_rcv_saddr;
-	if (!bpf_core_field_exists(common->skc_v6_daddr))
+	if (READ(struct sock, sk, __sk_common.skc_family) == AF_INET)
+		return (to & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) ||
+		       to == READ(struct sock, sk, __sk_common.skc_rcv_saddr);
+	if (!bpf_core_field_exists(sk->__sk_common.skc_v6_daddr))
 		return 0;
 	for (int i = 0; i < 4; i++)
-		if (common->skc_v6_daddr.in6_u.u6_addr32[i] != common->skc_v6_rcv_saddr.in6_u.u6_addr32[i])
+		if (READ(struct sock, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]) !=
+		    READ(struct sock, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]))
 			return 0;
 	return 1;
 }
@@ -48,16 +48,14 @@ static __always_inline void note_receive_limit(const struct sock *sk)
 
 	if (share < rcvbuf_bound)
 		rcvbuf_bound = share;
-	if (is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF) && !has_fixed_receivers)
-		has_fixed_receivers = 1;
+	if (is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF))
+		note_fixed_receiver();
 }
 
-/* A tuner may have decided about it; or another program gave it a window; or its application fixed its receive buffer. */
+/* A tuner has decided about something there; or another program gave it a window; or its application fixed its receive buffer. */
 static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, const struct sock *sk)
 {
-	const struct bpftune_control *now = control_get();
-
-	return (now && now->verdicts) || ctx->snd_cwnd > INITIAL_CWND || is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF);
+	return ctx->snd_cwnd > INITIAL_CWND || is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF) || verdicts_of(cookie_of(sk));
 }
 
 static __always_inline void at_start(struct bpf_sock_ops *ctx, _Bool accepted)
@@ -93,12 +91,10 @@ static __always_inline _Bool is_of_interest(struct bpf_sock_ops *ctx, const stru
 	return is_fixed(sk, SOL_SOCKET_USERLOCK_SNDBUF);
 }
 
-/* A tuner may have decided about it: then it is looked at from its beginning, however near it is. */
-static __always_inline _Bool may_be_early(void)
+/* It is far away, was looked at, or a tuner decided about it: a bit of the socket, which costs no lookup. */
+static __always_inline _Bool is_asked_for(struct bpf_sock_ops *ctx)
 {
-	const struct bpftune_control *control = control_get();
-
-	return control && control->verdicts;
+	return ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG;
 }
 
 static __always_inline struct flow *flow_of_interest(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
@@ -107,7 +103,8 @@ static __always_inline struct flow *flow_of_interest(struct bpf_sock_ops *ctx, s
 
 	if (is_of_interest(ctx, (struct sock *)tp))
 		return bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	flow = may_be_early() ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
+	/* A tuner that decided about it has it looked at from its beginning, however near it is. */
+	flow = is_asked_for(ctx) ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
 	return flow && flow->is_early ? flow : NULL;
 }
 
@@ -164,7 +161,7 @@ static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 	if (!seen)
 		return;
 	is_machines = is_machines_turn(seen);
-	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !may_be_early())
+	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !is_asked_for(ctx))
 		return;
 	tp = tcp_sock_of(ctx);
 	if (!tp)
@@ -180,8 +177,6 @@ static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 SEC("sockops")
 int observe_sockops(struct bpf_sock_ops *ctx)
 {
-	const struct bpftune_control *control;
-
 	switch (ctx->op) {
 	case BPF_SOCK_OPS_RTT_CB:
 		at_round_trip(ctx);
@@ -200,8 +195,7 @@ int observe_sockops(struct bpf_sock_ops *ctx)
 		CHAIN_CALL(ctx, chain_loss, 0);
 		break;
 	case BPF_SOCK_OPS_RWND_INIT:
-		control = control_get();
-		if (control && control->verdicts && !ctx->is_fullsock)
+		if (!ctx->is_fullsock && verdicts_of(bpf_get_netns_cookie(ctx)))
 			CHAIN_CALL(ctx, chain_syn, 0);
 		break;
 	case BPF_SOCK_OPS_TCP_LISTEN_CB:
@@ -220,18 +214,25 @@ static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
 	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF;
 }
 
+static __always_inline _Bool is_receiver_of_interest(const struct sock *sk, __u32 rcvbuf, _Bool may_be_fixed)
+{
+	const struct net *net = READ(struct sock, sk, __sk_common.skc_net.net);
+
+	if (rcvbuf < (__u32)READ(struct net, net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE &&
+	    !(may_be_fixed && is_rcvbuf_fixed(sk)))
+		return 0;
+	return !is_local(sk);
+}
+
 /* net/ipv4/tcp_input.c: tcp_rcv_space_adjust() is called at each read(2): one load decides about most. */
 SEC("raw_tp/tcp_rcv_space_adjust")
 int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[0];
 	__u32 rcvbuf = READ(struct sock, sk, sk_rcvbuf);
-	const struct net *net;
+	_Bool may_be_fixed = has_fixed_receivers();
 
-	if (rcvbuf < rcvbuf_bound && !has_fixed_receivers)
-		return 0;
-	net = READ(struct sock, sk, __sk_common.skc_net.net);
-	if (rcvbuf >= (__u32)READ(struct net, net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE || (has_fixed_receivers && is_rcvbuf_fixed(sk)))
+	if ((rcvbuf >= rcvbuf_bound || may_be_fixed) && is_receiver_of_interest(sk, rcvbuf, may_be_fixed))
 		CHAIN_CALL(ctx, chain_rcv_space, 0);
 	return 0;
 }

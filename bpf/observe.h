@@ -8,7 +8,11 @@
 
 #include <linux/types.h>
 
-#define BPFTUNE_SLOTS_MAX 32	     /* of a chain: the kernel makes 33 tail calls at most; a tuner's number is its slot */
+/*
+ * Of a chain; a tuner's number is its slot. The kernel makes 33 tail calls at most, and up to Linux 6.1 an empty slot counts as
+ * one: an accepted connection goes through two chains.
+ */
+#define BPFTUNE_SLOTS_MAX 16
 #define BPFTUNE_CGROUP_LEVELS_MAX 16 /* between a socket's cgroup and its container's */
 #define BPFTUNE_FAR_US 1000	     /* a round trip; below, only loss is worth knowing */
 
@@ -36,6 +40,11 @@ struct bpftune_pair {
 	__u64 sharer; /* instance id of a container that shares the host's namespace; 0: others, found by cookie */
 };
 
+/* Written by programs, for all of them. */
+struct bpftune_noticed {
+	__u32 fixed_receivers; /* an application fixed the receive buffer of a TCP socket */
+};
+
 /* Written by the supervisor. */
 struct bpftune_control {
 	__u64 verdicts; /* bit n: the tuner of number n has decided about something, somewhere */
@@ -52,7 +61,7 @@ struct flow {
 	__u32 jiffies; /* now */
 	__u32 busy, rwnd_limited, sndbuf_limited; /* jiffies of the socket's life: tcp_get_info_chrono_stats() */
 	__u8 is_limited; /* set by a tuner: the next look is due after a round trip, not later and later */
-	__u8 is_early; /* set by a tuner at the start: looks are due from the first byte on */
+	__u8 is_early; /* set by a tuner at the start, with STATE_CB: looks are due from the first byte on */
 };
 
 #endif

@@ -7,7 +7,7 @@
 #define BPFTUNE_WORKERS_MAX 4096	     /* own_pids */
 #define BPFTUNE_TAKEN_MAX (8 * BPFTUNE_NETNS_MAX) /* tuners that an administrator took over, per namespace: taken */
 #define BPFTUNE_SYSCTLS_MAX 1024	     /* owned_sysctls */
-#define BPFTUNE_RATES_MAX 4096		     /* moves, writes, host_cgroups: the least recently used goes */
+#define BPFTUNE_RATES_MAX 4096		     /* rates, moves, host_cgroups: the least recently used goes */
 #define BPFTUNE_EVENTS_BYTES (256 * 1024)    /* events */
 
 #endif

@@ -52,6 +52,7 @@ MAP(gates, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_gate); /*
 MAP(lost, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);
 MAP(rates, BPF_MAP_TYPE_LRU_HASH, BPFTUNE_RATES_MAX, struct rate_key, __u64);
 MAP(paired, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_pair); /* by the id of a cgroup in cgroup2 */
+MAP(noticed, BPF_MAP_TYPE_ARRAY, 1, __u32, struct bpftune_noticed);
 MAP(control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct bpftune_control);
 MAP(runs, BPF_MAP_TYPE_PERCPU_ARRAY, BPFTUNE_N_CHAINS * BPFTUNE_SLOTS_MAX, __u32, struct bpftune_runs);
 SK_STORAGE(flows, 0, struct flow);
@@ -200,6 +201,24 @@ static __always_inline __u64 cookie_of(const struct sock *sk)
 	return sk->__sk_common.skc_net.net->net_cookie;
 }
 
+/* Until there is such a socket, no receiver is asked whether it is one. */
+static __always_inline _Bool has_fixed_receivers(void)
+{
+	__u32 zero = 0;
+	const struct bpftune_noticed *now = bpf_map_lookup_elem(&noticed, &zero);
+
+	return now && now->fixed_receivers;
+}
+
+static __always_inline void note_fixed_receiver(void)
+{
+	__u32 zero = 0;
+	struct bpftune_noticed *now = bpf_map_lookup_elem(&noticed, &zero);
+
+	if (now && !now->fixed_receivers)
+		now->fixed_receivers = 1;
+}
+
 /* --- containers that share the host's namespace -------------------------------------------------- */
 
 /* The instance whose cgroup it is or is in; 0: none. */
@@ -244,14 +263,18 @@ static __always_inline _Bool tuner_is_off(__u64 netns_cookie)
 	return gate && (gate->tuners_off >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1);
 }
 
-/* True where the tuner is on and has decided about something. */
-static __always_inline _Bool has_verdicts(__u64 netns_cookie)
+/* The tuners that are on there and have decided about something, a bit each. */
+static __always_inline __u64 verdicts_of(__u64 netns_cookie)
 {
 	const struct bpftune_control *now = control_get();
-	__u64 bit = 1ULL << (tuner & (BPFTUNE_TUNERS_MAX - 1));
-	const struct bpftune_gate *gate = now && now->verdicts & bit ? bpf_map_lookup_elem(&gates, &netns_cookie) : NULL;
+	const struct bpftune_gate *gate = now && now->verdicts ? bpf_map_lookup_elem(&gates, &netns_cookie) : NULL;
 
-	return gate && ((gate->verdicts & ~gate->tuners_off) >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1);
+	return gate ? gate->verdicts & ~gate->tuners_off : 0;
+}
+
+static __always_inline _Bool has_verdicts(__u64 netns_cookie)
+{
+	return verdicts_of(netns_cookie) >> (tuner & (BPFTUNE_TUNERS_MAX - 1)) & 1;
 }
 
 /* At most one a key in interval_ns. Two CPUs at one moment may both pass: the worker copes. */

@@ -27,6 +27,7 @@ _Static_assert(__builtin_offsetof(struct bpftune_event, payload) == 40, "header 
 
 /* Events that are not a tuner's. */
 enum bpftune_event_source {
+	BPFTUNE_FROM_OBSERVE = 0xfffd,    /* observe.bpf.c: it makes none */
 	BPFTUNE_FROM_WATCH = 0xfffe,      /* watch.bpf.c -> supervisor; scenario: bpftune_watch */
 	BPFTUNE_FROM_SUPERVISOR = 0xffff, /* supervisor -> worker; scenario: bpftune_order */
 };

@@ -115,6 +115,8 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 		else if (owner)
 			owner->send = wish;
 		if (wish.receive)
+			note_fixed_receiver();
+		if (wish.receive)
 			remember_receiver((__u64)ctx->sk, cookie, &wish);
 	}
 	tell_wish(cookie, &wish);

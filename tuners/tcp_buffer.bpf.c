@@ -303,18 +303,19 @@ static __always_inline void look_at_sender(struct tcp_sock *tp, struct sock *sk,
 	chrono = chrono_of(tp, &seen);
 	if (!chrono)
 		return;
-	flow->is_limited = 1;
 	seen.ticks = flow->jiffies;
-	if (seen.ticks == chrono->looked_at)
-		return; /* the kernel's account is of whole jiffies: nothing can be told yet */
+	if (seen.ticks == chrono->looked_at) {
+		flow->is_limited = 1; /* the kernel's account is of whole jiffies: nothing can be told yet */
+		return;
+	}
 	seen.flow = flow_of(sk);
 	seen.srtt_us = tp->srtt_us >> 3;
 	seen.sndbuf_limited = flow->sndbuf_limited;
 	if (is_limited(tp, chrono, flow) && seen.size_bytes >= seen.limit_bytes)
 		seen.flags = TCP_BUFFER_LIMITED_NOW;
 	f = follow(&key, &seen, flow->interval_us * NSEC_PER_USEC);
-	if (!f)
-		flow->is_limited = seen.flags != 0;
+	if (f || seen.flags)
+		flow->is_limited = 1;
 	if (!f || !is_time(&key, f))
 		return;
 	seen.busy = flow->busy;

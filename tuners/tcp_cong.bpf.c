@@ -229,7 +229,8 @@ static __always_inline _Bool tell(struct tcp_sock *tp, __u64 instance, struct co
 	seen->retrans = retrans_between(&conn->reported, now);
 	seen->min_rtt_us = tp->rtt_min.s[0].v;
 	seen->srtt_us = tp->srtt_us >> 3;
-	seen->app_limited_percent = conn->looks ? 100ULL * conn->app_limited / conn->looks : 0;
+	/* One that was never looked at may have been the application's to fill: its rate is no measure of the path. */
+	seen->app_limited_percent = conn->looks ? 100ULL * conn->app_limited / conn->looks : 100;
 	seen->decided = bpf_map_lookup_elem(&verdicts, &key) != NULL;
 	bpf_ringbuf_submit(event, 0);
 	conn->was_reported = 1;

@@ -124,6 +124,15 @@ static void on_scout_late(uv_timer_t *timer)
 	instances->scout_is_late = true; /* it may not even be possible to kill it */
 }
 
+/* They will be visited when there is memory or a process to be had; some a second time. */
+static void visit_again(struct instances *instances)
+{
+	for (struct known_netns *known = instances->known; known; known = known->hh.next)
+		known->is_visited = false;
+	instances->scan_is_due = true;
+	mounts_read_soon(instances);
+}
+
 static void send_scout(struct instances *instances, const struct scan *scan)
 {
 	pid_t pid = task_fork(STDERR_FILENO + 1);
@@ -132,7 +141,7 @@ static void send_scout(struct instances *instances, const struct scan *scan)
 		scout(scan);
 	if (pid < 0) {
 		instance_log(instances, NULL, LOG_ERR, "cannot look into %zu namespaces: %s", scan->n, strerror(errno));
-		mounts_read_soon(instances);
+		visit_again(instances);
 		return;
 	}
 	instances->scout = pid;

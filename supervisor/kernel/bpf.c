@@ -25,6 +25,7 @@ static const char *const shared_names[SHARED_CHAINS] = {
 	[SHARED_RATES] = "rates",
 	[SHARED_PAIRED] = "paired",
 	[SHARED_CONTROL] = "control",
+	[SHARED_NOTICED] = "noticed",
 	[SHARED_RUNS] = "runs",
 	[SHARED_FLOWS] = "flows",
 };
@@ -127,7 +128,7 @@ static int prepare(struct bpftune_host *host, struct bpf_object *object)
 static int observer_error(const struct bpftune_host *host, enum bpftune_chain chain)
 {
 	for (size_t i = 0; i < host->n_hooks; i++)
-		if (host->hooks[i].tuner == BPFTUNE_FROM_WATCH && !strcmp(host->hooks[i].program, chain_observer(chain)))
+		if (host->hooks[i].tuner == BPFTUNE_FROM_OBSERVE && !strcmp(host->hooks[i].program, chain_observer(chain)))
 			return host->hooks[i].error;
 	return -ENOENT;
 }
@@ -259,6 +260,18 @@ void bpf_detach_tuner(struct bpftune_host *host, uint16_t number)
 	host->verdict_fds[number] = 0;
 }
 
+/* One of the supervisor's own objects, which it keeps. */
+static int load_own(struct bpftune_host *host, struct bpf_object *object, size_t place)
+{
+	int err = load(host, object);
+
+	if (err || host->trial)
+		bpf_object__close(object);
+	else
+		host->own[place] = object;
+	return err;
+}
+
 static int load_watch(struct bpftune_host *host, const void *arg)
 {
 	struct watch_bpf *skel = watch_bpf__open();
@@ -272,12 +285,9 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	skel->rodata->host_cookie = host->cookie;
 	object = take_ptr(skel->obj);
 	watch_bpf__destroy(skel);
-	err = load(host, object);
-	if (err || host->trial) {
-		bpf_object__close(object);
+	err = load_own(host, object, 0);
+	if (err || host->trial)
 		return err;
-	}
-	host->own[0] = object;
 	for (int i = 0; i < N_SHARED; i++)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_name(i));
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
@@ -303,22 +313,16 @@ static int load_observe(struct bpftune_host *host, const void *arg)
 {
 	struct observe_bpf *skel = observe_bpf__open();
 	struct bpf_object *object;
-	int err;
 
 	(void)arg;
 	if (!skel)
 		return -errno;
-	skel->rodata->tuner = BPFTUNE_FROM_WATCH;
+	skel->rodata->tuner = BPFTUNE_FROM_OBSERVE;
 	skel->rodata->host_cookie = host->cookie;
 	skel->data->rcvbuf_bound = rcvbuf_bound();
 	object = take_ptr(skel->obj);
 	observe_bpf__destroy(skel);
-	err = load(host, object);
-	if (err || host->trial)
-		bpf_object__close(object);
-	else
-		host->own[1] = object;
-	return err;
+	return load_own(host, object, 1);
 }
 
 static int refuse(struct bpf_refusal *refusal, int error, const char *format, ...)
@@ -357,7 +361,7 @@ int bpf_open(struct bpftune_host *host, uint64_t host_cookie, int cgroup_fd, str
 			      KERNEL_BTF, strerror(errno));
 	err = load_what_works(host, BPFTUNE_FROM_WATCH, load_watch, NULL);
 	if (!err) {
-		load_what_works(host, BPFTUNE_FROM_WATCH, load_observe, NULL);
+		load_what_works(host, BPFTUNE_FROM_OBSERVE, load_observe, NULL);
 		return 0;
 	}
 	hook = refused_hook(host);

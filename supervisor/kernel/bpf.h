@@ -17,7 +17,7 @@ struct bpf_program;
 struct hook {
 	char *program; /* the BPF program's name */
 	char *attach;  /* its section: raw_tp/task_newtask, cgroup/sock_create, sockops */
-	uint16_t tuner; /* number, or BPFTUNE_FROM_WATCH */
+	uint16_t tuner; /* number, or BPFTUNE_FROM_WATCH or _OBSERVE */
 	int chain;     /* enum bpftune_chain: called by an observer; -1: it has a link */
 	int error;     /* 0: attached; else -errno of load or attach */
 	struct bpf_link *link;
@@ -31,6 +31,7 @@ enum shared_map {
 	SHARED_RATES,
 	SHARED_PAIRED,
 	SHARED_CONTROL,
+	SHARED_NOTICED,
 	SHARED_RUNS,
 	SHARED_FLOWS,
 	SHARED_CHAINS,

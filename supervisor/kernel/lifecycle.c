@@ -95,6 +95,7 @@ int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain_t
 	if (err)
 		return err;
 	say_refused_hooks(kernel, BPFTUNE_FROM_WATCH, &listener);
+	say_refused_hooks(kernel, BPFTUNE_FROM_OBSERVE, &listener);
 	for (size_t i = 0; i < kernel->plugins.n; i++)
 		attach_tuner(kernel, i, &listener);
 	return 0;

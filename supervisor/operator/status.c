@@ -48,7 +48,7 @@ static json_t *hooks_json(const struct operator *operator, uint16_t tuner)
 	for (size_t i = 0; i < operator->kernel->host.n_hooks; i++) {
 		const struct hook *hook = &operator->kernel->host.hooks[i];
 
-		if (hook->tuner == tuner)
+		if (hook->tuner == tuner || (tuner == BPFTUNE_FROM_WATCH && hook->tuner == BPFTUNE_FROM_OBSERVE))
 			json_array_append_new(hooks, hook_json(operator, hook));
 	}
 	return hooks;
