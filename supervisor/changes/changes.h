@@ -22,6 +22,7 @@ struct rollback;
 struct instance_state {
 	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
 	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
+	uint64_t memory_due_ms; /* uv_now(): until then the ones that were filed use up what may be */
 	uint64_t manual_logged_ms; /* when a write by somebody else was last logged */
 	uint64_t unknown_writer;  /* bit n: the tuner of number n stepped aside, and it is not known yet for whom */
 };

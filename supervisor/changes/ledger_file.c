@@ -15,6 +15,7 @@
 
 #define CRC_CHARS 8
 #define COMPACT_LOOK_BYTES (256 * 1024) /* after so much more it is looked whether the file is to be rewritten */
+#define COMPACT_MORE_BYTES (8 << 20) /* memories are long lines, of which the last counts */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 json_t *ledger_file_parse(const char *line, size_t n)
@@ -190,16 +191,22 @@ int ledger_file_rewrite(struct ledger *ledger)
 	}
 	close_fdp(&ledger->fd);
 	ledger->fd = take_fd(&fd);
-	ledger->file_bytes = bytes;
+	ledger->file_bytes = ledger->rewritten_bytes = bytes;
 	ledger->file_lines = lines_to_keep(ledger);
 	ledger->compact_at = bytes + COMPACT_LOOK_BYTES;
 	return 0;
 }
 
-/* Rewriting takes 6 us a line, while all else waits: only where it makes the file half as long. */
+/* Rewriting takes 6 us a line, while all else waits: only where it makes the file half as long, by lines or by bytes. */
+static bool is_worth_rewriting(const struct ledger *ledger)
+{
+	return ledger->file_lines > 2 * lines_to_keep(ledger) ||
+	       ledger->file_bytes > 2 * ledger->rewritten_bytes + COMPACT_MORE_BYTES;
+}
+
 static void compact(struct ledger *ledger)
 {
-	int err = ledger->file_lines > 2 * lines_to_keep(ledger) ? ledger_file_rewrite(ledger) : -EAGAIN;
+	int err = is_worth_rewriting(ledger) ? ledger_file_rewrite(ledger) : -EAGAIN;
 
 	if (err)
 		ledger->compact_at = ledger->file_bytes + COMPACT_LOOK_BYTES;

@@ -92,7 +92,7 @@ static int digit(char c)
 	return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* What is no memory is none: initial values do not depend on it. */
+/* A damaged memory is left out: initial values do not depend on it. */
 static bool replay_memory(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	const char *name = text_of(line, "name"), *digits = text_of(line, "data");
@@ -135,7 +135,7 @@ static int replay_line(struct ledger *ledger, json_t *line)
 	for (size_t i = 0; kind && json_is_integer(cookie) && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i].name))
 			return kinds[i].replay(ledger, json_integer_value(cookie), line) ? 0 : -EBADMSG;
-	return -EBADMSG;
+	return kind && json_is_integer(cookie) ? 0 : -EBADMSG; /* a newer bpftune's: what this one knows does not depend on it */
 }
 
 static int replay_head(json_t *line, const char *boot_id)

@@ -92,6 +92,7 @@ struct ledger {
 	int fd;     /* -1: in memory only */
 	char *path;
 	size_t file_bytes, file_lines, compact_at;
+	size_t rewritten_bytes; /* how long the file was when it was rewritten last */
 	struct ledger_entry *entries;
 	struct pool entry_pool;
 	struct ledger_state *states;

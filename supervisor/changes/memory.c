@@ -8,6 +8,9 @@
 
 #include "supervisor/changes/state.h"
 
+#define MEMORY_INTERVAL_MS 1000 /* of an instance; */
+#define MEMORY_BURST 32		/* so many may come at once */
+
 struct memory_parts {
 	uint16_t tuner;
 	uint32_t kind, version, size, have;
@@ -42,13 +45,29 @@ static bool follows(const struct memory_parts *parts, uint16_t tuner, const stru
 	       parts->size == part->size && parts->have == part->offset;
 }
 
+/*
+ * Into the file, too, unless the worker has memories kept without end: then they survive the worker, but the supervisor
+ * only by chance.
+ */
+static bool may_be_filed(const struct changes *changes, struct instance_state *state)
+{
+	uint64_t now_ms = uv_now(changes->loop);
+
+	if (state->memory_due_ms > now_ms + MEMORY_BURST * MEMORY_INTERVAL_MS)
+		return false;
+	state->memory_due_ms = (state->memory_due_ms > now_ms ? state->memory_due_ms : now_ms) + MEMORY_INTERVAL_MS;
+	return true;
+}
+
 static int keep(struct changes *changes, const struct instance *instance, struct memory_parts *parts)
 {
+	const struct bpftune_memory memory = { parts->version, parts->size, parts->data };
 	char name[LEDGER_NAME_BYTES];
 
 	name_of(changes, parts->tuner, parts->kind, name);
-	return ledger_remember(&changes->ledger, instance->view.netns_cookie, name,
-			       &(struct bpftune_memory){ parts->version, parts->size, parts->data });
+	if (!may_be_filed(changes, instance->state))
+		return ledger_memory_put(&changes->ledger, instance->view.netns_cookie, name, &memory);
+	return ledger_remember(&changes->ledger, instance->view.netns_cookie, name, &memory);
 }
 
 int memory_take_part(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
