@@ -372,7 +372,7 @@ static void report_memory(struct fixture *fixture, uint32_t kind, uint32_t size)
 
 static void assert_remembered(struct fixture *fixture, enum bpftune_memory_kind kind, uint32_t size)
 {
-	struct bpftune_memory memory = changes_remembered(&fixture->changes, fixture->instance, 0, kind);
+	struct bpftune_memory memory = changes_remembered(&fixture->changes, &fixture->instance->view, 0, kind);
 
 	assert_int_equal(memory.size, size);
 	assert_int_equal(memory.version, size ? 3 : 0);
