@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import Host, kept_sysctls, wait_for
+from lab import POKE, Host, kept_sysctls, wait_for
 
 EXAMPLE = pathlib.Path(os.environ["BPFTUNE_EXAMPLE"])      # a copy, and what was made there
 HIGH, LOW = "net.ipv4.ipfrag_high_thresh", "net.ipv4.ipfrag_low_thresh"
+TIME = "net.ipv4.ipfrag_time"
 DEFAULT = 4 << 20
 SMALL = 256 << 10
 MOST = 32 << 20
@@ -84,10 +85,11 @@ class Clients:
 
 @pytest.fixture(scope="module")
 def world(shared):
-    """A supervisor that has the example alone, and two containers whose fragments may take little memory."""
+    """A supervisor that has the example, and the test tuner for events of another one; and two containers whose fragments may take little memory."""
     shared.enter_context(kept_sysctls((HIGH, LOW)))
     directory = shared.enter_context(tempfile.TemporaryDirectory(prefix="bpftune-example-"))
-    pathlib.Path(directory, "ipfrag.so").symlink_to(EXAMPLE / "ipfrag.so")
+    for path in EXAMPLE / "ipfrag.so", pathlib.Path(POKE, "poke.so"):
+        pathlib.Path(directory, path.name).symlink_to(path)
     few = {LOW: str(SMALL), HIGH: str(SMALL)}
     container = shared.container("netns", "bt-example", few)
     neighbour = shared.container("netns", "bt-example-next", few)
@@ -135,6 +137,19 @@ def test_undone_where_it_does_not(lab, world):
     risen, undone, *_ = world.supervisor.changes(world.neighbour.name)
     assert int(risen["to"]) == 4 * SMALL and int(undone["to"]) == SMALL
     assert "of no use" in undone["text"]
+
+
+def test_lost_fragments_are_another_trouble(lab, world):
+    """They count as ReasmFails when their time is over, maybe while another tuner's events come in: no step is made."""
+    lossy = lab.container("netns", "bt-example-lossy", {TIME: "1"})
+    world.supervisor.ready(lossy.name)
+    lab.keep(Clients(lossy, 50, "first"))
+
+    def have_failed():
+        lossy.poke("nothing")
+        return lossy.counters("Ip")["ReasmFails"] >= 3000      # of three seconds, which are at least two windows
+    wait_for(have_failed, 30, "3,000 fragments to be lost")
+    assert not world.supervisor.changes(lossy.name)
 
 
 def test_bounded(lab, world):
