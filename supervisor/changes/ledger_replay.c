@@ -135,7 +135,7 @@ static int replay_line(struct ledger *ledger, json_t *line)
 	for (size_t i = 0; kind && json_is_integer(cookie) && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i].name))
 			return kinds[i].replay(ledger, json_integer_value(cookie), line) ? 0 : -EBADMSG;
-	return kind && json_is_integer(cookie) ? 0 : -EBADMSG; /* a newer bpftune's: what this one knows does not depend on it */
+	return -EBADMSG;
 }
 
 static int replay_head(json_t *line, const char *boot_id)
