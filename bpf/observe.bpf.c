@@ -12,6 +12,7 @@
 #define LOOK_MAX_US 100000 /* while nothing limits the flow */
 #define MACHINE_LOOK_US 10000 /* whatever the flow: for what the whole machine shares */
 #define INITIAL_CWND 10	  /* include/net/tcp.h: TCP_INIT_CWND */
+#define WINDOW_SHARE 16	  /* a receiver that its window limits reads at least half of it in a round trip */
 #define LIMIT_SHARE 4	  /* of its limit: a step is at most that large, and a flow is followed after one */
 
 /* The smallest share of a limit of any namespace that set up a connection. */
@@ -214,6 +215,17 @@ static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
 	return BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF;
 }
 
+/*
+ * Since the kernel looked last, a round trip ago or less. Linux 6.1 lets the buffers of connections that read next to nothing
+ * grow large, too.
+ */
+static __always_inline _Bool has_read_much(const struct sock *sk)
+{
+	__u32 read = READ(struct tcp_sock, sk, copied_seq) - READ(struct tcp_sock, sk, rcvq_space.seq);
+
+	return read >= READ(struct tcp_sock, sk, rcv_wnd) / WINDOW_SHARE;
+}
+
 static __always_inline _Bool is_receiver_of_interest(const struct sock *sk, __u32 rcvbuf, _Bool may_be_fixed)
 {
 	const struct net *net = READ(struct sock, sk, __sk_common.skc_net.net);
@@ -221,7 +233,7 @@ static __always_inline _Bool is_receiver_of_interest(const struct sock *sk, __u3
 	if (rcvbuf < (__u32)READ(struct net, net, ipv4.sysctl_tcp_rmem[2]) / LIMIT_SHARE &&
 	    !(may_be_fixed && is_rcvbuf_fixed(sk)))
 		return 0;
-	return !is_local(sk);
+	return has_read_much(sk) && !is_local(sk);
 }
 
 /* net/ipv4/tcp_input.c: tcp_rcv_space_adjust() is called at each read(2): one load decides about most. */
