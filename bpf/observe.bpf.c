@@ -216,14 +216,16 @@ static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
 }
 
 /*
- * Since the kernel looked last, a round trip ago or less. Linux 6.1 lets the buffers of connections that read next to nothing
- * grow large, too.
+ * A round trip is over, as the kernel looks, in which much was read. Linux 6.1 lets the buffers of connections that read next
+ * to nothing grow large, too.
  */
 static __always_inline _Bool has_read_much(const struct sock *sk)
 {
 	__u32 read = READ(struct tcp_sock, sk, copied_seq) - READ(struct tcp_sock, sk, rcvq_space.seq);
+	__u32 rtt_us = READ(struct tcp_sock, sk, rcv_rtt_est.rtt_us) >> 3;
 
-	return read >= READ(struct tcp_sock, sk, rcv_wnd) / WINDOW_SHARE;
+	return rtt_us && read >= READ(struct tcp_sock, sk, rcv_wnd) / WINDOW_SHARE &&
+	       bpf_ktime_get_ns() / 1000 - READ(struct tcp_sock, sk, rcvq_space.time) >= rtt_us;
 }
 
 static __always_inline _Bool is_receiver_of_interest(const struct sock *sk, __u32 rcvbuf, _Bool may_be_fixed)
