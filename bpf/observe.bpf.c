@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The hooks that are run often have one program each, of the supervisor's. It ends after a few loads unless a socket is due
- * for a look, and then calls the tuners' programs, one after another. So a tuner more makes no request dearer.
+ * Observers: a hook that runs often has one program, the supervisor's. The program ends after a few loads unless a socket is
+ * due for a look. Then it calls the tuners' programs one after another. So another tuner makes no request dearer.
  */
 #include "bpf/remote.bpf.h"
 #include "bpf/sender.bpf.h"
 #include "bpf/tuner.bpf.h"
 
-#define LOOK_BYTES 65536  /* fewer are over before anything can be done */
-#define LOOK_MIN_US 1000
-#define LOOK_MAX_US 100000 /* while nothing limits the flow */
-#define MACHINE_LOOK_US 10000 /* whatever the flow: for what the whole machine shares */
-#define INITIAL_CWND 10	  /* include/net/tcp.h: TCP_INIT_CWND */
-#define WINDOW_SHARE 16	  /* a receiver that its window limits reads at least half of it in a round trip */
-#define LIMIT_SHARE 4	  /* of its limit: a step is at most that large, and a flow is followed after one */
+#define LOOK_BYTES 65536      /* a smaller transfer is over before anything can be done */
+#define LOOK_MIN_US 1000      /* between two looks at a flow, besides a round trip */
+#define LOOK_MAX_US 100000    /* between two looks while nothing limits the flow */
+#define MACHINE_LOOK_US 10000 /* between two looks at what the whole machine shares: TCP's memory */
+#define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
+#define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
+#define LIMIT_SHARE 4	      /* a buffer below this share of its limit is not limited, also just after a step of four times */
 
-/* The smallest share of a limit of any namespace that set up a connection. */
+/* In bytes: no receive buffer below this is near its limit, in any namespace that has set up a connection. */
 __u32 rcvbuf_bound = ~0U;
 static __u64 machine_look_us;
 
@@ -53,7 +53,10 @@ static __always_inline void note_receive_limit(const struct sock *sk)
 		note_fixed_receiver();
 }
 
-/* A tuner has decided about something there; or another program gave it a window; or its application fixed its receive buffer. */
+/*
+ * A tuner has decided about something in this namespace, another program has given the connection a window, or the
+ * application has fixed its receive buffer.
+ */
 static __always_inline _Bool is_wanted_at_start(struct bpf_sock_ops *ctx, const struct sock *sk)
 {
 	return ctx->snd_cwnd > INITIAL_CWND || is_fixed(sk, SOL_SOCKET_USERLOCK_RCVBUF) || verdicts_of(cookie_of(sk));

@@ -111,7 +111,7 @@ static __always_inline __u64 run_begins(void)
 	return now && now->is_timed ? bpf_ktime_get_ns() : 0;
 }
 
-/* Of an accepted connection the programs that are called for each come after those that are called where they are wanted. */
+/* For an accepted connection, the chain of accepted connections comes after the chain of wanted ones. */
 #define CHAIN_GO_ON(ctx, chain) CHAIN_CALL(ctx, chain, tuner + 1U)
 #define CHAIN_GO_ON_TO_ACCEPT(ctx, chain)				\
 	do {								\
@@ -141,7 +141,10 @@ static __always_inline __u64 run_begins(void)
 
 /* A flow is due: at most once a round trip and millisecond. look_of() gives its record. */
 #define ON_LOOK(name) SOCKOPS_SUBSCRIBER("look", chain_look, BPFTUNE_CHAIN_LOOK, name)
-/* A connection is set up for which a tuner may have decided something, or which somebody has set something for. */
+/*
+ * A connection is set up. Called only where a tuner has decided about something, where another program has set the window,
+ * or where the application has fixed the receive buffer.
+ */
 #define ON_START(name)                                                                                                 \
 	SUBSCRIBER("sockops/start", chain_start, BPFTUNE_CHAIN_START, name, struct bpf_sock_ops, CHAIN_GO_ON_TO_ACCEPT)
 /* A connection is accepted. */

@@ -351,7 +351,8 @@ static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
 	if (same_value(written.value, current_value))
 		return;
-	if (!rate_allows(who->netns_cookie, owner->tuner, owner->tunable, WRITES_MIN_NS) && !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
+	if (!rate_allows(who->netns_cookie, owner->tuner, owner->tunable, WRITES_MIN_NS) &&
+	    !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
 		return;
 	bpf_map_update_elem(&taken, who, &reported, BPF_NOEXIST);
 	event = event_reserve(who->netns_cookie, BPFTUNE_SYSCTL_WRITTEN);

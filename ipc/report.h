@@ -52,7 +52,7 @@ enum bpftune_memory_kind {
 };
 
 struct bpftune_memory {
-	uint32_t version; /* of what the data mean: whoever knows another does not use them */
+	uint32_t version; /* of the data's layout: a tuner of another version ignores the data */
 	uint32_t size;
 	void *data; /* NULL if the size is 0 */
 };

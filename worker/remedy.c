@@ -205,7 +205,7 @@ static void keep(struct worker *worker, struct engine *engine)
 						      engine->tuner->n_remedies * sizeof(*trials), trials });
 }
 
-/* What does not fit is as good as nothing. */
+/* A memory that does not match the remedies is ignored. */
 static void recall(struct engine *engine)
 {
 	struct bpftune_memory *memory = &engine->memories[BPFTUNE_MEMORY_OF_TRIALS];

@@ -146,7 +146,7 @@ static void send_scout(struct instances *instances, const struct scan *scan)
 	}
 	instances->scout = pid;
 	uv_timer_start(&instances->scout_late, on_scout_late, SCAN_SCOUT_MS, 0);
-	sweep_slowly(instances); /* what of its sightings is lost */
+	sweep_slowly(instances); /* looks again, in case sightings are lost */
 }
 
 /* False: there is nothing to visit. */
