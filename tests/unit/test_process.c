@@ -144,10 +144,10 @@ static void test_slot_until_ready(void **state)
 /* It may not even have got to copy its descriptors. */
 static void test_slot_of_the_dead(void **state)
 {
-	const struct child *child = child_now();
-
 	(void)state;
 	for (int i = 0; i < 2; i++) {
+		const struct child *child = child_now(); /* another each time */
+
 		if (i)
 			start_worker();
 		else
