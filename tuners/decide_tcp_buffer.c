@@ -2,6 +2,7 @@
 #include "tuners/decide_tcp_buffer.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define TCP_SHARE 8       /* one buffer's part of tcp_mem[1] */
 #define CONTAINER_SHARE 4 /* and of memory.max */
@@ -441,8 +442,10 @@ struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const
 	bool is_ours = current_bytes == side->after_bytes || (current_bytes == side->before_bytes && !side->written);
 	struct tcp_buffer_decision decision;
 
-	if (!is_ours) /* with what somebody else has set all begins anew, the holds as well */
-		*side = (struct tcp_buffer_side){ .after_bytes = current_bytes };
+	if (!is_ours) { /* with what somebody else has set all begins anew, the holds as well */
+		memset(side, 0, sizeof(*side)); /* padding, too: it is remembered */
+		side->after_bytes = current_bytes;
+	}
 	side->written = side->written || current_bytes == side->after_bytes;
 	decision = decide(side, look, current_bytes, cap_bytes);
 	if (decision.bytes) {

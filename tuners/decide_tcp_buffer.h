@@ -26,7 +26,10 @@ struct tcp_buffer_look {
 	uint32_t sndbuf_limited, rwnd_limited; /* a sender's ticks, waiting */
 	bool is_limited; /* by its buffer, in the round trip before this look */
 	bool receiving;
+	uint16_t zero; /* no padding: what is remembered has no bytes that nobody set */
 };
+
+_Static_assert(sizeof(struct tcp_buffer_look) == 3 * 8 + 13 * 4 + 4, "no padding");
 
 #define TCP_BUFFER_LENGTHS 11 /* of paths: up to 1 ms, twice that, ... , more than half a second */
 
