@@ -101,11 +101,11 @@ static __always_inline _Bool is_asked_for(struct bpf_sock_ops *ctx)
 	return ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_STATE_CB_FLAG;
 }
 
-static __always_inline struct flow *flow_of_interest(struct bpf_sock_ops *ctx, struct tcp_sock *tp)
+static __always_inline struct flow *flow_get(struct bpf_sock_ops *ctx, struct tcp_sock *tp, _Bool is_wanted)
 {
 	struct flow *flow;
 
-	if (is_of_interest(ctx, (struct sock *)tp))
+	if (is_wanted)
 		return bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	/* A tuner that decided about it has it looked at from its beginning, however near it is. */
 	flow = is_asked_for(ctx) ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
@@ -158,19 +158,20 @@ static __always_inline _Bool is_machines_turn(const struct tcp_sock *tp)
 static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 {
 	const struct tcp_sock *seen = tcp_sock_seen(ctx);
-	_Bool is_machines;
+	_Bool is_machines, is_wanted;
 	struct tcp_sock *tp;
 	struct flow *flow;
 
 	if (!seen)
 		return;
 	is_machines = is_machines_turn(seen);
-	if (!is_machines && !is_of_interest(ctx, (const struct sock *)seen) && !is_asked_for(ctx))
+	is_wanted = is_of_interest(ctx, (const struct sock *)seen);
+	if (!is_machines && !is_wanted && !is_asked_for(ctx))
 		return;
 	tp = tcp_sock_of(ctx);
 	if (!tp)
 		return;
-	flow = flow_of_interest(ctx, tp);
+	flow = flow_get(ctx, tp, is_wanted);
 	if (flow && tp->tcp_mstamp >= flow->looked_us + flow->interval_us)
 		look(ctx, tp, flow);
 	else if (!is_machines)

@@ -114,10 +114,10 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 			owner->receive = wish;
 		else if (owner)
 			owner->send = wish;
-		if (wish.receive)
+		if (wish.receive) {
 			note_fixed_receiver();
-		if (wish.receive)
 			remember_receiver((__u64)ctx->sk, cookie, &wish);
+		}
 	}
 	tell_wish(cookie, &wish);
 }

@@ -353,26 +353,25 @@ void remedies_wake(struct worker *worker)
 	remedies_tick(worker);
 }
 
-void remedies_tick(struct worker *worker)
+static void each_engine(struct worker *worker, void (*act_on)(struct worker *worker, struct engine *engine))
 {
 	for (size_t i = 0; i < worker->n_engines; i++) {
 		struct engine *engine = worker->running = &worker->engines[i];
 
 		if (!engine->off && engine->tuner->n_remedies)
-			tick(worker, engine);
+			act_on(worker, engine);
 	}
 	worker->running = NULL;
 }
 
+void remedies_tick(struct worker *worker)
+{
+	each_engine(worker, tick);
+}
+
 void remedies_settle(struct worker *worker)
 {
-	for (size_t i = 0; i < worker->n_engines; i++) {
-		struct engine *engine = worker->running = &worker->engines[i];
-
-		if (!engine->off && engine->tuner->n_remedies)
-			settle(worker, engine);
-	}
-	worker->running = NULL;
+	each_engine(worker, settle);
 }
 
 bool remedies_are_judging(const struct worker *worker)
