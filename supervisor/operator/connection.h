@@ -29,7 +29,7 @@ struct connection {
 struct call {
 	struct connection *connection;
 	const char *method;
-	json_t *parameters; /* an object; borrowed */
+	json_t *parameters; /* an object, null, or NULL; borrowed */
 	bool more, oneway;
 };
 

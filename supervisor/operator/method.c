@@ -32,9 +32,7 @@ static void get_interface(const struct call *call)
 		"error ExpectedMore ()\n";
 	const char *interface = json_string_value(json_object_get(call->parameters, "interface"));
 
-	if (!interface)
-		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "interface"));
-	else if (!strcmp(interface, "io.bpftune"))
+	if (!strcmp(interface, "io.bpftune"))
 		call_reply(call, json_pack("{s:s}", "description", io_bpftune_varlink), false);
 	else if (!strcmp(interface, "org.varlink.service"))
 		call_reply(call, json_pack("{s:s}", "description", service), false);
@@ -42,21 +40,21 @@ static void get_interface(const struct call *call)
 		call_fail(call, "org.varlink.service.InterfaceNotFound", json_pack("{s:s}", "interface", interface));
 }
 
+static void fail_parameter(const struct call *call, const char *name)
+{
+	call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", name));
+}
+
 /* The `container` parameter: its instance's id, 0 when absent. False: an error was sent. */
 static bool container_of_call(const struct call *call, bool ended_too, uint64_t *ret_id)
 {
 	const struct operator *operator = call->connection->operator;
-	json_t *parameter = json_object_get(call->parameters, "container");
-	const char *container = json_string_value(parameter);
+	const char *container = json_string_value(json_object_get(call->parameters, "container"));
 	const struct instance *instance;
 
 	*ret_id = 0;
-	if (!parameter || json_is_null(parameter))
+	if (!container)
 		return true;
-	if (!container) {
-		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
-		return false;
-	}
 	instance = instance_find(operator->instances, container);
 	if (instance)
 		*ret_id = instance->view.id;
@@ -67,6 +65,22 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 				errno == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
 			  json_pack("{s:s}", "container", container));
 	return *ret_id != 0;
+}
+
+/* Of a call that must name a container, or say `all`: the container's instance; NULL: all. False: an error was sent. */
+static bool target_of_call(const struct call *call, struct instance **ret_only)
+{
+	bool all = json_is_true(json_object_get(call->parameters, "all"));
+	uint64_t id;
+
+	if (!container_of_call(call, false, &id))
+		return false;
+	if (all == (id != 0)) {
+		fail_parameter(call, all ? "all" : "container");
+		return false;
+	}
+	*ret_only = id ? instance_by_id(call->connection->operator->instances, id) : NULL;
+	return true;
 }
 
 static void get_status(const struct call *call)
@@ -144,8 +158,8 @@ static void get_log(const struct call *call)
 	json_int_t n = json_is_integer(lines) ? json_integer_value(lines) : LOG_LINES;
 	uint64_t id;
 
-	if ((lines && !json_is_integer(lines) && !json_is_null(lines)) || n < 0) {
-		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "lines"));
+	if (n < 0) {
+		fail_parameter(call, "lines");
 		return;
 	}
 	if (!container_of_call(call, true, &id))
@@ -176,11 +190,9 @@ static void roll_back(const struct call *call)
 	struct connection *connection = call->connection;
 	struct operator *operator = connection->operator;
 	struct instance *only;
-	uint64_t id;
 
-	if (!container_of_call(call, false, &id))
+	if (!target_of_call(call, &only))
 		return;
-	only = id ? instance_by_id(operator->instances, id) : NULL;
 	if (json_is_true(json_object_get(call->parameters, "dry_run")) || operator->dry_run)
 		call_reply(call, json_pack("{s:[] s:[] s:o}", "restored", "left", "plan", rollback_plan(operator->changes, only)), false);
 	else if (connection->rollback || operator->stopping)
@@ -198,10 +210,6 @@ static void resume(const struct call *call)
 	uint64_t id;
 	int n;
 
-	if (!json_is_string(json_object_get(call->parameters, "container"))) {
-		call_fail(call, "org.varlink.service.InvalidParameter", json_pack("{s:s}", "parameter", "container"));
-		return;
-	}
 	if (!container_of_call(call, false, &id))
 		return;
 	n = changes_resume(operator->changes, instance_by_id(operator->instances, id), tuner);
@@ -211,19 +219,71 @@ static void resume(const struct call *call)
 		call_reply(call, json_pack("{s:i}", "resumed", n), false);
 }
 
-static const struct {
+/* --- the table ---------------------------------------------------------------------------------- */
+
+#define PARAMETERS_MAX 3
+
+struct parameter {
+	const char *name; /* NULL: there are no more */
+	enum { TEXT, INTEGER, TRUTH } type;
+	bool is_required; /* else it may be absent, or null */
+};
+
+static const struct method {
 	const char *name;
 	void (*handle)(const struct call *call);
+	struct parameter parameters[PARAMETERS_MAX];
 } methods[] = {
-	{ "org.varlink.service.GetInfo", get_info },
-	{ "org.varlink.service.GetInterfaceDescription", get_interface },
-	{ "io.bpftune.GetStatus", get_status },
-	{ "io.bpftune.GetTuners", get_tuners },
-	{ "io.bpftune.ListInstances", list_instances },
-	{ "io.bpftune.GetLog", get_log },
-	{ "io.bpftune.Rollback", roll_back },
-	{ "io.bpftune.Resume", resume },
+	{ "org.varlink.service.GetInfo", get_info, {} },
+	{ "org.varlink.service.GetInterfaceDescription", get_interface, { { "interface", TEXT, true } } },
+	{ "io.bpftune.GetStatus", get_status, {} },
+	{ "io.bpftune.GetTuners", get_tuners, {} },
+	{ "io.bpftune.ListInstances", list_instances, { { "container", TEXT } } },
+	{ "io.bpftune.GetLog", get_log, { { "container", TEXT }, { "lines", INTEGER } } },
+	{ "io.bpftune.Rollback", roll_back, { { "container", TEXT }, { "all", TRUTH }, { "dry_run", TRUTH } } },
+	{ "io.bpftune.Resume", resume, { { "container", TEXT, true }, { "tuner", TEXT } } },
 };
+
+static const struct parameter *find_parameter(const struct method *method, const char *name)
+{
+	for (size_t i = 0; i < PARAMETERS_MAX && method->parameters[i].name; i++)
+		if (!strcmp(method->parameters[i].name, name))
+			return &method->parameters[i];
+	return NULL;
+}
+
+static bool is_of_type(const struct parameter *parameter, const json_t *value)
+{
+	switch (parameter->type) {
+	case TEXT:
+		return json_is_string(value);
+	case INTEGER:
+		return json_is_integer(value);
+	case TRUTH:
+		return json_is_boolean(value);
+	}
+	return false;
+}
+
+/* The first parameter of the call that the method does not take, takes in another type, or lacks. NULL: all are right. */
+static const char *wrong_parameter(const struct method *method, json_t *parameters)
+{
+	const struct parameter *parameter;
+	const char *name;
+	json_t *value;
+
+	if (parameters && !json_is_object(parameters) && !json_is_null(parameters))
+		return "parameters";
+	json_object_foreach(parameters, name, value) {
+		parameter = find_parameter(method, name);
+		if (!parameter || !(is_of_type(parameter, value) || (json_is_null(value) && !parameter->is_required)))
+			return name;
+	}
+	for (size_t i = 0; i < PARAMETERS_MAX && method->parameters[i].name; i++)
+		if (method->parameters[i].is_required && !json_object_get(parameters, method->parameters[i].name))
+			return method->parameters[i].name;
+	return NULL;
+}
 
 static void send_not_found(const struct call *call)
 {
@@ -253,10 +313,17 @@ void method_call(struct connection *connection, json_t *message)
 		connection_close(connection);
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
-		if (!strcmp(methods[i].name, call.method)) {
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		const char *wrong;
+
+		if (strcmp(methods[i].name, call.method))
+			continue;
+		wrong = wrong_parameter(&methods[i], call.parameters);
+		if (wrong)
+			fail_parameter(&call, wrong);
+		else
 			methods[i].handle(&call);
-			return;
-		}
+		return;
+	}
 	send_not_found(&call);
 }
