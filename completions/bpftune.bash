@@ -18,7 +18,7 @@ _bpftune()
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
 		[status]='--json'
 		[log]='--json --follow --lines -f -n'
-		[rollback]='--dry-run --json'
+		[rollback]='--all --dry-run --json'
 		[resume]=''
 		[tuners]='--json'
 		[probe]='--plugin-dir'
@@ -39,6 +39,7 @@ _bpftune()
 			;;
 		--run-dir=*) run_dir=("$word") ;;
 		--plugin-dir | --lines | -n) ((++i)) ;;
+		--all) operands=("$word" "${operands[@]}") ;; # in the place of a container
 		-*) ;;
 		*)
 			if [[ $command ]]; then

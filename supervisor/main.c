@@ -19,7 +19,8 @@ static const char usage[] =
 	"                                                       the supervisor, in the foreground\n"
 	"  bpftune status [CONTAINER] [--json]                  instances, workers, tunables\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
-	"  bpftune rollback [CONTAINER] [--dry-run] [--json]    put initial values back\n"
+	"  bpftune rollback CONTAINER|--all [--dry-run] [--json]\n"
+	"                                                       put initial values back\n"
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
 	"  bpftune tuners [--json]                              loaded tuners and their hooks\n"
 	"  bpftune probe [--plugin-dir DIR]                     what this kernel supports\n"
@@ -28,10 +29,12 @@ static const char usage[] =
 	"  --run-dir DIR   the supervisor's directory (default " BPFTUNE_RUN_DIR ")\n"
 	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
 
-enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION };
+enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION,
+       OPTION_ALL };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "stderr", no_argument, NULL, OPTION_STDERR },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
@@ -56,12 +59,12 @@ static const struct command {
 	const char *name;
 	int (*ask)(const struct question *question); /* a running supervisor; NULL: run and probe need none */
 	int options[OPTIONS_MAX]; /* besides --run-dir, --help and --version */
-	int operands_min, operands_max;
+	int operands_min, operands_max; /* one less with --all, which stands in the place of CONTAINER */
 } commands[] = {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
 	{ "status", client_status, { OPTION_JSON }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
-	{ "rollback", client_rollback, { OPTION_JSON, OPTION_DRY_RUN }, 0, 1 },
+	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },
 	{ "tuners", client_tuners, { OPTION_JSON }, 0, 0 },
 	{ "probe", NULL, { OPTION_PLUGIN_DIR }, 0, 0 },
@@ -69,8 +72,11 @@ static const struct command {
 
 static int carry_out(const struct command *command, const struct command_line *line)
 {
-	if (command->ask)
-		return command->ask(&line->question);
+	if (command->ask) {
+		int status = client_compare_versions(&line->question);
+
+		return status ? status : command->ask(&line->question);
+	}
 	return strcmp(command->name, "run") ? probe_run(line->run.plugin_dir) : supervisor_run(&line->run);
 }
 
@@ -114,6 +120,9 @@ static int take_option(struct command_line *line, int option)
 	case OPTION_JSON:
 		line->question.json = true;
 		break;
+	case OPTION_ALL:
+		line->question.all = true;
+		break;
 	case OPTION_STDERR:
 		line->run.to_stderr = true;
 		break;
@@ -150,7 +159,7 @@ int main(int argc, char **argv)
 		.question = { .run_dir = BPFTUNE_RUN_DIR, .lines = -1 },
 	};
 	const struct command *command = NULL;
-	int option, wrong, seen[32], n_seen = 0;
+	int option, wrong, seen[32], n_seen = 0, n_operands, n_all;
 
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":fn:h", long_options, NULL)) != -1) {
@@ -176,11 +185,14 @@ int main(int argc, char **argv)
 	for (int i = 0; i < n_seen; i++)
 		if (!takes(command, seen[i]))
 			return say_wrong("an option that this command does not take was given to", command->name);
-	if (argc - optind > command->operands_max)
-		return say_wrong("one argument too many", argv[optind + command->operands_max]);
-	if (argc - optind < command->operands_min)
-		return say_wrong("it must be said for which CONTAINER", command->name);
-	line.question.container = optind < argc ? argv[optind] : NULL;
-	line.question.tuner = optind + 1 < argc ? argv[optind + 1] : NULL;
+	n_all = line.question.all;
+	n_operands = n_all + argc - optind;
+	if (n_operands > command->operands_max)
+		return say_wrong("one argument too many", argv[optind + command->operands_max - n_all]);
+	if (n_operands < command->operands_min)
+		return say_wrong(takes(command, OPTION_ALL) ? "it must be said for which CONTAINER, or --all" :
+							      "it must be said for which CONTAINER", command->name);
+	line.question.container = n_operands > 0 && !n_all ? argv[optind] : NULL;
+	line.question.tuner = n_operands > 1 ? argv[optind + 1 - n_all] : NULL;
 	return carry_out(command, &line);
 }

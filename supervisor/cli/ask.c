@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "config.h"
 #include "ipc/cleanup.h"
 #include "ipc/exit.h"
 #include "ipc/varlink.h"
@@ -45,7 +46,7 @@ static int say_no_connection(const char *run_dir, int error)
 	return EXIT_FAILED;
 }
 
-static int say_error(const struct question *question, const char *error)
+static int say_error(const struct question *question, const char *error, json_t *parameters)
 {
 	if (!strcmp(error, "io.bpftune.NoSuchContainer"))
 		fprintf(stderr, "bpftune: no such container: %s ('bpftune status' lists them)\n", question->container);
@@ -58,6 +59,12 @@ static int say_error(const struct question *question, const char *error)
 		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
 	else if (!strcmp(error, "io.bpftune.Busy"))
 		fprintf(stderr, "bpftune: the supervisor is stopping, or a rollback is under way\n");
+	else if (!strcmp(error, "org.varlink.service.MethodNotFound"))
+		fprintf(stderr, "bpftune: the supervisor of %s has no method %s: it is of another version (restart it)\n",
+			question->run_dir, text_of(parameters, "method"));
+	else if (!strcmp(error, "org.varlink.service.InvalidParameter"))
+		fprintf(stderr, "bpftune: the supervisor of %s does not take the parameter '%s' so\n", question->run_dir,
+			text_of(parameters, "parameter"));
 	else
 		fprintf(stderr, "bpftune: the supervisor answered %s\n", error);
 	return EXIT_FAILED;
@@ -70,7 +77,7 @@ static void on_reply(void *arg, json_t *message)
 
 	exchange->more = json_is_true(json_object_get(message, "continues"));
 	if (error) {
-		exchange->status = say_error(exchange->question, error);
+		exchange->status = say_error(exchange->question, error, json_object_get(message, "parameters"));
 		return;
 	}
 	exchange->status = EXIT_DONE;
@@ -138,9 +145,29 @@ int ask(const struct question *question, json_t *call, take_reply *take, void *a
 	return EXIT_FAILED;
 }
 
+static void compare_versions(const struct question *question, json_t *info, void *arg)
+{
+	const char *version = text_of(info, "version");
+
+	(void)arg;
+	if (strcmp(version, PACKAGE_VERSION) != 0)
+		fprintf(stderr, "bpftune: this is version %s, and the supervisor of %s is version %s: restart it, or call its own bpftune\n",
+			PACKAGE_VERSION, question->run_dir, version);
+}
+
+int client_compare_versions(const struct question *question)
+{
+	return ask(question, json_pack("{s:s}", "method", "org.varlink.service.GetInfo"), compare_versions, NULL);
+}
+
 json_t *call_of(const struct question *question, const char *method)
 {
-	return json_pack("{s:s s:{s:s*}}", "method", method, "parameters", "container", question->container);
+	json_t *call = json_pack("{s:s s:{s:s* s:s*}}", "method", method, "parameters", "container", question->container,
+				 "tuner", question->tuner);
+
+	if (question->all)
+		json_object_set_new(json_object_get(call, "parameters"), "all", json_true());
+	return call;
 }
 
 const char *text_of(json_t *object, const char *key)

@@ -13,7 +13,7 @@ typedef void take_reply(const struct question *question, json_t *parameters, voi
 /* Calls, and waits for the last reply: an exit status; errors are said. Takes the reference to `call`. */
 int ask(const struct question *question, json_t *call, take_reply *take, void *arg);
 
-/* A call of the method with the parameter `container`, if there is one. A new reference. */
+/* A call of the method with those of the parameters `container`, `tuner` and `all` that the question has. A new reference. */
 json_t *call_of(const struct question *question, const char *method);
 
 /* "" and 0 where there is none. */

@@ -10,9 +10,12 @@ struct question {
 	const char *run_dir;
 	const char *container; /* NULL: all */
 	const char *tuner;     /* of resume; NULL: all */
-	bool json, follow, dry_run;
+	bool all, json, follow, dry_run;
 	int lines; /* -1: the supervisor's default */
 };
+
+/* Says on standard error if the supervisor is of another version: an exit status, not done if nobody answers. */
+int client_compare_versions(const struct question *question);
 
 int client_status(const struct question *question);
 int client_log(const struct question *question);

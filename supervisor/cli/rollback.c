@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
 
+#include "ipc/exit.h"
 #include "supervisor/cli/ask.h"
 
 static void print_restored(json_t *rows, const char *verb)
@@ -28,7 +29,9 @@ static void print_plan(json_t *plan)
 
 static void print_rollback(const struct question *question, json_t *result, void *arg)
 {
-	(void)arg;
+	size_t *n_left = arg;
+
+	*n_left = json_array_size(json_object_get(result, "left"));
 	if (question->json) {
 		print_json(result);
 		return;
@@ -44,9 +47,12 @@ static void print_rollback(const struct question *question, json_t *result, void
 int client_rollback(const struct question *question)
 {
 	json_t *call = call_of(question, "io.bpftune.Rollback");
+	size_t n_left = 0;
+	int status;
 
 	json_object_set_new(json_object_get(call, "parameters"), "dry_run", json_boolean(question->dry_run));
-	return ask(question, call, print_rollback, NULL);
+	status = ask(question, call, print_rollback, &n_left);
+	return status == EXIT_DONE && n_left ? EXIT_FAILED : status;
 }
 
 static void print_resume(const struct question *question, json_t *result, void *arg)
@@ -58,9 +64,5 @@ static void print_resume(const struct question *question, json_t *result, void *
 
 int client_resume(const struct question *question)
 {
-	json_t *call = call_of(question, "io.bpftune.Resume");
-
-	if (question->tuner)
-		json_object_set_new(json_object_get(call, "parameters"), "tuner", json_string(question->tuner));
-	return ask(question, call, print_resume, NULL);
+	return ask(question, call_of(question, "io.bpftune.Resume"), print_resume, NULL);
 }

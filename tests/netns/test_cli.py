@@ -92,7 +92,8 @@ def test_help(command):
 
 @pytest.mark.parametrize("words", [
     [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["log", "-n", "many"],
-    ["log", "-n", "-1"], ["run", "--run-dir"],
+    ["log", "-n", "-1"], ["run", "--run-dir"], ["rollback"], ["rollback", "--dry-run"], ["rollback", "--all", "host"],
+    ["resume"], ["resume", "--all"],
 ], ids=" ".join)
 def test_wrong_usage(words):
     assert "bpftune" in fails(USAGE, BPFTUNE, *words)
@@ -279,9 +280,17 @@ def test_control_socket(supervisor):
     assert call(supervisor, "io.bpftune.Dance")["error"] == "org.varlink.service.MethodNotFound"
 
 
+GET_INFO = "org.varlink.service.GetInfo"
+
+
+def info(version):
+    return {GET_INFO: [{"parameters": {"version": version}}]}
+
+
 @contextlib.contextmanager
 def pretended(tmp_path, replies):
-    """A supervisor that gives these replies, some to each method; gives the list of the calls that it got."""
+    """A supervisor that gives these replies, some to each method; gives the list of the calls that it got, but for GetInfo,
+    with which each command begins."""
     calls = []
 
     def serve():
@@ -294,8 +303,10 @@ def pretended(tmp_path, replies):
                 data = b""
                 while not data.endswith(b"\0"):
                     data += connection.recv(65536)
-                calls.append(json.loads(data[:-1]))
-                for reply in replies[calls[-1]["method"]]:
+                call = json.loads(data[:-1])
+                if call["method"] != GET_INFO:
+                    calls.append(call)
+                for reply in replies[call["method"]]:
                     connection.sendall(json.dumps(reply).encode() + b"\0")
                 connection.recv(1)      # until it leaves
 
@@ -318,7 +329,8 @@ def test_what_is_asked(tmp_path):
                {"parameters": {"instance": {"id": 2, "name": "web"}}, "continues": True},
                {"parameters": {"instance": None}}]      # the third has ended meanwhile
     status, tuners, instances = "io.bpftune.GetStatus", "io.bpftune.GetTuners", "io.bpftune.ListInstances"
-    with pretended(tmp_path, {status: [{"parameters": whole}], tuners: [{"parameters": whole}], instances: listing}) as calls:
+    answers = {**info(version()), status: [{"parameters": whole}], tuners: [{"parameters": whole}], instances: listing}
+    with pretended(tmp_path, answers) as calls:
         def asked(*words):
             calls.clear()
             text = run(BPFTUNE, *words, "--run-dir", tmp_path).stdout
@@ -336,6 +348,31 @@ def test_what_is_asked(tmp_path):
         one = instances, False, {"container": "web"}
         assert asked("status", "web")[0] == [one]
         assert asked("status", "--json", "web")[0] == [(status, False, {}), one]
+
+
+def version():
+    return run(BPFTUNE, "--version").stdout.split()[1]
+
+
+def test_another_version(tmp_path):
+    """The command says that the supervisor is of another version, in one line, and goes on."""
+    tuners = {"io.bpftune.GetTuners": [{"parameters": {"watch": {"hooks": []}, "tuners": []}}]}
+    with pretended(tmp_path, {**info(version()), **tuners}):
+        assert not run(BPFTUNE, "tuners", "--run-dir", tmp_path).stderr
+    (tmp_path / "control.sock").unlink()
+    with pretended(tmp_path, {**info("0.0.9"), **tuners}):
+        told = run(BPFTUNE, "tuners", "--run-dir", tmp_path)
+    assert told.stdout and len(told.stderr.splitlines()) == 1
+    assert version() in told.stderr and "0.0.9" in told.stderr and str(tmp_path) in told.stderr
+
+
+def test_missing_method(tmp_path):
+    """One that an older supervisor does not have: exit 1, and the message says why."""
+    method = "io.bpftune.Resume"
+    missing = {"error": "org.varlink.service.MethodNotFound", "parameters": {"method": method}}
+    with pretended(tmp_path, {**info(version()), method: [missing]}):
+        message = fails(FAILED, BPFTUNE, "resume", "web", "--run-dir", tmp_path)
+    assert method in message and "version" in message and "restart" in message
 
 
 def test_control_socket_survives_nonsense(supervisor):

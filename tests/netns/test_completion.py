@@ -34,6 +34,8 @@ def test_is_registered():
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
     ("bpftune rollback --d", {"--dry-run"}),
+    ("bpftune rollback --a", {"--all"}),
+    ("bpftune rollback --all ", set()),
     ("bpftune log -", {"-f", "-n", "--follow", "--lines", "--json", "--run-dir", "--help"}),
     ("bpftune log -n ", set()),
     ("bpftune -", {"--run-dir", "--help", "--version"}),

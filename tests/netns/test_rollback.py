@@ -86,7 +86,7 @@ def test_dry_run_prints_what_works(world):
     changed = values(world.one), values(world.two)
     plan = world.supervisor.rollback("--dry-run")["plan"]
     assert names(plan) == [CONGESTION, FIN_TIMEOUT, TTL] * 2
-    commands = world.supervisor.cli("rollback", "--dry-run").stdout
+    commands = world.supervisor.cli("rollback", "--all", "--dry-run").stdout
     assert (values(world.one), values(world.two)) == changed
     assert all(t["state"] == "active" for t in world.supervisor.instance("bt-one")["tuners"])
     run("sh", "-ec", commands)
