@@ -18,14 +18,17 @@ struct cong_outcome {
 
 struct cong_remote {
 	double segs, retrans; /* of all connections */
-	uint32_t min_rtt_us;
-	uint64_t min_rtt_s; /* when that was seen */
-	uint64_t time_s;    /* when anything was */
+	uint64_t min_rtt_s;   /* when `min_rtt_us` was seen */
+	uint64_t time_s;      /* when anything was */
 	struct cong_outcome outcomes[TCP_CONG_N];
+	uint32_t min_rtt_us;
+	uint32_t worse; /* bit n: algorithm n was measurably worse than the choice when that was last decided */
 	bool lossy;	/* by the rule of loss, as last decided */
 	uint8_t choice; /* as last decided: 1 + algorithm; 0: the default */
-	uint32_t worse; /* bit n: algorithm n was measurably worse than the choice when that was last decided */
+	uint8_t zero[6];
 };
+
+_Static_assert(sizeof(struct cong_remote) == (4 + 4 * TCP_CONG_N) * 8 + 16, "no padding: it is kept as bytes");
 
 /* What there is to choose from. */
 struct cong_offer {

@@ -48,6 +48,11 @@ bool tcp_init_is_lossy(const struct tcp_init_known *known, uint64_t now_ns)
 	return is_recent(known->lost_ns, now_ns);
 }
 
+bool tcp_init_is_recent(const struct tcp_init_known *known, uint64_t now_ns)
+{
+	return is_recent(known->taught_ns, now_ns) || is_recent(known->lost_ns, now_ns);
+}
+
 static uint32_t halfway_up(uint32_t known, uint32_t sample)
 {
 	if (sample <= known)

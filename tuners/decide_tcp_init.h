@@ -20,7 +20,10 @@ struct tcp_init_known {
 	struct tcp_init_windows windows;
 	uint64_t taught_ns, lost_ns;
 	uint32_t connections; /* that taught it */
+	uint32_t zero;
 };
+
+_Static_assert(sizeof(struct tcp_init_known) == 32, "no padding: it is kept as bytes");
 
 /* A connection that ended without loss. */
 struct tcp_init_connection {
@@ -41,6 +44,9 @@ struct tcp_init_windows tcp_init_sample(const struct tcp_init_connection *connec
 
 /* True while a loss keeps the path at the kernel's own windows. */
 bool tcp_init_is_lossy(const struct tcp_init_known *known, uint64_t now_ns);
+
+/* True while any of it is believed, good or bad. */
+bool tcp_init_is_recent(const struct tcp_init_known *known, uint64_t now_ns);
 
 /*
  * What is known with this sample: halfway up to it, or all of it if nothing (or nothing recent) was. Never down: a

@@ -16,6 +16,7 @@
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_cong.h"
+#include "tuners/keep.h"
 #include "tuners/tcp_cong.h"
 #include "tuners/tcp_cong.skel.h"
 #include "tuners/tuner.h"
@@ -24,11 +25,19 @@
 #define REMOTES_MAX 63 /* with what goes for all others, as many lines as `status` keeps: bpftune_learnt() */
 #define OFFER_NS (10 * NSEC_PER_SEC)
 #define SYSCTLS "/proc/sys/net/ipv4/tcp_"
+#define KNOWN_VERSION 1
 
-struct cong_entry {
+/* What is known of a remote, and outlives this worker where it led to a verdict: bpftune_remember(). */
+struct known {
 	struct remote remote;
 	struct cong_remote memory;
 	struct tcp_cong_verdict verdict;
+};
+
+_Static_assert(REMOTES_MAX * sizeof(struct known) <= BPFTUNE_MEMORY_BYTES_MAX, "all of them can be kept");
+
+struct cong_entry {
+	struct known known;
 	bool decided;	   /* there is a verdict, by a worker before us maybe */
 	UT_hash_handle hh; /* in order: the least recently told of first */
 };
@@ -40,19 +49,13 @@ struct cong {
 	bool stands_aside; /* the default is none that we would choose */
 	uint64_t offer_ns; /* when it was read; 0: not yet */
 	bool said_no_bbr;
+	struct keep keep;
 };
 
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_CONG_FLOW] = { "connection_seen",
 			    "A connection sent enough to tell how its algorithm does with this remote host." },
 };
-
-static int init(struct bpftune *b, void **state)
-{
-	(void)b;
-	*state = calloc(1, sizeof(struct cong));
-	return *state ? 0 : -ENOMEM;
-}
 
 static void fini(struct bpftune *b, void *state)
 {
@@ -142,7 +145,7 @@ static void say_no_bbr(struct bpftune *b, struct cong *cong, const char *about)
 
 /* --- remotes ------------------------------------------------------------------------------------- */
 
-static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, const struct remote *remote)
+static struct cong_entry *find_or_make(struct cong *cong, const struct remote *remote, bool *ret_is_new)
 {
 	struct cong_entry *entry;
 
@@ -159,10 +162,10 @@ static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, con
 		entry = calloc(1, sizeof(*entry));
 		if (!entry)
 			return NULL;
-		entry->remote = *remote;
-		tell_explore(b, cong); /* or the supervisor would drop it as the oldest */
+		entry->known.remote = *remote;
+		*ret_is_new = true;
 	}
-	HASH_ADD(hh, cong->remotes, remote, sizeof(entry->remote), entry);
+	HASH_ADD(hh, cong->remotes, known.remote, sizeof(entry->known.remote), entry);
 	return entry;
 }
 
@@ -170,7 +173,7 @@ static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, con
 static void describe(const struct cong *cong, const struct cong_entry *entry, const struct cong_decision *decision,
 		     char *ret_text, size_t size)
 {
-	const struct cong_remote *memory = &entry->memory;
+	const struct cong_remote *memory = &entry->known.memory;
 	unsigned int standard = cong->offer.standard, choice = decision->choice ? decision->choice - 1U : standard;
 	const struct cong_outcome *before = &memory->outcomes[standard], *now = &memory->outcomes[choice];
 	size_t n;
@@ -199,19 +202,21 @@ static void describe(const struct cong *cong, const struct cong_entry *entry, co
 static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, const char *about,
 			uint64_t now_ns)
 {
-	struct cong_decision decision = cong_decide(&entry->memory, &cong->offer);
+	struct cong_decision decision = cong_decide(&entry->known.memory, &cong->offer);
+	struct tcp_cong_verdict before = entry->known.verdict;
 	struct bpftune_verdict verdict = { 0 };
 	char text[BPFTUNE_TEXT_BYTES];
 	bool decides;
 
-	entry->verdict = cong_verdict(&decision, &entry->verdict, now_ns);
-	decides = entry->verdict.valid_until_ns;
-	memcpy(verdict.key, &entry->remote, sizeof(entry->remote));
-	memcpy(verdict.value, &entry->verdict, sizeof(entry->verdict));
+	entry->known.verdict = cong_verdict(&decision, &entry->known.verdict, now_ns);
+	cong->keep.is_due |= memcmp(&entry->known.verdict, &before, sizeof(before)) != 0;
+	decides = entry->known.verdict.valid_until_ns;
+	memcpy(verdict.key, &entry->known.remote, sizeof(entry->known.remote));
+	memcpy(verdict.value, &entry->known.verdict, sizeof(entry->known.verdict));
 	describe(cong, entry, &decision, text, sizeof(text));
 	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
 	entry->decided = decides;
-	if (entry->memory.lossy)
+	if (entry->known.memory.lossy)
 		say_no_bbr(b, cong, about);
 }
 
@@ -225,7 +230,7 @@ static void refresh_offer(struct bpftune *b, struct cong *cong, uint64_t now_ns)
 	if (read_offer(cong) || !cong->offer_ns) {
 		tell_explore(b, cong);
 		for (struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
-			tell_remote(b, cong, entry, remote_text(&entry->remote, about), now_ns);
+			tell_remote(b, cong, entry, remote_text(&entry->known.remote, about), now_ns);
 	}
 	cong->offer_ns = now_ns;
 }
@@ -236,16 +241,78 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	struct cong *cong = state;
 	char about[REMOTE_TEXT_BYTES];
 	struct cong_entry *entry;
+	bool is_new = false;
 
+	cong->keep.has_heard = true;
 	refresh_offer(b, cong, event->time_ns);
 	if (cong->stands_aside)
 		return;
-	entry = find_or_make(b, cong, &seen->remote);
+	entry = find_or_make(cong, &seen->remote, &is_new);
 	if (!entry)
 		return;
+	if (is_new)
+		tell_explore(b, cong); /* or the supervisor would drop it as the oldest */
 	entry->decided |= seen->decided;
-	cong_learn(&entry->memory, seen, cong_algorithm(seen->algorithm), event->time_ns / NSEC_PER_SEC);
+	cong_learn(&entry->known.memory, seen, cong_algorithm(seen->algorithm), event->time_ns / NSEC_PER_SEC);
 	tell_remote(b, cong, entry, remote_text(&seen->remote, about), event->time_ns);
+}
+
+/* --- what outlives a worker ---------------------------------------------------------------------- */
+
+static void remember(struct bpftune *b, const struct cong *cong)
+{
+	struct known *known = calloc(HASH_COUNT(cong->remotes) + 1, sizeof(*known));
+	size_t n = 0;
+
+	if (!known)
+		return;
+	for (const struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
+		if (entry->known.verdict.valid_until_ns)
+			known[n++] = entry->known;
+	bpftune_remember(b, KNOWN_VERSION, known, n * sizeof(*known));
+	free(known);
+}
+
+static void tick(struct bpftune *b, void *state)
+{
+	struct cong *cong = state;
+
+	if (keep_tick(&cong->keep, keep_now_ns()))
+		remember(b, cong);
+}
+
+/* What a verdict no longer holds for is told of anew when something is seen of it. */
+static void recall(struct bpftune *b, struct cong *cong)
+{
+	uint64_t now_ns = keep_now_ns();
+	size_t size;
+	const struct known *known = bpftune_remembered(b, KNOWN_VERSION, &size);
+
+	for (size_t i = 0; known && i < size / sizeof(*known); i++) {
+		struct cong_entry *entry;
+		bool is_new;
+
+		if (known[i].verdict.valid_until_ns <= now_ns || known[i].memory.choice > TCP_CONG_N)
+			continue;
+		entry = find_or_make(cong, &known[i].remote, &is_new);
+		if (!entry)
+			continue;
+		entry->known = known[i];
+		entry->decided = true;
+	}
+	if (cong->remotes)
+		refresh_offer(b, cong, now_ns);
+}
+
+static int init(struct bpftune *b, void **state)
+{
+	struct cong *cong = calloc(1, sizeof(*cong));
+
+	if (!cong)
+		return -ENOMEM;
+	recall(b, cong);
+	*state = cong;
+	return 0;
 }
 
 /* A tick is what the kernel's coarse clocks count: kernel/time/hrtimer.c: low_res. */
@@ -259,10 +326,5 @@ static void prepare(struct tcp_cong_bpf *skel)
 		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
 }
 
-BPFTUNE_TUNER(tcp_cong, prepare,
-	.summary = "TCP congestion control, for each remote host",
-	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
-	.init = init,
-	.event = event,
-	.fini = fini);
+BPFTUNE_TUNER(tcp_cong, prepare, .summary = "TCP congestion control, for each remote host", .scenarios = scenarios,
+	      .n_scenarios = ARRAY_SIZE(scenarios), .init = init, .event = event, .tick = tick, .fini = fini);

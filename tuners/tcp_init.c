@@ -11,6 +11,7 @@
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_init.h"
+#include "tuners/keep.h"
 #include "tuners/tcp_init.h"
 #include "tuners/tcp_init.skel.h"
 #include "tuners/tuner.h"
@@ -19,38 +20,55 @@
 #define PATHS_MAX 1024
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
 #define LOSS_BYTES 96
+#define WHY_BYTES 112
 
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_INIT_WINDOW_REACHED] = { "window_reached",
-		"A connection ended without loss and had reached a larger window than it started with." },
-	[TCP_INIT_LOSS] = { "loss_on_path", "A connection lost segments: new ones on that path start as the kernel has it." },
+				      "A connection ended without loss and had reached a larger window than it started with." },
+	[TCP_INIT_LOSS] = { "loss_on_path",
+			    "A connection lost segments: new ones on that path start as the kernel has it." },
 };
 
-struct service {
+/* What is known of a service, and outlives this worker: bpftune_remember(). */
+struct known_service {
 	struct tcp_init_service key;
 	struct tcp_init_known known;
 	struct tcp_init_verdict verdict;
+};
+
+struct service {
+	struct known_service is;
 	UT_hash_handle hh; /* in order: the least recently heard of first */
 };
 
-/* Where something was lost, whether or not a service is known there. */
-struct path {
+/* Where something was lost, whether or not a service is known there. It outlives this worker, too. */
+struct known_path {
 	struct remote remote;
 	uint64_t lost_ns;
+};
+
+struct path {
+	struct known_path is;
 	UT_hash_handle hh; /* in order: the one that lost least recently first */
 };
 
 struct memory {
 	struct service *services;
 	struct path *paths;
+	struct keep keep;
 };
 
-static int init(struct bpftune *b, void **state)
-{
-	(void)b;
-	*state = calloc(1, sizeof(struct memory));
-	return *state ? 0 : -ENOMEM;
-}
+/* What bpftune_remember() has: this, the services, the paths. */
+struct kept {
+	uint32_t n_services, n_paths;
+};
+
+#define KEPT_VERSION 1
+
+_Static_assert(sizeof(struct kept) + SERVICES_MAX * sizeof(struct known_service) +
+			       PATHS_MAX * sizeof(struct known_path) <=
+		       BPFTUNE_MEMORY_BYTES_MAX,
+	       "all of it can be kept");
 
 static void forget(struct memory *memory, struct service *service)
 {
@@ -71,19 +89,19 @@ static void fini(struct bpftune *b, void *state)
 	struct path *path, *next_path;
 
 	(void)b;
-	HASH_ITER(hh, memory->services, service, next)
+	HASH_ITER (hh, memory->services, service, next)
 		forget(memory, service);
-	HASH_ITER(hh, memory->paths, path, next_path)
+	HASH_ITER (hh, memory->paths, path, next_path)
 		forget_path(memory, path);
 	free(memory);
 }
 
 static bool is_same_path(const struct service *service, const struct tcp_init_outcome *outcome)
 {
-	return !memcmp(&service->key.remote, &outcome->remote, sizeof(outcome->remote));
+	return !memcmp(&service->is.key.remote, &outcome->remote, sizeof(outcome->remote));
 }
 
-static void remember_loss(struct memory *memory, const struct remote *remote, uint64_t now_ns)
+static void add_loss(struct memory *memory, const struct remote *remote, uint64_t now_ns)
 {
 	struct path *path;
 
@@ -95,25 +113,32 @@ static void remember_loss(struct memory *memory, const struct remote *remote, ui
 	path = path ? path : calloc(1, sizeof(*path));
 	if (!path)
 		return;
-	path->remote = *remote;
-	path->lost_ns = now_ns;
-	HASH_ADD(hh, memory->paths, remote, sizeof(path->remote), path);
+	path->is.remote = *remote;
+	path->is.lost_ns = now_ns;
+	HASH_ADD(hh, memory->paths, is.remote, sizeof(path->is.remote), path);
 }
 
-/* A new one knows of a loss that others had on its path. */
 static struct service *make(struct memory *memory, const struct tcp_init_service *key)
 {
 	struct service *service = calloc(1, sizeof(*service));
-	const struct path *path;
 
 	if (!service)
 		return NULL;
-	service->key = *key;
-	HASH_FIND(hh, memory->paths, &key->remote, sizeof(key->remote), path);
-	if (path)
-		service->known = tcp_init_forget(path->lost_ns);
+	service->is.key = *key;
 	if (HASH_COUNT(memory->services) >= SERVICES_MAX)
 		forget(memory, memory->services);
+	return service;
+}
+
+/* A new one knows of a loss that others had on its path. */
+static struct service *make_on_path(struct memory *memory, const struct tcp_init_service *key)
+{
+	struct service *service = make(memory, key);
+	const struct path *path;
+
+	HASH_FIND(hh, memory->paths, &key->remote, sizeof(key->remote), path);
+	if (service && path)
+		service->is.known = tcp_init_forget(path->is.lost_ns);
 	return service;
 }
 
@@ -127,9 +152,9 @@ static struct service *find_or_make(struct memory *memory, const struct tcp_init
 	if (service)
 		HASH_DEL(memory->services, service); /* to be the newest */
 	else if (!lost || outcome->decided)
-		service = make(memory, &key);
+		service = make_on_path(memory, &key);
 	if (service)
-		HASH_ADD(hh, memory->services, key, sizeof(service->key), service);
+		HASH_ADD(hh, memory->services, is.key, sizeof(service->is.key), service);
 	return service;
 }
 
@@ -137,9 +162,9 @@ static const char *about(const struct service *service, char text[ABOUT_BYTES])
 {
 	char remote[REMOTE_TEXT_BYTES];
 
-	remote_text(&service->key.remote, remote);
-	if (service->key.port)
-		snprintf(text, ABOUT_BYTES, "%s port %u", remote, service->key.port);
+	remote_text(&service->is.key.remote, remote);
+	if (service->is.key.port)
+		snprintf(text, ABOUT_BYTES, "%s port %u", remote, service->is.key.port);
 	else
 		snprintf(text, ABOUT_BYTES, "%s", remote);
 	return text;
@@ -149,8 +174,8 @@ static struct bpftune_verdict verdict_of(const struct service *service)
 {
 	struct bpftune_verdict verdict;
 
-	memcpy(verdict.key, &service->key, sizeof(verdict.key));
-	memcpy(verdict.value, &service->verdict, sizeof(verdict.value));
+	memcpy(verdict.key, &service->is.key, sizeof(verdict.key));
+	memcpy(verdict.value, &service->is.verdict, sizeof(verdict.value));
 	return verdict;
 }
 
@@ -160,7 +185,8 @@ static void describe_loss(const struct tcp_init_outcome *outcome, bool own, char
 		snprintf(text, LOSS_BYTES, "a connection of port %u lost segments", outcome->port);
 	else if (outcome->retransmitted)
 		snprintf(text, LOSS_BYTES, "a connection that started with %u segments sent %u of %u again",
-			 outcome->given ? outcome->given : TCP_INIT_CWND, outcome->retransmitted, outcome->data_segs_out);
+			 outcome->given ? outcome->given : TCP_INIT_CWND, outcome->retransmitted,
+			 outcome->data_segs_out);
 	else
 		snprintf(text, LOSS_BYTES, "%u segments came out of order", outcome->out_of_order);
 }
@@ -176,15 +202,29 @@ static void lose(struct bpftune *b, struct memory *memory, const struct service 
 
 		if (!is_same_path(service, outcome))
 			continue;
-		decided = service->verdict.valid_until_ns || (service == lossy && outcome->decided);
-		service->known = tcp_init_forget(now_ns);
-		service->verdict = (struct tcp_init_verdict){ 0 };
+		decided = service->is.verdict.valid_until_ns || (service == lossy && outcome->decided);
+		service->is.known = tcp_init_forget(now_ns);
+		service->is.verdict = (struct tcp_init_verdict){ 0 };
 		if (!decided)
 			continue;
 		verdict = verdict_of(service);
 		describe_loss(outcome, service == lossy, loss);
-		bpftune_learnt(b, about(service, text), &verdict, "starts as the kernel has it for ten minutes: %s", loss);
+		bpftune_learnt(b, about(service, text), &verdict, "starts as the kernel has it for ten minutes: %s",
+			       loss);
 	}
+}
+
+/* What new connections of the service get, and why. */
+static void tell(struct bpftune *b, const struct service *service, const char *why)
+{
+	const struct tcp_init_verdict *verdict = &service->is.verdict;
+	struct bpftune_verdict record = verdict_of(service);
+	char text[ABOUT_BYTES], room[32] = "";
+
+	if (verdict->rwnd)
+		snprintf(room, sizeof(room), " and room for %u", verdict->rwnd);
+	bpftune_learnt(b, about(service, text), &record, "starts with %u segments%s%s",
+		       verdict->cwnd ? verdict->cwnd : TCP_INIT_CWND, room, why);
 }
 
 static void reach(struct bpftune *b, struct service *service, const struct tcp_init_outcome *outcome, uint64_t now_ns)
@@ -199,28 +239,24 @@ static void reach(struct bpftune *b, struct service *service, const struct tcp_i
 		.mss = outcome->mss,
 	});
 	struct tcp_init_windows windows;
-	struct bpftune_verdict verdict;
-	char text[ABOUT_BYTES], room[32] = "";
+	char why[WHY_BYTES];
 	bool same;
 
-	service->known = tcp_init_learn(service->known, sample, now_ns);
-	windows = tcp_init_decide(&service->known, now_ns);
+	service->is.known = tcp_init_learn(service->is.known, sample, now_ns);
+	windows = tcp_init_decide(&service->is.known, now_ns);
 	if (!windows.cwnd && !windows.rwnd)
 		return;
-	same = windows.cwnd == service->verdict.cwnd && windows.rwnd == service->verdict.rwnd;
-	service->verdict = (struct tcp_init_verdict){
+	same = windows.cwnd == service->is.verdict.cwnd && windows.rwnd == service->is.verdict.rwnd;
+	service->is.verdict = (struct tcp_init_verdict){
 		.cwnd = windows.cwnd,
 		.rwnd = windows.rwnd,
-		.valid_until_ns = tcp_init_valid_until(service->verdict.valid_until_ns, same, now_ns),
+		.valid_until_ns = tcp_init_valid_until(service->is.verdict.valid_until_ns, same, now_ns),
 	};
-	verdict = verdict_of(service);
-	if (windows.rwnd)
-		snprintf(room, sizeof(room), " and room for %u", windows.rwnd);
-	bpftune_learnt(b, about(service, text), &verdict,
-		       "starts with %u segments%s, as the last of %u connections without loss %s %u%s at %u.%u ms",
-		       windows.cwnd ? windows.cwnd : TCP_INIT_CWND, room, service->known.connections,
-		       sample.cwnd ? "reached" : "took in", sample.cwnd ? outcome->cwnd : outcome->rcv_space_bytes,
-		       sample.cwnd ? "" : " bytes", outcome->min_rtt_us / 1000, outcome->min_rtt_us % 1000 / 100);
+	snprintf(why, sizeof(why), ", as the last of %u connections without loss %s %u%s at %u.%u ms",
+		 service->is.known.connections, sample.cwnd ? "reached" : "took in",
+		 sample.cwnd ? outcome->cwnd : outcome->rcv_space_bytes, sample.cwnd ? "" : " bytes",
+		 outcome->min_rtt_us / 1000, outcome->min_rtt_us % 1000 / 100);
+	tell(b, service, why);
 }
 
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
@@ -230,18 +266,95 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	bool lost = event->scenario == TCP_INIT_LOSS;
 	struct service *service = find_or_make(memory, outcome, lost);
 
+	memory->keep.has_heard = memory->keep.is_due = true;
 	if (lost) {
-		remember_loss(memory, &outcome->remote, event->time_ns);
+		add_loss(memory, &outcome->remote, event->time_ns);
 		lose(b, memory, service, outcome, event->time_ns);
 	} else if (service) {
 		reach(b, service, outcome, event->time_ns);
 	}
 }
 
+/* --- what outlives a worker ---------------------------------------------------------------------- */
+
+static void remember(struct bpftune *b, const struct memory *memory, uint64_t now_ns)
+{
+	struct kept *kept = calloc(1, sizeof(*kept) + HASH_COUNT(memory->services) * sizeof(struct known_service) +
+					      HASH_COUNT(memory->paths) * sizeof(struct known_path));
+	struct known_service *services;
+	struct known_path *paths;
+
+	if (!kept)
+		return;
+	services = (struct known_service *)(kept + 1);
+	for (const struct service *service = memory->services; service; service = service->hh.next)
+		if (tcp_init_is_recent(&service->is.known, now_ns))
+			services[kept->n_services++] = service->is;
+	paths = (struct known_path *)(services + kept->n_services);
+	for (const struct path *path = memory->paths; path; path = path->hh.next)
+		if (tcp_init_is_recent(&(struct tcp_init_known){ .lost_ns = path->is.lost_ns }, now_ns))
+			paths[kept->n_paths++] = path->is;
+	bpftune_remember(b, KEPT_VERSION, kept, (uint8_t *)(paths + kept->n_paths) - (uint8_t *)kept);
+	free(kept);
+}
+
+static void tick(struct bpftune *b, void *state)
+{
+	struct memory *memory = state;
+	uint64_t now_ns = keep_now_ns();
+
+	if (keep_tick(&memory->keep, now_ns))
+		remember(b, memory, now_ns);
+}
+
+static const struct kept *remembered(struct bpftune *b)
+{
+	size_t size;
+	const struct kept *kept = bpftune_remembered(b, KEPT_VERSION, &size);
+
+	if (!kept || size < sizeof(*kept) || kept->n_services > SERVICES_MAX || kept->n_paths > PATHS_MAX ||
+	    size != sizeof(*kept) + kept->n_services * sizeof(struct known_service) +
+			    kept->n_paths * sizeof(struct known_path))
+		return NULL;
+	return kept;
+}
+
+static void recall(struct bpftune *b, struct memory *memory, uint64_t now_ns)
+{
+	const struct kept *kept = remembered(b);
+	const struct known_service *services;
+	const struct known_path *paths;
+
+	if (!kept)
+		return;
+	services = (const struct known_service *)(kept + 1);
+	paths = (const struct known_path *)(services + kept->n_services);
+	for (uint32_t i = 0; i < kept->n_paths; i++)
+		add_loss(memory, &paths[i].remote, paths[i].lost_ns);
+	for (uint32_t i = 0; i < kept->n_services; i++) {
+		struct service *service = make(memory, &services[i].key);
+
+		if (!service)
+			continue;
+		service->is = services[i];
+		HASH_ADD(hh, memory->services, is.key, sizeof(service->is.key), service);
+		if (service->is.verdict.valid_until_ns > now_ns)
+			tell(b, service, ", as before");
+	}
+}
+
+static int init(struct bpftune *b, void **state)
+{
+	struct memory *memory = calloc(1, sizeof(*memory));
+
+	if (!memory)
+		return -ENOMEM;
+	recall(b, memory, keep_now_ns());
+	*state = memory;
+	return 0;
+}
+
 BPFTUNE_TUNER(tcp_init, BPFTUNE_NOTHING_OWN,
-	.summary = "initial windows of TCP connections, from what past ones to the same remote reached",
-	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
-	.init = init,
-	.event = event,
-	.fini = fini);
+	      .summary = "initial windows of TCP connections, from what past ones to the same remote reached",
+	      .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios), .init = init, .event = event, .tick = tick,
+	      .fini = fini);

@@ -46,6 +46,22 @@ def test_dry_run(lab):
     assert cong.firsts(near, near.address, PORT, 5) == ["reno"] * 5
 
 
+@pytest.mark.alone
+def test_outlives_the_supervisor(lab):
+    """What a remote is known for decides about connections after an end without notice, before anything is seen anew."""
+    near, far = lab.container("netns", "bt-kept", RENO), lab.container("netns", "bt-kept-far")
+    join(lab, near, far, lab.keep(cong.Drain(far, PORT)))
+    supervisor = lab.supervisor(tuners=only("tcp_cong"))
+    supervisor.ready(near.name)
+    _, before = lossy(supervisor, near, near.address, until="bbr")
+    wait_for(lambda: '"tcp_cong"' in (supervisor.run_dir / "ledger").read_text(), 5, "what was learnt to be kept")
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready(near.name)
+    assert learnt(supervisor, near.name)[near.address].startswith("bbr, ") and before.startswith("bbr, ")
+    assert cong.firsts(near, near.address, PORT, 10).count("bbr") >= 5     # one in twenty tries another
+
+
 @pytest.fixture(scope="module")
 def world(shared):
     """A far end, one port of which loses segments, and a container that nothing is about."""

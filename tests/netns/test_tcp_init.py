@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """New connections start where past ones to the same remote and service ended, in the same container, until one loses."""
 import contextlib
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -79,6 +81,44 @@ def test_dry_run(lab):
     world = SimpleNamespace(supervisor=supervisor)
     assert starts_with(teach(world, near)) > 10
     assert transfers(near, near.far_address, PORT, "u", 100 * KIB)[0]["cwnd"] == 10
+
+
+def kept(supervisor):
+    """What the ledger's file has of what the tuner remembers: a line each time."""
+    return sum('"tcp_init"' in line for line in (supervisor.run_dir / "ledger").read_text().splitlines())
+
+
+@pytest.mark.alone
+def test_outlives_supervisor_and_worker(lab):
+    """What a path carries is known after an end without notice, before anything is sent; and so is that it has lost."""
+    near, far = lab.container("netns", "bt-kept", AMPLE), lab.container("netns", "bt-kept-far", AMPLE)
+    join(lab, near, far)
+    run(*far.command("ip", "addr", "add", f"{near.network}.3/24", "dev", near.device))
+    supervisor = lab.supervisor(tuners=only("tcp_init"))
+    supervisor.ready(near.name, far.name)
+    world = SimpleNamespace(supervisor=supervisor, far=far)
+    for port in PORT, OTHER_PORT:
+        lab.keep(Server(far, port))
+    before = starts_with(teach(world, near))
+    wait_for(lambda: kept(supervisor), 5, "what was learnt to be kept")
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready(near.name)
+    assert starts_with(learnt(supervisor, near)[f"{near.far_address} port {PORT}"]) == before
+    assert transfers(near, near.far_address, PORT, "u", KIB)[0]["cwnd"] == before > 10
+
+    lines = kept(supervisor)
+    with lossy_port(far, near):
+        transfers(near, near.far_address, PORT, "u", 512 * KIB)
+    wait_until_learnt(supervisor, near, f"{near.far_address} port {PORT}", "starts as the kernel has it")
+    wait_for(lambda: kept(supervisor) > lines, 12, "the loss to be kept")
+    worker = supervisor.instance(near.name)["worker"]["pid"]
+    os.kill(worker, signal.SIGKILL)
+    wait_for(lambda: supervisor.instance(near.name)["worker"]["restarts"], 5, "the end of the worker")
+    supervisor.ready(near.name)
+    transfers(near, near.far_address, OTHER_PORT, "u", 1024 * KIB)
+    teach(world, near, address=f"{near.network}.3")    # by now that has been looked at
+    assert transfers(near, near.far_address, OTHER_PORT, "u", KIB)[0]["cwnd"] == 10
 
 
 def test_each_service_for_itself(world, near):
