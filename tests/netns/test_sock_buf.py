@@ -35,15 +35,18 @@ def ask(container, option, size, family=socket.AF_INET):
 
 
 # Sends, or takes what is sent, until it is killed, with one buffer fixed: ROLE ADDRESS OPTION BYTES (0: leave it) PAUSE.
+# "late" in ROLE: when it is connected.
 # Without TCP_NODELAY a send buffer bounds nothing while the congestion window has room: Nagle's algorithm keeps the end
 # of a write, and what is added to that is not counted (net/ipv4/tcp.c: tcp_sendmsg_locked()).
 PEER = """
 import socket, sys, time
 role, address, option, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 listener, peer = socket.socket(), socket.socket()
-if size:
-    for end in listener, peer:
+def fix(*ends):
+    for end in ends if size else ():
         end.setsockopt(socket.SOL_SOCKET, option, size)
+if "late" not in role:
+    fix(listener, peer)
 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 if "listen" in role:
     listener.bind((address, 5300))
@@ -52,6 +55,8 @@ if "listen" in role:
     peer = listener.accept()[0]
 else:
     peer.connect((address, 5300))
+if "late" in role:
+    fix(peer)
 if "send" in role:
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     while True:
@@ -159,7 +164,7 @@ class Peer:
         self.process.communicate(timeout=10 * SLOWNESS)
 
 
-def begin(lab, ends, sends, option, pause=0):
+def begin(lab, ends, sends, option, pause=0, late=""):
     """Data from the listener or the client, whose buffer of that kind is fixed at 32 KiB; a pause after each read, in
     seconds. Gives whose it is."""
     fixed = (ends.listener if sends == "listener" else ends.client) if option == socket.SO_SNDBUF else \
@@ -167,16 +172,17 @@ def begin(lab, ends, sends, option, pause=0):
 
     def start(container, role):
         return lab.keep(Peer(container, role, ends.address, option, 32768 if fixed is container else 0, pause))
-    serving = start(ends.listener, "listen,send" if sends == "listener" else "listen")
+    serving = start(ends.listener, ("listen,send" if sends == "listener" else "listen") + late)
     assert serving.process.stdout.readline() == "listens\n"
-    ends.peers = serving, start(ends.client, "send" if sends == "client" else "take")
+    ends.peers = serving, start(ends.client, ("send" if sends == "client" else "take") + late)
     return fixed
 
 
-CASES = {f"{direction}{''.join(more.values())}-{sends}": (direction, option, more, sends)
+CASES = {f"{direction}{''.join(more.values())}-{sends}": (direction, option, more, sends, "")
          for direction, option, more in (("send", socket.SO_SNDBUF, {}), ("send", socket.SO_SNDBUF, {CONGESTION: "reno"}),
                                          ("receive", socket.SO_RCVBUF, {}))
          for sends in ("client", "listener")}
+CASES["receive-accepted"] = "receive", socket.SO_RCVBUF, {}, "client", ",late"
 
 
 @pytest.fixture(scope="module")
@@ -188,11 +194,11 @@ def flows(shared, supervisor):
         client, listener = (make(shared, "netns", what, {**AMPLE, **(more or {})}) for what in ("client", "listener"))
         path = shared.path(client, listener, next(paths))
         return SimpleNamespace(client=client, listener=listener, path=path, address=f"10.199.{path.number}.2")
-    flows = {case: make_ends(more) for case, (_, _, more, _) in CASES.items()}
+    flows = {case: make_ends(more) for case, (_, _, more, *_) in CASES.items()}
     flows.update(slow_reader=make_ends(), tiny=make_ends())
     supervisor.ready(*(end.name for ends in flows.values() for end in (ends.client, ends.listener)))
-    for case, (_, option, _, sends) in CASES.items():
-        flows[case].fixed = begin(shared, flows[case], sends, option)
+    for case, (_, option, _, sends, late) in CASES.items():
+        flows[case].fixed = begin(shared, flows[case], sends, option, late=late)
     begin(shared, flows["slow_reader"], "client", socket.SO_RCVBUF, pause=0.1)
     flows["slow_reader"].since = time.monotonic()
     flows["tiny"].flow = flows["tiny"].path.start(3, "-w", "128K", "-b", "1M")

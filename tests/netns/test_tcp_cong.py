@@ -3,12 +3,14 @@
 
 The host's default may be bbr, and its cubic not allowed: these containers have reno for theirs, and bbr beside it.
 """
+import re
 import time
 from types import SimpleNamespace
 
 import pytest
 
 import cong
+import transfer
 from crowd import Container, Rootfs
 from lab import CONGESTION, SLOWNESS, Host, number, only, run, said, sysctl_path, wait_for
 
@@ -150,6 +152,22 @@ def test_without_loss(lab, world):
         for flow in map(cong.finish, senders):
             assert (flow["first"], flow["last"]) == ("reno", "reno")
     assert not learnt(world.supervisor, near.name)
+
+
+def test_idle_connection_teaches_no_rate(world, near):
+    """One that sends a little now and then, and is never looked at, does not make its remote look slow."""
+    run(*world.far.command("ip", "address", "add", near.address.removesuffix(".2") + ".3/24", "dev", near.device))
+    other = near.address.removesuffix("2") + "3"
+
+    def told(address):
+        cong.send(near, address, CLEAN_PORT, 2, pace=SLOW)
+        text = wait_for(lambda: learnt(world.supervisor, near.name).get(address), 3, f"something learnt of {address}")
+        return float(re.search(r"([\d.]+) Mbit/s", text)[1])
+    before = told(near.address)
+    transfer.paced(near, near.address, CLEAN_PORT, 100, 150, pause_s=0.01)
+    told(other)     # by now that has been told of
+    after = float(re.search(r"([\d.]+) Mbit/s", learnt(world.supervisor, near.name)[near.address])[1])
+    assert after > 0.85 * before
 
 
 def test_same_address_elsewhere(lab, world, near):
