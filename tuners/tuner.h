@@ -16,13 +16,33 @@
 #include "ipc/event.h"
 #include "ipc/report.h"
 
-#define BPFTUNE_ABI 2
+#define BPFTUNE_ABI 3
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
 #define BPFTUNE_REMEDIES_MAX 16 /* of a tuner */
 #define BPFTUNE_HOST_ID 1 /* the instance of the supervisor's own namespace */
 
 struct bpf_object;
+
+/*
+ * What the supervisor knows of a tuner's file before any code of the file runs: the ELF note of this owner and type, in
+ * the section .note.bpftune. BPFTUNE_TUNER() writes the note.
+ */
+#define BPFTUNE_NOTE_OWNER "bpftune"
+#define BPFTUNE_NOTE_TUNER 1
+struct bpftune_note {
+	uint32_t abi; /* BPFTUNE_ABI */
+	char name[28];
+};
+
+struct bpftune_note_section {
+	uint32_t owner_bytes, note_bytes, type; /* as Elf32_Nhdr and Elf64_Nhdr */
+	char owner[sizeof(BPFTUNE_NOTE_OWNER)];
+	struct bpftune_note note;
+};
+
+_Static_assert(sizeof(struct bpftune_note_section) == 52, "no padding");
+#define BPFTUNE_NOTED __attribute__((section(".note.bpftune"), used, aligned(4)))
 
 /* One network namespace being tuned. Instance 1 is the supervisor's own: the host. */
 struct bpftune {
@@ -103,7 +123,6 @@ struct bpftune_remedy {
 struct bpftune_host;
 
 struct bpftune_tuner {
-	uint32_t abi; /* BPFTUNE_ABI */
 	const char *name, *summary;
 	const struct bpftune_tunable *tunables;
 	size_t n_tunables;
@@ -239,9 +258,9 @@ BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format
 	__attribute__((format(printf, 3, 4)));
 
 /*
- * The end of a tuner's file NAME.c, whose programs are in NAME.bpf.c: its attach function and the symbol that it exports.
- * PREPARE(skeleton) sets what read-only data it has of its own; BPFTUNE_NOTHING_OWN: none. What follows are the other
- * members of struct bpftune_tuner.
+ * The end of a tuner's file NAME.c, whose programs are in NAME.bpf.c: its attach function, its note, and the symbol
+ * that it exports. PREPARE(skeleton) sets what read-only data it has of its own; BPFTUNE_NOTHING_OWN: none. What
+ * follows are the other members of struct bpftune_tuner.
  */
 #define BPFTUNE_TUNER(NAME, PREPARE, ...)                                                                              \
 	static int attach(struct bpftune_host *host, uint16_t number)                                                  \
@@ -260,8 +279,14 @@ BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format
 		return bpftune_host_load(host, object);                                                                \
 	}                                                                                                              \
                                                                                                                        \
+	static const struct bpftune_note_section note BPFTUNE_NOTED = {                                                \
+		sizeof(BPFTUNE_NOTE_OWNER), sizeof(struct bpftune_note),                                               \
+		BPFTUNE_NOTE_TUNER,	    BPFTUNE_NOTE_OWNER,                                                        \
+		{ BPFTUNE_ABI, #NAME },                                                                                \
+	};                                                                                                             \
+                                                                                                                       \
 	BPFTUNE_API const struct bpftune_tuner bpftune_tuner = {                                                       \
-		.abi = BPFTUNE_ABI, .name = #NAME, .attach = attach, __VA_ARGS__                                       \
+		.name = #NAME, .attach = attach, __VA_ARGS__                                                           \
 	}
 #define BPFTUNE_NOTHING_OWN(skel) (void)(skel)
 

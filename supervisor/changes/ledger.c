@@ -41,6 +41,8 @@ static int read_whole(const char *path, char **ret_text, size_t *ret_size)
 		return -errno;
 	if (!S_ISREG(st.st_mode) || st.st_size > LEDGER_FILE_MAX)
 		return -EFBIG;
+	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
+		return -EPERM; /* put there when others could: a rollback would write what they like */
 	text = malloc(st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
@@ -63,7 +65,10 @@ static void take_up(struct ledger *ledger, const char *boot_id)
 	if (!err)
 		err = ledger_replay(ledger, text, size, boot_id);
 	if (err)
-		set_aside(ledger, err == -ESTALE ? "other-boot" : err == -EPROTONOSUPPORT ? "other-version" : "damaged");
+		set_aside(ledger, err == -ESTALE	    ? "other-boot"
+				  : err == -EPROTONOSUPPORT ? "other-version"
+				  : err == -EPERM	    ? "not-ours"
+							    : "damaged");
 }
 
 int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)

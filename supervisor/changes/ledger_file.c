@@ -179,7 +179,8 @@ int ledger_file_rewrite(struct ledger *ledger)
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "%s.new", ledger->path);
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+	unlink(path); /* what a supervisor that was killed has left; whatever it is, nothing is written through it */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	err = write_all(ledger, fd, boot_id, &bytes);

@@ -54,7 +54,7 @@ int probe_run(const char *plugin_dir)
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
 	printf("%-12s %s\n%-12s %s\n", "kernel BTF", "ok", "cgroup2", kernel.cgroupfs.mount);
-	err = plugins_open(&kernel.plugins, plugin_dir, false, complain, NULL);
+	err = plugins_open(&kernel.plugins, plugin_dir, complain, NULL);
 	if (err)
 		fprintf(stderr, "bpftune: cannot read the tuners' directory %s: %s (--plugin-dir names another)\n",
 			plugin_dir, strerror(-err));

@@ -11,6 +11,7 @@
 #include "supervisor/kernel/procfs.h"
 #include "supervisor/kernel/ring.h"
 #include "supervisor/kernel/task.h"
+#include "supervisor/kernel/trust.h"
 
 struct kernel {
 	struct procfs procfs;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The room's start and end, and the tuners' BPF programs. */
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static void complain(const struct listener *listener, const char *format, ...) _
 
 static void complain(const struct listener *listener, const char *format, ...)
 {
-	char text[512];
+	char text[3 * PATH_MAX]; /* a file's path, and another that is not root's */
 	va_list args;
 
 	va_start(args, format);
@@ -90,7 +91,7 @@ static void attach_tuner(struct kernel *kernel, uint16_t number, const struct li
 int kernel_open_tuners(struct kernel *kernel, const char *dir, void (*complain_to)(void *arg, const char *text), void *arg)
 {
 	const struct listener listener = { complain_to, arg };
-	int err = plugins_open(&kernel->plugins, dir, true, complain_to, arg);
+	int err = plugins_open(&kernel->plugins, dir, complain_to, arg);
 
 	if (err)
 		return err;

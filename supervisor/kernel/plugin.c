@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/log.h"
 #include "worker/sysctl.h"
 
 #define OTHER_ABI "built for another version of bpftune; rebuild it against the installed headers"
@@ -141,36 +141,35 @@ static const char *refuse(struct plugins *plugins, const char *path, const char 
 /* --- files -------------------------------------------------------------------------------------- */
 
 /* What is loaded is a copy: a file may be written over, and then what is mapped of it changes, or ends. */
-static int open_copy(struct plugins *plugins, const char *dir, const char *name, struct plugin_file *ret_file,
-		     char *ret_why, size_t size)
+static int open_copy(const char *path, struct plugin_file *ret_file, char *ret_why, size_t size)
 {
-	_cleanup_close_ int fd = plugin_file_open(dir, name, plugins->roots_only, ret_file, ret_why, size);
-	int copy = fd < 0 ? -1 : plugin_file_copy(fd, name);
+	_cleanup_close_ int fd = plugin_file_open(path, ret_file, ret_why, size);
+	const char *slash = strrchr(path, '/');
+	int copy = fd < 0 ? -1 : plugin_file_copy(fd, slash ? slash + 1 : path);
 
 	return copy >= 0 || fd < 0 ? copy : take_fd(&fd);
 }
 
-static const char *check_file(int fd)
+/* What can be said before any code of the file runs. NULL: it is a tuner for this supervisor. */
+static const char *check_file(int fd, struct bpftune_note *ret_note)
 {
-	uint32_t abi;
-
-	switch (plugin_file_abi(fd, &abi)) {
+	switch (plugin_file_note(fd, ret_note)) {
 	case 0:
-		return abi == BPFTUNE_ABI ? NULL : OTHER_ABI;
+		return ret_note->abi == BPFTUNE_ABI ? NULL : OTHER_ABI;
 	case -ENOENT:
-		return "it exports no bpftune_tuner";
+		return "it has no note of bpftune's: it is no tuner, or " OTHER_ABI;
 	default:
 		return "it is no whole shared object for this machine";
 	}
 }
 
-static const char *check_tuner(const struct plugins *plugins, const struct bpftune_tuner *tuner, char *text,
-			       size_t size)
+static const char *check_tuner(const struct plugins *plugins, const struct bpftune_tuner *tuner,
+			       const struct bpftune_note *note, char *text, size_t size)
 {
-	if (tuner->abi != BPFTUNE_ABI)
-		return OTHER_ABI;
 	if (!is_complete(tuner))
 		return "its name, a summary, or the name of a tunable or scenario is missing";
+	if (strcmp(tuner->name, note->name) != 0)
+		return "the tuner has another name than its note says";
 	return find_conflict(plugins, tuner, text, size);
 }
 
@@ -187,17 +186,17 @@ static void *load(int fd, char *ret_why, size_t size)
 		const char *error = dlerror();
 		size_t n = strlen(name);
 
-		snprintf(ret_why, size, "%s", strncmp(error, name, n) ? error : error + n + strspn(error + n, ": "));
+		log_escape(strncmp(error, name, n) ? error : error + n + strspn(error + n, ": "), ret_why, size);
 	}
 	return handle;
 }
 
 /* NULL: taken; else what is wrong with it. What was loaded stays so: nobody knows what its code has begun. */
-static const char *open_one(struct plugins *plugins, const char *dir, const char *name, const char *path, char *text,
-			    size_t size)
+static const char *open_one(struct plugins *plugins, const char *path, char *text, size_t size)
 {
 	struct plugin_file file;
-	_cleanup_close_ int fd = open_copy(plugins, dir, name, &file, text, size);
+	struct bpftune_note note;
+	_cleanup_close_ int fd = open_copy(path, &file, text, size);
 	const struct bpftune_tuner *tuner;
 	const char *wrong;
 	void *handle;
@@ -205,14 +204,14 @@ static const char *open_one(struct plugins *plugins, const char *dir, const char
 
 	if (fd < 0)
 		return text;
-	wrong = check_file(fd);
+	wrong = check_file(fd, &note);
 	if (!wrong && plugins->n == BPFTUNE_TUNERS_MAX)
 		wrong = "64 tuners were loaded since the supervisor's start, the most there may be";
 	if (wrong)
 		return wrong;
 	handle = load(fd, text, size);
 	tuner = handle ? dlsym(handle, "bpftune_tuner") : NULL;
-	wrong = tuner ? check_tuner(plugins, tuner, text, size) : text;
+	wrong = tuner ? check_tuner(plugins, tuner, &note, text, size) : handle ? "it exports no bpftune_tuner" : text;
 	kept = wrong ? NULL : strdup(path);
 	if (!kept) {
 		if (handle)
@@ -229,27 +228,26 @@ static const char *open_one(struct plugins *plugins, const char *dir, const char
 
 const char *plugins_add(struct plugins *plugins, const char *dir, const char *name)
 {
-	char path[PATH_MAX], text[1024];
+	char path[PATH_MAX], text[PATH_MAX + 256];
 	const char *wrong;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	plugins_forget_refused(plugins, path);
-	wrong = open_one(plugins, dir, name, path, text, sizeof(text));
+	wrong = open_one(plugins, path, text, sizeof(text));
 	return wrong ? refuse(plugins, path, wrong) : NULL;
 }
 
-int plugins_open(struct plugins *plugins, const char *dir, bool roots_only,
-		 void (*complain)(void *arg, const char *text), void *arg)
+int plugins_open(struct plugins *plugins, const char *dir, void (*complain)(void *arg, const char *text), void *arg)
 {
 	struct dirent **entries;
 	int n = scandir(dir, &entries, is_shared_object, alphasort);
 
-	*plugins = (struct plugins){ .roots_only = roots_only };
+	*plugins = (struct plugins){ 0 };
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		const char *wrong = plugins_add(plugins, dir, entries[i]->d_name);
-		char text[8192];
+		char text[3 * PATH_MAX];
 
 		if (wrong) {
 			snprintf(text, sizeof(text), "cannot use tuner %s/%s: %s", dir, entries[i]->d_name, wrong);
@@ -290,7 +288,6 @@ void plugins_remove(struct plugins *plugins, uint16_t number)
 	plugins->states[number] = PLUGIN_REMOVED;
 	plugins->whys[number] = "its file was removed; 'bpftune rollback' puts its values back";
 	plugins->husks[number] = (struct bpftune_tuner){
-		.abi = tuner->abi,
 		.name = tuner->name,
 		.summary = tuner->summary,
 		.tunables = tuner->tunables,
@@ -299,10 +296,21 @@ void plugins_remove(struct plugins *plugins, uint16_t number)
 	plugins->tuners[number] = &plugins->husks[number];
 }
 
+/* What is wrong with the file that is in a tuner's place; NULL: nothing. */
+static const char *check_replacement(const char *path)
+{
+	char why[PATH_MAX + 256];
+	struct plugin_file file;
+	struct bpftune_note note;
+	_cleanup_close_ int fd = plugin_file_open(path, &file, why, sizeof(why));
+
+	return fd < 0 ? "replaced on disk by a file that is not root's alone, or cannot be opened"
+		      : check_file(fd, &note);
+}
+
 bool plugins_compare(struct plugins *plugins, uint16_t number, const struct plugin_file *now)
 {
 	enum plugin_state before = plugins->states[number];
-	_cleanup_close_ int fd = -1;
 	const char *why = plugins->whys[number], *wrong;
 
 	if (plugin_file_is_same(&plugins->files[number], now)) {
@@ -310,8 +318,7 @@ bool plugins_compare(struct plugins *plugins, uint16_t number, const struct plug
 		plugins->whys[number] = NULL;
 		return before != PLUGIN_ACTIVE;
 	}
-	fd = open(plugins->paths[number], O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	wrong = fd < 0 ? strerror(errno) : check_file(fd);
+	wrong = check_replacement(plugins->paths[number]);
 	plugins->states[number] = PLUGIN_REPLACED;
 	plugins->whys[number] = wrong ? wrong : "replaced on disk: the new one is loaded at the next start";
 	return before != PLUGIN_REPLACED || plugins->whys[number] != why;

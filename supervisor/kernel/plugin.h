@@ -36,16 +36,14 @@ struct plugins {
 		husks[BPFTUNE_TUNERS_MAX]; /* what tuners[] has of a removed one: no handlers, no scenarios */
 	struct plugin_refused *refused;
 	size_t n_refused;
-	bool roots_only; /* files that somebody else than root may write are refused */
 };
 
 /*
- * Opens every *.so of the directory, in order of names. One that somebody else than root may write (`roots_only`), that
- * cannot be opened, exports no `bpftune_tuner`, was built for another ABI, or owns what another one owns is left out;
- * `complain` gets a sentence that names it. -errno: the directory is unreadable.
+ * Opens every *.so of the directory, in order of names. One that somebody else than root can change, that cannot be
+ * opened, exports no `bpftune_tuner`, was built for another ABI, or owns what another one owns is left out; `complain`
+ * gets a sentence that names it. -errno: the directory is unreadable.
  */
-int plugins_open(struct plugins *plugins, const char *dir, bool roots_only,
-		 void (*complain)(void *arg, const char *text), void *arg);
+int plugins_open(struct plugins *plugins, const char *dir, void (*complain)(void *arg, const char *text), void *arg);
 
 /* Opens DIR/NAME, which gets the next number. NULL: done; else why not, which is also among the refused. */
 const char *plugins_add(struct plugins *plugins, const char *dir, const char *name);

@@ -4,8 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gelf.h>
-#include <link.h>
-#include <stdarg.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,11 +13,11 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/kernel/trust.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x10U /* Linux 6.3: for what vm.memfd_noexec says of others */
 #endif
-#define ABI_SYMBOL "bpftune_tuner"
 
 bool plugin_file_is_tuner(const char *name)
 {
@@ -50,36 +49,37 @@ bool plugin_file_is_same(const struct plugin_file *a, const struct plugin_file *
 
 /* --- whose it is -------------------------------------------------------------------------------- */
 
-static bool is_roots(const struct stat *st, const char *what, char *ret_why, size_t size)
+/* Whether nobody else can put files beside it. */
+static bool is_dir_trusted(const char *path, char *ret_why, size_t size)
 {
-	if (st->st_uid != 0)
-		snprintf(ret_why, size, "%s belongs to user %u, not to root (chown root)", what, st->st_uid);
-	else if (st->st_mode & S_IWOTH)
-		snprintf(ret_why, size, "others may write %s (chmod o-w)", what);
-	else if (st->st_mode & S_IWGRP && st->st_gid != 0)
-		snprintf(ret_why, size, "group %u may write %s (chmod g-w)", st->st_gid, what);
-	else
-		return true;
-	return false;
+	_cleanup_free_ char *copy = strdup(path);
+	_cleanup_close_ int fd = copy ? trust_open(dirname(copy), ret_why, size) : -1;
+
+	if (!copy)
+		snprintf(ret_why, size, "%s", strerror(ENOMEM));
+	return fd >= 0;
 }
 
-int plugin_file_open(const char *dir, const char *name, bool roots_only, struct plugin_file *ret_file, char *ret_why,
-		     size_t size)
+int plugin_file_open(const char *path, struct plugin_file *ret_file, char *ret_why, size_t size)
 {
-	_cleanup_close_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int fd = dir_fd < 0 ? -1 : openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	struct stat of_dir, st;
+	_cleanup_close_ int found = is_dir_trusted(path, ret_why, size) ? trust_open(path, ret_why, size) : -1;
+	_cleanup_close_ int fd = -1;
+	char name[32];
+	struct stat st;
 
-	if (fd < 0 || fstat(dir_fd, &of_dir) < 0 || fstat(fd, &st) < 0)
-		snprintf(ret_why, size, "cannot open it: %s", strerror(errno));
-	else if (!S_ISREG(st.st_mode))
-		snprintf(ret_why, size, "it is no regular file");
-	else if (!roots_only ||
-		 (is_roots(&of_dir, "its directory", ret_why, size) && is_roots(&st, "it", ret_why, size))) {
+	if (found < 0)
+		return -1;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", found);
+	if (fstat(found, &st) == 0 && S_ISREG(st.st_mode))
+		fd = open(name, O_RDONLY | O_CLOEXEC);
+	else
+		errno = ENOEXEC;
+	if (fd < 0)
+		snprintf(ret_why, size, errno == ENOEXEC ? "it is no regular file" : "cannot open it: %s",
+			 strerror(errno));
+	else
 		*ret_file = identity(&st);
-		return take_fd(&fd);
-	}
-	return -1;
+	return take_fd(&fd);
 }
 
 /* --- what it is --------------------------------------------------------------------------------- */
@@ -89,59 +89,67 @@ static void elf_endp(Elf **elf)
 	elf_end(*elf); /* of NULL, too */
 }
 
+static bool is_within(uint64_t offset, uint64_t bytes, uint64_t size)
+{
+	return bytes <= size && offset <= size - bytes;
+}
+
 static bool is_whole(Elf *elf, off_t size)
 {
 	GElf_Ehdr header;
 	GElf_Phdr program;
 
 	if (!gelf_getehdr(elf, &header) || header.e_type != ET_DYN || gelf_getclass(elf) != (int)sizeof(void *) / 4 ||
-	    header.e_shoff + (uint64_t)header.e_shnum * header.e_shentsize > (uint64_t)size)
+	    !is_within(header.e_shoff, (uint64_t)header.e_shnum * header.e_shentsize, size))
 		return false;
 	for (int i = 0; i < header.e_phnum; i++)
-		if (!gelf_getphdr(elf, i, &program) || program.p_offset + program.p_filesz > (uint64_t)size)
+		if (!gelf_getphdr(elf, i, &program) || !is_within(program.p_offset, program.p_filesz, size))
 			return false;
 	return true;
 }
 
-/* Where the symbol's bytes are in the file; -1: it has none. */
-static off_t offset_of(Elf *elf, const char *name)
+static bool is_tuners(const GElf_Nhdr *header, const char *owner)
 {
-	Elf_Scn *section = NULL;
-	GElf_Shdr table, home;
-	GElf_Sym symbol;
-
-	while ((section = elf_nextscn(elf, section))) {
-		Elf_Data *data = gelf_getshdr(section, &table) && table.sh_type == SHT_DYNSYM
-					 ? elf_getdata(section, NULL)
-					 : NULL;
-
-		for (int i = 0; data && gelf_getsym(data, i, &symbol); i++) {
-			const char *found = elf_strptr(elf, table.sh_link, symbol.st_name);
-
-			if (found && !strcmp(found, name) && symbol.st_shndx != SHN_UNDEF &&
-			    gelf_getshdr(elf_getscn(elf, symbol.st_shndx), &home))
-				return symbol.st_value - home.sh_addr + home.sh_offset;
-		}
-	}
-	return -1;
+	return header->n_type == BPFTUNE_NOTE_TUNER && header->n_namesz == sizeof(BPFTUNE_NOTE_OWNER) &&
+	       header->n_descsz == sizeof(struct bpftune_note) &&
+	       !memcmp(owner, BPFTUNE_NOTE_OWNER, sizeof(BPFTUNE_NOTE_OWNER));
 }
 
-int plugin_file_abi(int fd, uint32_t *ret_abi)
+/* Of the notes of a segment; false: a tuner's is not among them. */
+static bool find_note(Elf_Data *notes, struct bpftune_note *ret_note)
+{
+	size_t at = 0, owner, content;
+	GElf_Nhdr header;
+
+	while ((at = gelf_getnote(notes, at, &header, &owner, &content)) > 0)
+		if (is_tuners(&header, (const char *)notes->d_buf + owner)) {
+			memcpy(ret_note, (const char *)notes->d_buf + content, sizeof(*ret_note));
+			return memchr(ret_note->name, '\0', sizeof(ret_note->name)) && *ret_note->name;
+		}
+	return false;
+}
+
+int plugin_file_note(int fd, struct bpftune_note *ret_note)
 {
 	_cleanup_(elf_endp) Elf *elf = elf_version(EV_CURRENT) == EV_NONE ? NULL : elf_begin(fd, ELF_C_READ, NULL);
+	struct bpftune_note note;
+	GElf_Phdr program;
 	struct stat st;
-	uint32_t abi;
-	off_t offset;
 
 	if (!elf || fstat(fd, &st) < 0 || !is_whole(elf, st.st_size))
 		return -ENOEXEC;
-	offset = offset_of(elf, ABI_SYMBOL);
-	if (offset < 0)
-		return -ENOENT;
-	if (pread(fd, &abi, sizeof(abi), offset) != sizeof(abi))
-		return -ENOEXEC;
-	*ret_abi = abi;
-	return 0;
+	for (int i = 0; gelf_getphdr(elf, i, &program); i++) {
+		Elf_Data *notes = program.p_type != PT_NOTE
+					  ? NULL
+					  : elf_getdata_rawchunk(elf, program.p_offset, program.p_filesz,
+								 program.p_align == 8 ? ELF_T_NHDR8 : ELF_T_NHDR);
+
+		if (notes && find_note(notes, &note)) {
+			*ret_note = note;
+			return 0;
+		}
+	}
+	return -ENOENT;
 }
 
 int plugin_file_copy(int fd, const char *name)

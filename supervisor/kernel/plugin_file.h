@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A tuner's file, before any of its code runs: whose it is, whether it is whole, which ABI it was built for. */
+/* A tuner's file, before any of its code runs: whose it is, whether it is whole, which tuner of which ABI is in it. */
 #ifndef BPFTUNE_SUPERVISOR_KERNEL_PLUGIN_FILE_H
 #define BPFTUNE_SUPERVISOR_KERNEL_PLUGIN_FILE_H
 
@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
+
+#include "tuners/tuner.h"
 
 /* What tells one file of a path from a later one. */
 struct plugin_file {
@@ -25,17 +27,16 @@ int plugin_file_identify(const char *path, struct plugin_file *ret_file);
 bool plugin_file_is_same(const struct plugin_file *a, const struct plugin_file *b);
 
 /*
- * Opens DIR/NAME. `roots_only`: nobody but root may have written it, nor been able to put it there. -1: `ret_why` says
- * why it is refused. The caller closes the descriptor.
+ * Opens the file for reading, if only root can change what is loaded: the file, the directory that the path names, and
+ * the way to both (trust.h). -1: `ret_why` says why it is refused. The caller closes the descriptor.
  */
-int plugin_file_open(const char *dir, const char *name, bool roots_only, struct plugin_file *ret_file, char *ret_why,
-		     size_t size);
+int plugin_file_open(const char *path, struct plugin_file *ret_file, char *ret_why, size_t size);
 
 /*
- * The `abi` of the file's `bpftune_tuner`, read from the file. 0; -ENOEXEC: it is no whole shared object for this
- * machine; -ENOENT: it has no such symbol.
+ * The file's note. 0; -ENOEXEC: the file is no whole shared object for this machine; -ENOENT: it has no note of a
+ * tuner.
  */
-int plugin_file_abi(int fd, uint32_t *ret_abi);
+int plugin_file_note(int fd, struct bpftune_note *ret_note);
 
 /*
  * A copy in memory, which stays as it is when somebody writes over the file: programs are mapped from it. -errno: the

@@ -24,7 +24,7 @@ static void tell(const struct tuner_dir *dir, int severity, const char *format, 
 
 static void tell(const struct tuner_dir *dir, int severity, const char *format, ...)
 {
-	char text[PATH_MAX + 512];
+	char text[3 * PATH_MAX];
 	va_list args;
 
 	va_start(args, format);

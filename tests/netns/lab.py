@@ -20,15 +20,20 @@ import tempfile
 import time
 
 
+def can_others_write(path):
+    stat = os.stat(path)
+    return stat.st_uid or stat.st_mode & 0o022
+
 
 def as_roots(path, copies=[]):
     """A directory of tuners; a copy of it if it is not root's alone, as in a user's build tree: a supervisor opens no such."""
     if not path or not os.path.isdir(path):
         return path
-    files = list(pathlib.Path(path).glob("*.so"))
-    stats = [os.stat(each) for each in (path, *files)]
-    if not any(stat.st_uid or stat.st_mode & 0o002 or stat.st_mode & 0o020 and stat.st_gid for stat in stats):
-        return path
+    path = pathlib.Path(path).resolve()
+    files = list(path.glob("*.so"))
+    way = [parent for parent in path.parents if not parent.stat().st_mode & 0o1000 or parent.stat().st_uid]
+    if not any(map(can_others_write, (path, *files, *way))):
+        return str(path)
     copies.append(tempfile.TemporaryDirectory(prefix="bpftune-tuners-"))
     for file in files:
         shutil.copyfile(file, pathlib.Path(copies[-1].name, file.name))

@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A tuner for tests: it proposes what the kernel takes and what it does not, when it is told to. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
 #include "ipc/cleanup.h"
 #include "tests/netns/poke.h"
 #include "tests/netns/poke.skel.h"
 #include "tuners/tuner.h"
+
+/* Tells a test that code of this file has run: makes the file that POKE_LOADED names. */
+__attribute__((constructor)) static void tell_loaded(void)
+{
+	const char *path = getenv("POKE_LOADED");
+	int fd = path ? open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
+
+	close_fdp(&fd);
+}
 
 enum { TTL, FIN_TIMEOUT, CONGESTION, MISSING, DEVICE, BACKLOG, QUEUE, DEVICE_QUEUE, THRESH };
 

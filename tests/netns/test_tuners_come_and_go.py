@@ -44,16 +44,11 @@ def wait_for_line(supervisor, text, count=1):
 
 
 def other_abi():
-    """poke.so, but of ABI 99: the first word of what it exports."""
+    """poke.so, but its note is of ABI 99: see tuners/tuner.h."""
     content = bytearray(POKE_FILE.read_bytes())
-    start, (size, n) = struct.unpack_from("<Q", content, 0x28)[0], struct.unpack_from("<HH", content, 0x3a)
-    headers = [struct.unpack_from("<IIQQQQI", content, start + i * size) for i in range(n)]     # struct Elf64_Shdr
-    symbols = next(header for header in headers if header[1] == 11)     # SHT_DYNSYM
-    names = headers[symbols[6]][4]
-    for at in range(symbols[4], symbols[4] + symbols[5], 24):
-        name, _, section, value = struct.unpack_from("<IHHQ", content, at)      # struct Elf64_Sym
-        if content[names + name:].startswith(b"bpftune_tuner\0"):
-            struct.pack_into("<I", content, value - headers[section][3] + headers[section][4], 99)
+    head = struct.pack("<III8s", 8, 32, 1, b"bpftune")
+    assert content.count(head) == 1
+    struct.pack_into("<I", content, content.index(head) + len(head), 99)
     return bytes(content)
 
 
@@ -175,10 +170,10 @@ def test_of_somebody_else(lab, directory):
         path.unlink()
         mend()
 
-    try_with(lambda new: new.chmod(0o646), lambda: None, "others may write it (chmod o-w)")
-    try_with(lambda new: (os.chown(new, 0, 1234), new.chmod(0o664)), lambda: None, "group 1234 may write it (chmod g-w)")
-    try_with(lambda new: os.chown(new, 1234, 0), lambda: None, "it belongs to user 1234, not to root (chown root)")
-    try_with(lambda new: directory.chmod(0o777), lambda: directory.chmod(0o755), "others may write its directory (chmod o-w)")
+    try_with(lambda new: new.chmod(0o646), lambda: None, f"others may write {path} (chmod o-w)")
+    try_with(lambda new: (os.chown(new, 0, 1234), new.chmod(0o664)), lambda: None, f"may write {path} (chmod g-w)")
+    try_with(lambda new: os.chown(new, 1234, 0), lambda: None, f"{path} belongs to user 1234, not to root (chown root)")
+    try_with(lambda new: directory.chmod(0o777), lambda: directory.chmod(0o755), f"others may write {directory} (chmod o-w)")
     path.symlink_to(POKE_FILE)
     wait_for_tuners(supervisor, ("tcp_buffer", "active"), ("poke", "active"))
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* One tunable, one owner, whichever way its name is written. */
 #include <errno.h>
+#include <link.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
@@ -93,25 +95,140 @@ static void test_file_names(void **state)
 		assert_false(plugin_file_is_tuner(others[i]));
 }
 
-static void test_no_shared_object(void **state)
+/* --- the note ----------------------------------------------------------------------------------- */
+
+/* A whole shared object, as far as the note goes. */
+struct object {
+	ElfW(Ehdr) header;
+	ElfW(Phdr) segment;
+	struct {
+		ElfW(Nhdr) header;
+		char owner[4];
+		uint32_t note;
+	} other; /* another owner's, before ours */
+	struct bpftune_note_section section;
+};
+
+static struct object good_object(void)
 {
-	FILE *file = tmpfile();
-	uint32_t abi;
+	return (struct object){
+		.header = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,
+					 sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32,
+					 __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? ELFDATA2LSB : ELFDATA2MSB,
+					 EV_CURRENT },
+			    .e_type = ET_DYN,
+			    .e_version = EV_CURRENT,
+			    .e_ehsize = sizeof(ElfW(Ehdr)),
+			    .e_phoff = offsetof(struct object, segment),
+			    .e_phentsize = sizeof(ElfW(Phdr)),
+			    .e_phnum = 1 },
+		.segment = { .p_type = PT_NOTE,
+			     .p_offset = offsetof(struct object, other),
+			     .p_filesz = sizeof(struct object) - offsetof(struct object, other),
+			     .p_align = 4 },
+		.other = { { 4, 4, 1 }, "GNU", 7 },
+		.section = { 8,
+			     sizeof(struct bpftune_note),
+			     BPFTUNE_NOTE_TUNER,
+			     BPFTUNE_NOTE_OWNER,
+			     { BPFTUNE_ABI, "some" } },
+	};
+}
+
+static int note_of(const void *content, size_t size, struct bpftune_note *ret_note)
+{
+	_cleanup_fclose_ FILE *file = tmpfile();
+
+	assert_non_null(file);
+	assert_int_equal(fwrite(content, 1, size, file), size);
+	fflush(file);
+	return plugin_file_note(fileno(file), ret_note);
+}
+
+static void test_note(void **state)
+{
+	struct object object = good_object();
+	struct bpftune_note note;
 
 	(void)state;
-	assert_non_null(file);
-	assert_int_equal(plugin_file_abi(fileno(file), &abi), -ENOEXEC); /* empty */
-	fputs("\177ELF\2\1\1 and no more", file);
-	fflush(file);
-	assert_int_equal(plugin_file_abi(fileno(file), &abi), -ENOEXEC);
-	fclose(file);
+	assert_int_equal(note_of(&object, sizeof(object), &note), 0);
+	assert_int_equal(note.abi, BPFTUNE_ABI);
+	assert_string_equal(note.name, "some");
+	object.section.note.abi = BPFTUNE_ABI + 1;
+	memset(object.section.note.name, 'x', sizeof(object.section.note.name) - 1);
+	assert_int_equal(note_of(&object, sizeof(object), &note), 0);
+	assert_int_equal(note.abi, BPFTUNE_ABI + 1);
+	assert_int_equal(strlen(note.name), sizeof(note.name) - 1);
+}
+
+static void test_no_note(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t at; /* of a 32-bit word */
+		uint32_t word;
+	} cases[] = {
+		{ "no notes", offsetof(struct object, segment.p_type), PT_LOAD },
+		{ "owner's length", offsetof(struct object, section.owner_bytes), 7 },
+		{ "owner without end", offsetof(struct object, section.owner_bytes), UINT32_MAX },
+		{ "length", offsetof(struct object, section.note_bytes), 4 },
+		{ "note without end", offsetof(struct object, section.note_bytes), UINT32_MAX },
+		{ "type", offsetof(struct object, section.type), 2 },
+		{ "owner", offsetof(struct object, section.owner), 0 },
+		{ "no name", offsetof(struct object, section.note.name), 0 },
+		{ "the note before has no end", offsetof(struct object, other.header.n_descsz), UINT32_MAX },
+		{ "the note before is long", offsetof(struct object, other.header.n_descsz), 60 },
+	};
+	struct object object = good_object();
+	struct bpftune_note note = { .abi = 99 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		object = good_object();
+		memcpy((char *)&object + cases[i].at, &cases[i].word, sizeof(cases[i].word));
+		if (note_of(&object, sizeof(object), &note) != -ENOENT)
+			fail_msg("%s", cases[i].what);
+	}
+	object = good_object();
+	memset(object.section.note.name, 'x', sizeof(object.section.note.name));
+	assert_int_equal(note_of(&object, sizeof(object), &note), -ENOENT);
+	object = good_object();
+	object.segment.p_filesz -= 1;
+	assert_int_equal(note_of(&object, sizeof(object), &note), -ENOENT);
+	assert_int_equal(note.abi, 99);
+}
+
+static void test_no_shared_object(void **state)
+{
+	struct object object = good_object(), spoilt[7];
+	struct bpftune_note note;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(spoilt); i++)
+		spoilt[i] = object;
+	spoilt[0].header.e_type = ET_EXEC;
+	spoilt[1].header.e_ident[EI_CLASS] = sizeof(void *) == 8 ? ELFCLASS32 : ELFCLASS64;
+	spoilt[2].segment.p_filesz += 1;
+	spoilt[3].segment.p_offset = -(size_t)8; /* with the size, it wraps */
+	spoilt[4].segment.p_filesz = -(size_t)8;
+	spoilt[5].header.e_phnum = 2;
+	spoilt[6].header.e_shoff = -(size_t)8, spoilt[6].header.e_shnum = 1,
+	spoilt[6].header.e_shentsize = sizeof(ElfW(Shdr));
+	for (size_t i = 0; i < ARRAY_SIZE(spoilt); i++)
+		if (note_of(&spoilt[i], sizeof(object), &note) != -ENOEXEC)
+			fail_msg("%zu", i);
+	for (size_t size = 0; size < sizeof(object); size += 4)
+		assert_int_equal(note_of(&object, size, &note), -ENOEXEC);
+	assert_int_equal(note_of("#!/bin/sh\n", 10, &note), -ENOEXEC);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_owned), cmocka_unit_test(test_owner),
-					   cmocka_unit_test(test_removed), cmocka_unit_test(test_file_names),
-					   cmocka_unit_test(test_no_shared_object) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_owned),		cmocka_unit_test(test_owner), cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_file_names),	cmocka_unit_test(test_note),  cmocka_unit_test(test_no_note),
+		cmocka_unit_test(test_no_shared_object)
+	};
 
 	return cmocka_run_group_tests_name("plugin", tests, NULL, NULL);
 }

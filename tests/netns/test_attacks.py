@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What somebody without root's rights, or inside a container, tries: a section for each place."""
+import os
+import pathlib
+import shutil
+import struct
+import threading
+
+import pytest
+
+from lab import BPFTUNE, POKE, TTL, change, only, run, wait_for
+
+pytestmark = pytest.mark.alone
+USER = 1234
+
+# --- files that run as root ------------------------------------------------------------------------
+
+POKE_FILE = pathlib.Path(POKE, "poke.so")
+NOTE = struct.pack("<III8s", 8, 32, 1, b"bpftune")      # what a tuner's note begins with: tuners/tuner.h
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    """A file that exists once a supervisor has run code of poke.so: see poke.c."""
+    path = tmp_path / "loaded"
+    monkeypatch.setenv("POKE_LOADED", str(path))
+    return path
+
+
+@pytest.fixture
+def directory(tmp_path):
+    path = tmp_path / "tuners"
+    path.mkdir(mode=0o755)
+    return path
+
+
+def with_note(**fields):
+    """poke.so with another note."""
+    content = bytearray(POKE_FILE.read_bytes())
+    at = content.index(NOTE)
+    places = {"owner_bytes": (0, "<I"), "bytes": (4, "<I"), "type": (8, "<I"), "owner": (12, "8s"), "abi": (20, "<I"),
+              "name": (24, "28s")}
+    for field, value in fields.items():
+        offset, form = places[field]
+        struct.pack_into(form, content, at + offset, value)
+    return bytes(content)
+
+
+def note_segments():
+    """Where the program headers are that describe notes (struct Elf64_Phdr), and what is in each."""
+    content = POKE_FILE.read_bytes()
+    start, (size, n) = struct.unpack_from("<Q", content, 0x20)[0], struct.unpack_from("<HH", content, 0x36)
+    for at in range(start, start + n * size, size):
+        fields = struct.unpack_from("<IIQQQQQQ", content, at)
+        if fields[0] == 4:      # PT_NOTE
+            yield at, content[fields[2]:fields[2] + fields[5]]
+
+
+def with_segment(offset, form, value):
+    """poke.so with a field changed in the program header of its note."""
+    content = bytearray(POKE_FILE.read_bytes())
+    at, = (at for at, notes in note_segments() if NOTE in notes)
+    struct.pack_into(form, content, at + offset, value)
+    return bytes(content)
+
+
+def why_refused(directory):
+    """What a supervisor's own command says of the only file in the directory, which it opens in the same way."""
+    return run(BPFTUNE, "probe", "--plugin-dir", directory, check=False).stderr
+
+
+def test_tuner_is_loaded(lab, directory, loaded):
+    """What the following tests keep from happening."""
+    shutil.copy(POKE_FILE, directory)
+    lab.supervisor(tuners=directory).ready("host")
+    assert loaded.exists()
+
+
+@pytest.mark.parametrize("content, why", [
+    (lambda: with_note(abi=2), "built for another version of bpftune"),
+    (lambda: with_note(owner=b"bpftuna"), "no note"),
+    (lambda: with_note(owner_bytes=0xffffffff), "no note"),
+    (lambda: with_note(bytes=0xfffffff0), "no note"),
+    (lambda: with_note(bytes=4), "no note"),
+    (lambda: with_note(type=2), "no note"),
+    (lambda: with_note(name=28 * b"x"), "no note"),
+    (lambda: with_segment(0, "<I", 0x6fffffff), "no note"),
+    (lambda: with_segment(8, "<Q", 1 << 62), "no whole shared object"),
+    (lambda: with_segment(8, "<Q", 2 ** 64 - 8), "no whole shared object"),
+    (lambda: with_segment(32, "<Q", 2 ** 64 - 8), "no whole shared object"),
+    (lambda: POKE_FILE.read_bytes()[:5000], "no whole shared object"),
+    (lambda: POKE_FILE.read_bytes()[:64], "no whole shared object"),
+    (lambda: b"\x7fELF" + 4096 * b"\xff", "no whole shared object"),
+    (lambda: b"", "no whole shared object"),
+], ids=["abi", "owner", "owner's length", "length", "too short", "type", "name without end", "no segment", "segment far away",
+        "segment that wraps", "endless segment", "half", "header alone", "garbage", "empty"])
+def test_no_code_runs_of_what_is_no_tuner(directory, loaded, content, why):
+    """Not even a constructor's."""
+    (directory / "poke.so").write_bytes(content())
+    assert f"{directory}/poke.so: " in why_refused(directory) and why in why_refused(directory)
+    assert not loaded.exists()
+
+
+def test_name_that_is_not_the_notes(directory):
+    """Said after the file's own code could run: whoever wrote it is root."""
+    (directory / "poke.so").write_bytes(with_note(name=b"tcp_buffer"))
+    assert "the tuner has another name than its note says" in why_refused(directory)
+
+
+def writable_file(directory):
+    (directory / "poke.so").chmod(0o666)
+    return f"others may write {directory}/poke.so (chmod o-w)"
+
+
+def writable_directory(directory):
+    directory.chmod(0o777)
+    return f"others may write {directory} (chmod o-w)"
+
+
+def sticky_directory(directory):
+    directory.chmod(0o1777)     # others may put theirs beside it
+    return f"others may write {directory} (chmod o-w)"
+
+
+def access_control_list(directory):
+    """What `setfacl -m u:1234:rw` writes: linux/posix_acl_xattr.h."""
+    entries = (1, 6, 0xffffffff), (2, 6, USER), (4, 4, 0xffffffff), (0x10, 6, 0xffffffff), (0x20, 4, 0xffffffff)
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(directory / "poke.so", "system.posix_acl_access", acl)
+    except OSError as error:
+        pytest.skip(f"no access control lists here: {error}")
+    return f"may write {directory}/poke.so (chmod g-w)"
+
+
+def group(directory):
+    (directory / "poke.so").chmod(0o664)
+    return f"group 0, or who is in an access control list, may write {directory}/poke.so (chmod g-w)"
+
+
+def file_of_a_user(directory):
+    os.chown(directory / "poke.so", USER, USER)
+    return f"{directory}/poke.so belongs to user {USER}, not to root (chown root)"
+
+
+def writable_way(directory):
+    """A directory above is a user's, who could put another in place of what is below."""
+    os.chown(directory.parent, USER, USER)
+    return f"{directory.parent} belongs to user {USER}, not to root (chown root)"
+
+
+def link_of_a_user(directory):
+    real = directory.with_name("real")
+    directory.rename(real)
+    directory.symlink_to(real)
+    os.chown(directory, USER, USER, follow_symlinks=False)
+    return f"{directory} belongs to user {USER}, not to root (chown root)"
+
+
+def link_into_a_users(directory):
+    theirs = directory.with_name("theirs")
+    theirs.mkdir()
+    (directory / "poke.so").rename(theirs / "poke.so")
+    (directory / "poke.so").symlink_to(theirs / "poke.so")
+    os.chown(theirs, USER, USER)
+    return f"{theirs} belongs to user {USER}, not to root (chown root)"
+
+
+def odd_name(directory):
+    """That an operator's terminal, or JSON, does not take."""
+    odd = directory.with_name("odd\udcff\x1b[31m")
+    odd.mkdir()
+    (directory / "poke.so").rename(odd / "poke.so")
+    (directory / "poke.so").symlink_to(odd / "poke.so")
+    os.chown(odd, USER, USER)
+    return rf"{directory.parent}/odd\xff\x1b[31m belongs to user {USER}, not to root (chown root)"
+
+
+def circle(directory):
+    (directory / "poke.so").unlink()
+    (directory / "poke.so").symlink_to("poke.so")
+    return "Too many levels of symbolic links"
+
+
+def pipe(directory):
+    (directory / "poke.so").unlink()
+    os.mkfifo(directory / "poke.so", 0o644)
+    return "it is no regular file"
+
+
+@pytest.mark.parametrize("plant", [
+    writable_file, writable_directory, sticky_directory, access_control_list, group, file_of_a_user, writable_way,
+    link_of_a_user, link_into_a_users, odd_name, circle, pipe])
+def test_tuner_that_others_can_change(directory, loaded, plant):
+    shutil.copy(POKE_FILE, directory)
+    (directory / "poke.so").chmod(0o644)
+    why = plant(directory)
+    said = why_refused(directory)
+    assert f"cannot use tuner {directory}/poke.so: " in said and why in said
+    assert not loaded.exists()
+
+
+def test_links_of_roots_are_followed(lab, directory, loaded):
+    """As distributions have them, also into a directory with a sticky bit; and relative ones."""
+    shutil.copy(POKE_FILE, directory / "real")
+    (directory / "again").symlink_to(".")
+    (directory / "poke.so").symlink_to(f"../{directory.name}/again/./again/real")
+    lab.supervisor(tuners=directory / "again" / "again").ready("host")
+    assert loaded.exists()
+
+
+def test_swapped_while_it_is_loaded(tmp_path, directory, loaded, monkeypatch):
+    """The file that is checked is the one that is loaded, whichever of two has the name at any moment."""
+    stolen = tmp_path / "stolen"
+    monkeypatch.setenv("POKE_STOLEN", str(stolen))
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    shutil.copy(POKE_FILE, good)
+    bad.write_bytes(with_note(abi=2).replace(b"POKE_LOADED", b"POKE_STOLEN"))
+    new, tuner, enough = tmp_path / "new", directory / "poke.so", threading.Event()
+
+    def swap():
+        while not enough.is_set():
+            for file in good, bad:
+                os.link(file, new)
+                new.rename(tuner)
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        said = [why_refused(directory) for _ in range(6)]
+    finally:
+        enough.set()
+        swapper.join()
+    assert not stolen.exists()
+    assert loaded.exists() or all("built for another version" in text for text in said)
+
+
+# --- the run directory -----------------------------------------------------------------------------
+
+def fails_to_run(run_dir):
+    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", only("poke"), "--run-dir", run_dir, check=False)
+    assert result.returncode == 1
+    return result.stderr
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    path = tmp_path / "run"
+    path.mkdir(mode=0o755)
+    return path
+
+
+@pytest.fixture
+def victim(tmp_path):
+    path = tmp_path / "victim"
+    path.write_text("precious\n")
+    yield path
+    assert path.read_text() == "precious\n"
+
+
+def test_run_directory_that_others_can_change(tmp_path, run_dir):
+    """Nothing is made in there."""
+    cases = [
+        (lambda: run_dir.chmod(0o777), f"others may write {run_dir} (chmod o-w)"),
+        (lambda: run_dir.chmod(0o1777), f"others may write {run_dir} (chmod o-w)"),
+        (lambda: run_dir.chmod(0o775), f"may write {run_dir} (chmod g-w)"),
+        (lambda: (run_dir.chmod(0o755), os.chown(run_dir, USER, 0)), f"{run_dir} belongs to user {USER}, not to root"),
+        (lambda: (os.chown(run_dir, 0, 0), os.chown(tmp_path, USER, 0)), f"{tmp_path} belongs to user {USER}, not to root"),
+    ]
+    for spoil, why in cases:
+        spoil()
+        said = fails_to_run(run_dir)
+        assert f"cannot use the run directory {run_dir}: " in said and why in said and "--run-dir names another" in said
+        assert not list(run_dir.iterdir())
+    said = fails_to_run(tmp_path / "new")
+    assert f"{tmp_path} belongs to user {USER}, not to root" in said and not (tmp_path / "new").exists()
+
+
+def test_planted_run_directory(tmp_path, run_dir):
+    """By somebody who was first in a directory like /tmp: a link to where root should write."""
+    tmp_path.chmod(0o1777)
+    planted = tmp_path / "planted"
+    planted.symlink_to(run_dir)
+    os.chown(planted, USER, USER, follow_symlinks=False)
+    for path in planted, planted / "new":
+        assert f"{planted} belongs to user {USER}, not to root" in fails_to_run(path)
+    assert not list(run_dir.iterdir())
+
+
+@pytest.mark.parametrize("plant", [
+    lambda lock, victim: lock.symlink_to(victim), lambda lock, victim: os.link(victim, lock),
+    lambda lock, victim: (lock.touch(), os.chown(lock, USER, USER)), lambda lock, victim: os.mkfifo(lock),
+], ids=["symbolic link", "hard link", "of a user", "pipe"])
+def test_planted_lock(run_dir, victim, plant):
+    """From when others could write there."""
+    plant(run_dir / "lock", victim)
+    assert "its file lock is a link, or not root's (remove it)" in fails_to_run(run_dir)
+
+
+@pytest.mark.parametrize("plant", [lambda new, victim: new.symlink_to(victim), lambda new, victim: os.link(victim, new),
+                                   lambda new, victim: os.mkfifo(new)], ids=["symbolic link", "hard link", "pipe"])
+def test_planted_new_ledger(lab, run_dir, victim, plant):
+    """It is replaced; nothing is written through it."""
+    plant(run_dir / "ledger.new", victim)
+    container = lab.container("netns", "bt-planted")
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
+    supervisor.ready("host", container.name)
+    change(supervisor, container, "step")
+    assert (run_dir / "ledger").stat().st_nlink == 1 and not (run_dir / "ledger").is_symlink()
+    assert TTL in (run_dir / "ledger").read_text()
+
+
+@pytest.mark.parametrize("plant", [
+    lambda ledger: os.chown(ledger, USER, USER), lambda ledger: ledger.chmod(0o666), lambda ledger: ledger.chmod(0o620),
+], ids=["of a user", "others", "group"])
+def test_planted_ledger(lab, run_dir, plant):
+    """Initial values that somebody else has written are not rolled back to."""
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
+    supervisor.ready("host")
+    supervisor.stop()
+    plant(run_dir / "ledger")
+    supervisor.start()
+    supervisor.ready("host")
+    assert len(list(run_dir.glob("ledger.not-ours-*"))) == 1
+    assert "the ledger was of no use (not-ours)" in supervisor.stderr()
+    assert (run_dir / "ledger").stat().st_uid == 0
