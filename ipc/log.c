@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "ipc/log.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,11 +18,12 @@
 #define SYSLOG_SOCKET "/dev/log"
 #define LINE_BYTES 2048
 
-static struct {
-	enum log_sink kind;
-	int fd;
-	unsigned int missed; /* records that the sink would not take */
-} sink = { LOG_SINK_STDERR, STDERR_FILENO, 0 };
+struct sink {
+	const char *path; /* of a datagram socket; NULL: standard error */
+	bool (*write)(int fd, const struct log_record *record);
+	int fd;		     /* -1: not connected */
+	unsigned int missed; /* records that are not in there */
+};
 
 /* Bytes of the UTF-8 character at p, or 0 when there is none (RFC 3629, table 3-7 of Unicode). */
 static size_t utf8_bytes(const unsigned char *p)
@@ -171,32 +173,9 @@ static int connect_datagram(const char *path)
 	return take_fd(&fd);
 }
 
-void log_open(enum log_sink wanted)
+static bool to_stderr(int fd, const struct log_record *record)
 {
-	sink.kind = LOG_SINK_STDERR;
-	sink.fd = STDERR_FILENO;
-	if (wanted == LOG_SINK_AUTO || wanted == LOG_SINK_JOURNAL) {
-		int fd = connect_datagram(JOURNAL_SOCKET);
-
-		if (fd >= 0) {
-			sink.kind = LOG_SINK_JOURNAL;
-			sink.fd = fd;
-			return;
-		}
-	}
-	if (wanted == LOG_SINK_AUTO || wanted == LOG_SINK_SYSLOG) {
-		int fd = connect_datagram(SYSLOG_SOCKET);
-
-		if (fd >= 0) {
-			sink.kind = LOG_SINK_SYSLOG;
-			sink.fd = fd;
-		}
-	}
-}
-
-static bool to_stderr(const struct log_record *record)
-{
-	struct pollfd poll_fd = { .fd = sink.fd, .events = POLLOUT };
+	struct pollfd poll_fd = { .fd = fd, .events = POLLOUT };
 	char line[LINE_BYTES + 256];
 	size_t n;
 
@@ -206,21 +185,21 @@ static bool to_stderr(const struct log_record *record)
 	log_human(record, line, sizeof(line) - 1);
 	n = strlen(line);
 	line[n++] = '\n';
-	return write(sink.fd, line, n) == (ssize_t)n;
+	return write(fd, line, n) == (ssize_t)n;
 }
 
-static bool to_syslog(const struct log_record *record)
+static bool to_syslog(int fd, const struct log_record *record)
 {
 	char sentence[LINE_BYTES], line[LINE_BYTES + 256];
 
 	log_sentence(record, sentence, sizeof(sentence));
 	snprintf(line, sizeof(line), "<%d>bpftune[%d]: %s %s", LOG_DAEMON | record->severity, getpid(),
 		 record->container ? record->container : "-", sentence);
-	return send(sink.fd, line, strlen(line), MSG_NOSIGNAL) >= 0;
+	return send(fd, line, strlen(line), MSG_NOSIGNAL) >= 0;
 }
 
 /* https://systemd.io/JOURNAL_NATIVE_PROTOCOL/; our strings hold no newline, so KEY=value is enough. */
-static bool to_journal(const struct log_record *record)
+static bool to_journal(int fd, const struct log_record *record)
 {
 	const struct {
 		const char *key, *value;
@@ -240,35 +219,81 @@ static bool to_journal(const struct log_record *record)
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (fields[i].value && at < sizeof(datagram))
 			at += snprintf(datagram + at, sizeof(datagram) - at, "%s=%s\n", fields[i].key, fields[i].value);
-	return at < sizeof(datagram) && send(sink.fd, datagram, at, MSG_NOSIGNAL) >= 0;
+	errno = EMSGSIZE;
+	return at < sizeof(datagram) && send(fd, datagram, at, MSG_NOSIGNAL) >= 0;
 }
 
-static bool to_sink(const struct log_record *record)
+/* In the order of preference. */
+enum {
+	JOURNAL,
+	SYSLOG,
+	STDERR,
+	N_SINKS
+};
+
+static struct sink sinks[N_SINKS] = {
+	[JOURNAL] = { JOURNAL_SOCKET, to_journal, -1, 0 },
+	[SYSLOG] = { SYSLOG_SOCKET, to_syslog, -1, 0 },
+	[STDERR] = { NULL, to_stderr, STDERR_FILENO, 0 },
+};
+static unsigned int wanted_sinks = 1U << STDERR; /* bit n: of sinks[n] */
+
+/* The kernel's answers when the daemon that had the socket is gone: net/unix/af_unix.c, unix_dgram_sendmsg(). */
+static bool is_peer_gone(int error)
 {
-	switch (sink.kind) {
-	case LOG_SINK_JOURNAL:
-		return to_journal(record);
-	case LOG_SINK_SYSLOG:
-		return to_syslog(record);
-	default:
-		return to_stderr(record);
+	return error == ECONNREFUSED || error == ENOTCONN || error == ECONNRESET || error == EPIPE;
+}
+
+/* One attempt to connect a record: to a datagram socket that takes no time, whether somebody is there or not. */
+static bool to_sink(struct sink *sink, const struct log_record *record)
+{
+	if (sink->fd >= 0 && sink->write(sink->fd, record))
+		return true;
+	if (!sink->path || (sink->fd >= 0 && !is_peer_gone(errno)))
+		return false;
+	close_fdp(&sink->fd);
+	sink->fd = connect_datagram(sink->path);
+	return sink->fd >= 0 && sink->write(sink->fd, record);
+}
+
+/* First that records are missing here, if some are. */
+static bool write_to(struct sink *sink, const struct log_record *record)
+{
+	struct log_record note = { .time_us = record->time_us, .severity = LOG_WARNING };
+	char text[64];
+
+	snprintf(text, sizeof(text), "%u log records were not written here", sink->missed);
+	note.text = text;
+	if (sink->missed && !to_sink(sink, &note))
+		return false;
+	sink->missed = 0;
+	return to_sink(sink, record);
+}
+
+void log_open(enum log_sink wanted)
+{
+	static const unsigned int chains[] = {
+		[LOG_SINK_AUTO] = 1U << JOURNAL | 1U << SYSLOG | 1U << STDERR,
+		[LOG_SINK_STDERR] = 1U << STDERR,
+		[LOG_SINK_SYSLOG] = 1U << SYSLOG | 1U << STDERR,
+		[LOG_SINK_JOURNAL] = 1U << JOURNAL | 1U << STDERR,
+	};
+
+	wanted_sinks = chains[wanted];
+	for (size_t i = 0; i < N_SINKS; i++) {
+		sinks[i].missed = 0;
+		if (sinks[i].path)
+			close_fdp(&sinks[i].fd);
 	}
 }
 
 void log_write(const struct log_record *record)
 {
-	if (sink.missed) {
-		struct log_record note = { .time_us = record->time_us, .severity = LOG_WARNING };
-		char text[64];
-
-		snprintf(text, sizeof(text), "%u records were not taken by the log", sink.missed);
-		note.text = text;
-		if (!to_sink(&note)) {
-			sink.missed++;
+	for (size_t i = 0; i < N_SINKS; i++) {
+		if (!(wanted_sinks & 1U << i))
+			continue;
+		if (write_to(&sinks[i], record))
 			return;
-		}
-		sink.missed = 0;
+		sinks[i].missed++;
 	}
-	if (!to_sink(record))
-		sink.missed++;
 }

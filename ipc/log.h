@@ -36,10 +36,14 @@ void log_human(const struct log_record *record, char *ret_line, size_t size);
 /* A new reference, or NULL without memory. */
 json_t *log_json(const struct log_record *record);
 
-/* Opens the process's one sink. Never fails: what is not there falls back to standard error. */
+/* Chooses the process's sink. Standard error stands in for one that is not there. */
 void log_open(enum log_sink wanted);
 
-/* Never blocks: a sink that takes nothing now loses the record, and is told how many later. */
+/*
+ * Writes to the first sink of the chosen ones that takes the record, and never blocks. A sink whose daemon was
+ * restarted is connected again. Records that a sink has not taken are counted: the count is the first that is written
+ * there later.
+ */
 void log_write(const struct log_record *record);
 
 /*

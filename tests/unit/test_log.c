@@ -5,9 +5,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
@@ -232,7 +237,8 @@ static void test_json(void **state)
 /* A full standard error loses records, is not waited for, and is told how many when it takes some again. */
 static void test_sink_that_is_full(void **state)
 {
-	static const char *const notes[] = { "3 records were not taken by the log\n", "1 records were not taken by the log\n" };
+	static const char *const notes[] = { "3 log records were not written here\n",
+					     "1 log records were not written here\n" };
 	static char text[65536 + 1];
 	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	_cleanup_close_ int reader = -1, writer = -1;
@@ -245,9 +251,9 @@ static void test_sink_that_is_full(void **state)
 	page = fcntl(writer, F_SETPIPE_SZ, 1);
 	assert_true(page > 0 && (size_t)page < sizeof(text));
 	assert_int_equal(write(writer, text, page), page); /* one more byte would block */
+	log_open(LOG_SINK_STDERR);
 	for (size_t i = 0; i < ARRAY_SIZE(notes); i++) {
 		dup2(writer, STDERR_FILENO);
-		log_open(LOG_SINK_STDERR);
 		for (int j = 0; !i && j < 3; j++)
 			log_write(&plain);
 		n = read(reader, text, page);
@@ -263,6 +269,149 @@ static void test_sink_that_is_full(void **state)
 	}
 }
 
+/* --- daemons that come and go ------------------------------------------------------------------- */
+
+static char run_dir[90]; /* where the daemons' sockets are */
+
+/* In the place of libc's: leads to the test's own daemons. */
+int connect(int fd, const struct sockaddr *address, socklen_t size)
+{
+	struct sockaddr_un own = { .sun_family = AF_UNIX };
+	const char *path = ((const struct sockaddr_un *)address)->sun_path;
+	int flags = fcntl(fd, F_GETFL);
+
+	assert_int_equal(size, sizeof(own));
+	assert_true(flags & O_NONBLOCK);
+	snprintf(own.sun_path, sizeof(own.sun_path), "%s/%s", run_dir, strrchr(path, '/') + 1);
+	return syscall(SYS_connect, fd, &own, sizeof(own));
+}
+
+/* "log" is syslog's socket, "socket" the journal's. */
+static int open_daemon(const char *name)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", run_dir, name);
+	unlink(address.sun_path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static void assert_next(int fd, const char *text)
+{
+	char datagram[8192];
+	ssize_t n = recv(fd, datagram, sizeof(datagram) - 1, 0);
+
+	assert_true(n > 0);
+	datagram[n] = '\0';
+	if (!strstr(datagram, text))
+		fail_msg("%s, not %s", datagram, text);
+}
+
+static void assert_no_more(int fd)
+{
+	char datagram[8192];
+
+	assert_int_equal(recv(fd, datagram, sizeof(datagram), 0), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static int make_run_dir(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	*state = NULL;
+	snprintf(run_dir, sizeof(run_dir), "%s/log.XXXXXX", tmp ? tmp : "/tmp");
+	return mkdtemp(run_dir) ? 0 : -1;
+}
+
+static int remove_run_dir(void **state)
+{
+	static const char *const names[] = { "log", "socket" };
+	char path[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", run_dir, names[i]);
+		unlink(path);
+	}
+	return rmdir(run_dir);
+}
+
+/* Standard error takes nothing meanwhile, so the daemon is the only sink. */
+static void check_restarts(enum log_sink wanted, const char *name)
+{
+	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	_cleanup_close_ int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	_cleanup_close_ int server = open_daemon(name);
+
+	assert_true(real >= 0 && full >= 0);
+	log_open(wanted);
+	log_write(&plain);
+	assert_next(server, "worker 77 is ready");
+	assert_no_more(server);
+	dup2(full, STDERR_FILENO);
+	for (unsigned int restart = 0; restart < 2; restart++) {
+		close(server);
+		for (unsigned int i = 0; i < 3 + restart; i++)
+			log_write(&plain);
+		server = open_daemon(name);
+		log_write(&change);
+		assert_next(server,
+			    restart ? "4 log records were not written here" : "3 log records were not written here");
+		assert_next(server, "net.ipv4.tcp_wmem");
+		log_write(&plain);
+		assert_next(server, "worker 77 is ready");
+		assert_no_more(server);
+	}
+	close_fdp(&server);
+	server = open_daemon(name); /* at once: no record is lost */
+	log_write(&plain);
+	dup2(real, STDERR_FILENO);
+	assert_next(server, "worker 77 is ready");
+	assert_no_more(server);
+}
+
+static void test_journal_restarts(void **state)
+{
+	(void)state;
+	check_restarts(LOG_SINK_JOURNAL, "socket");
+	check_restarts(LOG_SINK_AUTO, "socket");
+}
+
+static void test_syslog_restarts(void **state)
+{
+	(void)state;
+	check_restarts(LOG_SINK_SYSLOG, "log");
+	check_restarts(LOG_SINK_AUTO, "log");
+}
+
+/* A full daemon is not waited for; another sink takes the records, and the daemon is told later what it has not. */
+static void test_other_sink_takes_over(void **state)
+{
+	_cleanup_close_ int journal = open_daemon("socket"), syslog_fd = open_daemon("log");
+	unsigned int taken = 0, wanted = 1000;
+	char datagram[8192], note[64];
+
+	(void)state;
+	log_open(LOG_SINK_AUTO);
+	for (unsigned int i = 0; i < wanted && recv(syslog_fd, datagram, sizeof(datagram), 0) < 0; i++, taken++)
+		log_write(&plain);
+	assert_in_range(taken, 2, wanted - 1);
+	log_write(&change);
+	assert_next(syslog_fd, "net.ipv4.tcp_wmem");
+	for (unsigned int i = 0; i < taken - 1; i++)
+		assert_next(journal, "worker 77 is ready");
+	assert_no_more(journal);
+	log_write(&plain);
+	snprintf(note, sizeof(note), "%u log records were not written here", 2);
+	assert_next(journal, note);
+	assert_next(journal, "worker 77 is ready");
+	assert_no_more(journal);
+	assert_no_more(syslog_fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +423,9 @@ int main(void)
 		cmocka_unit_test(test_human),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_sink_that_is_full),
+		cmocka_unit_test_setup_teardown(test_journal_restarts, make_run_dir, remove_run_dir),
+		cmocka_unit_test_setup_teardown(test_syslog_restarts, make_run_dir, remove_run_dir),
+		cmocka_unit_test_setup_teardown(test_other_sink_takes_over, make_run_dir, remove_run_dir),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
