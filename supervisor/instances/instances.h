@@ -34,7 +34,10 @@ struct instance {
 	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
 	bool is_mounted;     /* by a name, in the host's mount namespace: root of the host made it */
 	bool is_ending;      /* on its way out: its name is free for another */
+	const char *opt_out; /* by which mark its owner has turned all tuners off, in words; NULL: by none */
 	uint64_t tuners_off; /* bit n: the tuner of number n is not active here */
+	uint64_t switched_off; /* bit n: as an administrator or the owner has turned it off */
+	bool is_off;	     /* so are all tuners: no worker is forked but for a rollback */
 	uint64_t verdicts;   /* bit n: it has decided about something here */
 	pid_t worker_pid;    /* 0: none */
 	bool is_entered;     /* the worker holds a reference to the namespace */
@@ -169,13 +172,19 @@ void instance_name_now(struct instances *instances, struct instance *instance);
 /* Finds out who made it, for the limit of workers, if that is not known yet. */
 void instance_find_owner(struct instances *instances, struct instance *instance);
 
+/* Looks whether its owner has turned all tuners off: opt_out. */
+void instance_read_opt_out(const struct instances *instances, struct instance *instance);
+
 /* It is on its way out: another may have its name. */
 void instance_is_to_end(struct instances *instances, struct instance *instance);
 
 /* Tells the BPF programs which tuners are off there, whether our worker is in it, and which cgroup it has. */
 void instance_set_gate(struct instances *instances, const struct instance *instance);
 
-/* Whether the tuner is active there: a container that shares the host's namespace has the host's tuners. */
+/*
+ * Whether the tuner is active there: a container that shares the host's namespace has the host's tuners, but for those that
+ * are turned off for it.
+ */
 bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner);
 
 /* Looks at the users of the instance's namespace soon, and a few times more within the next second. */

@@ -16,7 +16,8 @@ enum child_state {
 	CHILD_STARTING, /* forked, not READY yet */
 	CHILD_READY,
 	CHILD_RENEWING, /* told to end by its end of file; then another is forked */
-	CHILD_RETIRING, /* told to end by its end of file */
+	CHILD_LEAVING,  /* told to end by its end of file; then there is none */
+	CHILD_RETIRING, /* told to end by its end of file; then the instance is let go */
 	CHILD_BACKOFF,  /* died; the next fork waits */
 	CHILD_GONE,     /* the instance is let go */
 	N_CHILD_STATES
@@ -32,6 +33,7 @@ enum child_event {
 	CHILD_PUT_OFF, /* there is no room for it, no slot, or no way into the namespace */
 	CHILD_STOP,    /* the supervisor ends */
 	CHILD_OUTDATED, /* there are tuners that it does not have */
+	CHILD_DISMISSED, /* no tuner is on there */
 	N_CHILD_EVENTS
 };
 
@@ -42,6 +44,7 @@ enum child_action {
 	CHILD_HANG_UP, /* close its event pipe; arms the kill timer */
 	CHILD_LEAVE,   /* the same, for the next one to take its place */
 	CHILD_RENEW,   /* fork that one */
+	CHILD_REST,    /* its place is another's, what was queued is dropped */
 	CHILD_KILL,
 	CHILD_DELAY,   /* arms the backoff timer */
 	CHILD_FORGET,  /* let the instance go */
@@ -71,6 +74,7 @@ struct child {
 	size_t readable_bytes; /* of reports, when the loop last looked */
 	struct child *readable_prev, *readable_next;
 	unsigned int restarts, backoff_ms;
+	bool is_wanted;		      /* its instance is worth one, if any tuner is on there */
 	struct slot *slot;	      /* while it starts */
 	unsigned int tuners;	      /* workers->tuners, when it was forked */
 	bool is_overrun;	      /* it did not read its orders: it is being killed */

@@ -63,7 +63,29 @@ void workers_want(struct workers *workers, struct instance *instance)
 {
 	struct child *child = child_of(workers, instance);
 
+	if (!child)
+		return;
+	child->is_wanted = true;
+	if (!instance->is_off)
+		child_step(child, CHILD_WANTED);
+}
+
+void workers_need(struct workers *workers, struct instance *instance)
+{
+	struct child *child = child_of(workers, instance);
+
 	if (child)
+		child_step(child, CHILD_WANTED);
+}
+
+void workers_off_changed(struct workers *workers, struct instance *instance)
+{
+	struct child *child = instance->child; /* NULL: it had no worker, and was not worth one */
+
+	(void)workers;
+	if (child && instance->is_off)
+		child_step(child, CHILD_DISMISSED);
+	else if (child && child->is_wanted)
 		child_step(child, CHILD_WANTED);
 }
 

@@ -135,6 +135,18 @@ static void do_renew(struct child *child)
 	instances_sweep_soon(child->workers->instances, child->instance); /* the old one's reference was discounted until now */
 }
 
+static void do_rest(struct child *child)
+{
+	bool was_entered = child->instance->is_entered;
+
+	disarm(child);
+	set_entered(child, false);
+	event_queue_clear(&child->queue);
+	capacity_gone(child->workers, child);
+	if (was_entered) /* its reference was discounted until now */
+		instances_sweep_soon(child->workers->instances, child->instance);
+}
+
 static void do_kill(struct child *child)
 {
 	if (child->instance->worker_pid)
@@ -169,7 +181,8 @@ static void do_forget(struct child *child)
 
 static void (*const actions[])(struct child *child) = {
 	[CHILD_FORK] = do_fork,	  [CHILD_SERVE] = do_serve, [CHILD_HANG_UP] = do_hang_up, [CHILD_LEAVE] = do_leave,
-	[CHILD_RENEW] = do_renew, [CHILD_KILL] = do_kill,   [CHILD_DELAY] = do_delay,	  [CHILD_FORGET] = do_forget,
+	[CHILD_RENEW] = do_renew, [CHILD_REST] = do_rest,   [CHILD_KILL] = do_kill,	  [CHILD_DELAY] = do_delay,
+	[CHILD_FORGET] = do_forget,
 };
 
 enum child_state child_step(struct child *child, enum child_event event)
@@ -216,7 +229,9 @@ static void say_how(const struct child *child, int status)
 	const struct instances *instances = child->workers->instances;
 	pid_t pid = child->instance->worker_pid;
 
-	if (child->state == CHILD_RETIRING || (child->state == CHILD_RENEWING && WIFEXITED(status) && !WEXITSTATUS(status)))
+	bool is_told = child->state == CHILD_RENEWING || child->state == CHILD_LEAVING;
+
+	if (child->state == CHILD_RETIRING || (is_told && WIFEXITED(status) && !WEXITSTATUS(status)))
 		return;
 	if (WIFSIGNALED(status))
 		instance_log(instances, child->instance, LOG_WARNING, "worker %d was killed by signal %d (%s)", pid,

@@ -84,8 +84,14 @@ void workers_deliver(struct workers *workers, struct instance *instance, const s
 void workers_order(struct workers *workers, struct instance *instance, enum bpftune_order order, const void *payload,
 		   size_t size);
 
-/* The instance is worth a worker. */
+/* The instance is worth a worker, unless all tuners are off there. */
 void workers_want(struct workers *workers, struct instance *instance);
+
+/* A rollback needs a worker there, also where all tuners are off. */
+void workers_need(struct workers *workers, struct instance *instance);
+
+/* All tuners are off there (instance->is_off): its worker ends. Or no longer: it gets a worker if it is worth one. */
+void workers_off_changed(struct workers *workers, struct instance *instance);
 
 /* Nobody else uses the namespace; `is_entered`: our worker's reference was discounted. */
 void workers_unused(struct workers *workers, struct instance *instance, bool is_entered);

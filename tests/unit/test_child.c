@@ -16,14 +16,15 @@ static void test_every_cell(void **state)
 		int next, action;
 	} expected[N_CHILD_STATES][N_CHILD_EVENTS] = {
 		/* clang-format off */
-		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             FAILED              PUT_OFF           STOP                   OUTDATED */
-		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  _,                  _,                TO(GONE, FORGET),      _ },
-		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(BACKOFF, DELAY), TO(NONE, IGNORE), TO(RETIRING, HANG_UP), _ },
-		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  _,                  _,                TO(RETIRING, HANG_UP), TO(RENEWING, LEAVE) },
-		[CHILD_RENEWING] = { _,                  _,                TO(STARTING, RENEW), TO(RETIRING, HANG_UP), TO(RENEWING, KILL), _,                 _,                TO(RETIRING, HANG_UP), _ },
-		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _,                  _,                _,                     _ },
-		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), _,                  _,                TO(GONE, FORGET),      _ },
-		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _,                  _,                _,                     _ },
+		/*                    WANTED              IS_READY          EXITED              UNUSED                 TIMEOUT             FAILED              PUT_OFF           STOP                   OUTDATED             DISMISSED */
+		[CHILD_NONE]     = { TO(STARTING, FORK), _,                _,                  TO(GONE, FORGET),      _,                  _,                  _,                TO(GONE, FORGET),      _, TO(NONE, REST) },
+		[CHILD_STARTING] = { _,                  TO(READY, SERVE), TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), TO(STARTING, KILL), TO(BACKOFF, DELAY), TO(NONE, IGNORE), TO(RETIRING, HANG_UP), _, TO(LEAVING, LEAVE) },
+		[CHILD_READY]    = { _,                  _,                TO(BACKOFF, DELAY), TO(RETIRING, HANG_UP), _,                  _,                  _,                TO(RETIRING, HANG_UP), TO(RENEWING, LEAVE), TO(LEAVING, LEAVE) },
+		[CHILD_RENEWING] = { _,                  _,                TO(STARTING, RENEW), TO(RETIRING, HANG_UP), TO(RENEWING, KILL), _,                 _,                TO(RETIRING, HANG_UP), _, TO(LEAVING, IGNORE) },
+		[CHILD_LEAVING]  = { TO(RENEWING, IGNORE), _,              TO(NONE, REST),     TO(RETIRING, HANG_UP), TO(LEAVING, KILL),  _,                  _,                TO(RETIRING, HANG_UP), _, _ },
+		[CHILD_RETIRING] = { _,                  _,                TO(GONE, FORGET),   _,                     TO(RETIRING, KILL), _,                  _,                _,                     _, _ },
+		[CHILD_BACKOFF]  = { _,                  _,                _,                  TO(GONE, FORGET),      TO(STARTING, FORK), _,                  _,                TO(GONE, FORGET),      _, TO(NONE, REST) },
+		[CHILD_GONE]     = { _,                  _,                _,                  _,                     _,                  _,                  _,                _,                     _, _ },
 		/* clang-format on */
 	};
 #undef TO
@@ -57,7 +58,7 @@ static void test_stop_ends(void **state)
 
 static void test_state_names(void **state)
 {
-	static const char *const names[] = { "none", "starting", "ready", "renewing", "retiring", "backoff", "gone" };
+	static const char *const names[] = { "none", "starting", "ready", "renewing", "leaving", "retiring", "backoff", "gone" };
 
 	(void)state;
 	assert_int_equal(ARRAY_SIZE(names), N_CHILD_STATES);
@@ -415,6 +416,57 @@ static void test_renew_unused(void **state)
 	assert_int_equal(process.starts, 1);
 }
 
+/* --- all tuners are off ------------------------------------------------------------------------- */
+
+/* The worker ends, and another may have its place; the instance stays. Then it may have a worker again. */
+static void test_dismiss(void **state)
+{
+	(void)state;
+	make_ready();
+	step(CHILD_DISMISSED, CHILD_LEAVING);
+	assert_int_equal(process.hang_ups, 1);
+	assert_timer(CHILD_KILL_MS);
+	assert_int_equal(fake->workers.n, 1);
+	fake->gates = fake->sweeps = 0;
+	assert_int_equal(end_process(&fake->instance), CHILD_NONE);
+	assert_null(fake->timer_cb);
+	assert_false(fake->instance.is_entered);
+	assert_int_equal(fake->gates, 1);
+	assert_int_equal(fake->sweeps, 1); /* a reference that is left is not ours any more */
+	assert_int_equal(fake->workers.n, 0);
+	assert_int_equal(fake->workers.n_ready, 0);
+	assert_null(fake->workers.owners);
+	assert_int_equal(child_now()->restarts, 0);
+	assert_int_equal(fake->ended, 0);
+	assert_int_equal(fake->n_logs, 0);
+	step(CHILD_WANTED, CHILD_STARTING);
+	assert_int_equal(process.starts, 2);
+}
+
+/* One that is wanted again while it leaves has a successor at once; one that does not leave is killed. */
+static void test_dismiss_and_want(void **state)
+{
+	(void)state;
+	make_ready();
+	step(CHILD_DISMISSED, CHILD_LEAVING);
+	time_out();
+	assert_int_equal(fake->killed, PID);
+	step(CHILD_WANTED, CHILD_RENEWING);
+	assert_int_equal(end_process(&fake->instance), CHILD_STARTING);
+	assert_int_equal(process.starts, 2);
+}
+
+/* What was queued for a worker is nothing to its successor. */
+static void test_dismiss_drops_events(void **state)
+{
+	(void)state;
+	start_worker();
+	event_queue_push(&child_now()->queue, &(struct bpftune_event){ .scenario = 1 });
+	step(CHILD_DISMISSED, CHILD_LEAVING);
+	assert_int_equal(end_process(&fake->instance), CHILD_NONE);
+	assert_int_equal(child_now()->queue.n, 0);
+}
+
 static void test_one_child_an_instance(void **state)
 {
 	const struct child *child = child_now();
@@ -450,6 +502,9 @@ int main(void)
 		on_processes(test_renew),
 		on_processes(test_renew_later),
 		on_processes(test_renew_unused),
+		on_processes(test_dismiss),
+		on_processes(test_dismiss_and_want),
+		on_processes(test_dismiss_drops_events),
 		on_processes(test_one_child_an_instance),
 	};
 

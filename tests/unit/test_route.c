@@ -302,6 +302,30 @@ static void test_wanted(void **state)
 	assert_int_equal(fixture->workers.counters.unserved, 0); /* no event */
 }
 
+/* Where all tuners are off, no worker is tried for, unless a rollback needs one. When one is on again, it is. */
+static void test_off(void **state)
+{
+	struct instance *instance = registry_add(&fixture->instances, 102, 2002);
+	struct instance *unwanted = registry_add(&fixture->instances, 103, 2003);
+
+	(void)state;
+	take_all_places();
+	unwanted->is_off = instance->is_off = true;
+	workers_want(&fixture->workers, instance);
+	assert_int_equal(instance->child->unserved, 0);
+	workers_need(&fixture->workers, instance);
+	assert_int_equal(instance->child->unserved, -EUSERS);
+	workers_off_changed(&fixture->workers, instance); /* the rollback is over */
+	assert_int_equal(instance->child->unserved, 0);
+	assert_null(instance->child->owner);
+	workers_off_changed(&fixture->workers, unwanted);
+	unwanted->is_off = instance->is_off = false;
+	workers_off_changed(&fixture->workers, instance);
+	assert_int_equal(instance->child->unserved, -EUSERS);
+	workers_off_changed(&fixture->workers, unwanted);
+	assert_null(unwanted->child);
+}
+
 static void test_unused(void **state)
 {
 	static const struct {
@@ -362,7 +386,8 @@ static void test_end_all(void **state)
 
 static void test_what_is_known(void **state)
 {
-	static const char *const names[] = { "none", "starting", "ready", "renewing", "retiring", "backoff", "gone" };
+	static const char *const names[] = { "none",     "starting", "ready", "renewing", "leaving",
+					     "retiring", "backoff",  "gone" };
 	struct instance *instance = registry_add(&fixture->instances, 102, 2002);
 	struct child *child = fixture->instance->child;
 
@@ -407,6 +432,7 @@ int main(void)
 		on_a_route(test_orders),
 		on_a_route(test_order_without_a_worker),
 		on_a_route(test_wanted),
+		on_a_route(test_off),
 		on_a_route(test_unused),
 		on_a_route(test_unused_without_a_worker),
 		on_a_route(test_end_all),
