@@ -20,6 +20,8 @@ _bpftune()
 		[log]='--json --follow --lines -f -n'
 		[rollback]='--all --dry-run --json'
 		[resume]=''
+		[off]='--all'
+		[on]='--all'
 		[tuners]='--json'
 		[probe]='--plugin-dir'
 	)
@@ -67,10 +69,10 @@ _bpftune()
 		candidates=${!options[*]}
 	else
 		case $command:${#operands[@]} in
-		status:0 | log:0 | rollback:0 | resume:0)
+		status:0 | log:0 | rollback:0 | resume:0 | off:0 | on:0)
 			candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
 			;;
-		resume:1)
+		resume:1 | off:1 | on:1)
 			candidates=$(_bpftune_names tuners "${words[0]}" "${run_dir[@]}")
 			;;
 		esac

@@ -22,6 +22,7 @@ static const char usage[] =
 	"  bpftune rollback CONTAINER|--all [--dry-run] [--json]\n"
 	"                                                       put initial values back\n"
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
+	"  bpftune off|on CONTAINER|--all [TUNER]               turn a tuner off or on, or all\n"
 	"  bpftune tuners [--json]                              loaded tuners and their hooks\n"
 	"  bpftune probe [--plugin-dir DIR]                     what this kernel supports\n"
 	"  bpftune --version | --help\n"
@@ -66,6 +67,8 @@ static const struct command {
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
 	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },
+	{ "off", client_off, { OPTION_ALL }, 1, 2 },
+	{ "on", client_on, { OPTION_ALL }, 1, 2 },
 	{ "tuners", client_tuners, { OPTION_JSON }, 0, 0 },
 	{ "probe", NULL, { OPTION_PLUGIN_DIR }, 0, 0 },
 };
@@ -139,7 +142,8 @@ static int take_option(struct command_line *line, int option)
 		line->run.plugin_dir = optarg;
 		break;
 	case OPTION_RUN_DIR:
-		line->run.run_dir = line->question.run_dir = optarg;
+		/* One of two supervisors on a machine, or one of a test: what it keeps is not the other's. */
+		line->run.run_dir = line->run.state_dir = line->question.run_dir = optarg;
 		break;
 	case 'f':
 		line->question.follow = true;
@@ -152,10 +156,18 @@ static int take_option(struct command_line *line, int option)
 	return 0;
 }
 
+/* As the service manager says: systemd.exec(5). */
+static const char *state_dir(void)
+{
+	const char *dir = getenv("STATE_DIRECTORY");
+
+	return dir && *dir ? dir : STATEDIR;
+}
+
 int main(int argc, char **argv)
 {
 	struct command_line line = {
-		.run = { .run_dir = BPFTUNE_RUN_DIR, .plugin_dir = TUNERSDIR },
+		.run = { .run_dir = BPFTUNE_RUN_DIR, .plugin_dir = TUNERSDIR, .state_dir = state_dir() },
 		.question = { .run_dir = BPFTUNE_RUN_DIR, .lines = -1 },
 	};
 	const struct command *command = NULL;

@@ -82,6 +82,7 @@ static void on_paired(void *arg, struct instance *instance)
 	struct supervisor *s = arg;
 
 	workers_recount(&s->workers, instance);
+	changes_paired(&s->changes, instance);
 }
 
 static void on_wanted(void *arg, struct instance *instance)
@@ -284,7 +285,7 @@ static int start(struct supervisor *s)
 {
 	struct bpf_refusal refusal;
 	uint64_t cookie = worker_netns_cookie();
-	const char *doing;
+	const char *doing, *path;
 	int err;
 
 	bpf_set_debug(s->options.debug);
@@ -297,6 +298,9 @@ static int start(struct supervisor *s)
 	err = changes_open(&s->changes, s->options.run_dir, complain, s);
 	if (err)
 		return fail("write the ledger in", s->options.run_dir, err, " (no change is made without one)");
+	err = changes_read_off(&s->changes, s->options.run_dir, s->options.state_dir, &path);
+	if (err)
+		return fail("read what is turned off in", path, err, " (without that file nothing is)");
 	tuner_dir_start(&s->tuner_dir);
 	err = kernel_open_tuners(&s->kernel, s->options.plugin_dir, complain, s);
 	if (err)

@@ -9,6 +9,7 @@
 
 struct options {
 	const char *run_dir, *plugin_dir;
+	const char *state_dir; /* for what outlasts a boot */
 	bool to_stderr, debug, dry_run, rollback;
 };
 

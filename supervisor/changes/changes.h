@@ -12,6 +12,7 @@
 #include <uv.h>
 
 #include "supervisor/changes/ledger.h"
+#include "supervisor/changes/off_rules.h"
 #include "supervisor/workers/workers.h"
 
 struct learnt;
@@ -42,12 +43,15 @@ struct changes {
 	} counters;
 
 	/* Of this room only. */
+	struct off_rules off;
 	struct rollback *rollbacks; /* under way */
 	uv_timer_t prune;	    /* once, when what lives has been sighted */
 };
 
 /* Opens the ledger. 0 or -errno. */
 int changes_open(struct changes *changes, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg);
+/* Reads what is turned off; as off_rules_open(). */
+int changes_read_off(struct changes *changes, const char *run_dir, const char *state_dir, const char **ret_path);
 int changes_start(struct changes *changes);
 /* Closes its handles: the loop is to run once more. */
 void changes_stop(struct changes *changes);
@@ -57,6 +61,9 @@ void changes_close(struct changes *changes);
 
 /* It has begun: its tuners are in the state that the ledger has of its namespace. */
 void changes_begun(struct changes *changes, struct instance *instance);
+
+/* It may be in another cgroup, and so have another owner, who may want no tuner. */
+void changes_paired(struct changes *changes, struct instance *instance);
 
 /* Its worker is ready. */
 void changes_ready(struct changes *changes, struct instance *instance);
@@ -78,7 +85,10 @@ void changes_free(struct instance *instance);
 
 /* --- tuners ------------------------------------------------------------------------------------- */
 
-/* What a tuner may do in an instance: its state in the ledger, active when that has none; off when it is removed. */
+/*
+ * What a tuner may do in an instance: off when it is turned off or was removed, else its state in the ledger, active when
+ * that has none.
+ */
 enum tuner_state changes_tuner_state(const struct changes *changes, const struct instance *instance, uint16_t tuner);
 
 /* Why it is in that state; NULL: nothing to say. */
@@ -89,6 +99,14 @@ const char *changes_tuner_why(const struct changes *changes, const struct instan
  * initial ones where it was manual. The number of tuners that were not active, or -ENOENT: no such tuner.
  */
 int changes_resume(struct changes *changes, struct instance *instance, const char *tuner);
+
+/*
+ * `bpftune off` and `on`: the tuner (or all, NULL) in one instance, or in all (NULL). 0, with the number of tuners that it
+ * made a difference to, over all instances; -ENOENT: no such tuner; another -errno: done, but that file could not be
+ * written, so it does not outlast the supervisor.
+ */
+int changes_switch(struct changes *changes, struct instance *only, const char *tuner, bool off, unsigned int *ret_switched,
+		   const char **ret_path);
 
 /* --- what has come of it ------------------------------------------------------------------------ */
 

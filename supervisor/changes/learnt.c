@@ -117,12 +117,22 @@ bool learnt_put(struct changes *changes, struct instance *instance, const struct
 	return strcmp(learnt->text, before); /* one that only holds for longer is no news */
 }
 
-void learnt_take_back(struct changes *changes, const struct instance *instance)
+void learnt_take_back(struct changes *changes, const struct instance *instance, uint64_t tuners)
 {
 	const struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
 
 	for (; learnt; learnt = learnt->hh.next)
-		take_back(changes, instance, learnt);
+		if (tuners >> learnt->key.tuner & 1)
+			take_back(changes, instance, learnt);
+}
+
+void learnt_tell_again(struct changes *changes, const struct instance *instance, uint64_t tuners)
+{
+	const struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
+
+	for (; learnt; learnt = learnt->hh.next)
+		if (learnt->decided && tuners >> learnt->key.tuner & 1)
+			tell_programs(changes, instance, learnt, &learnt->verdict);
 }
 
 json_t *changes_learnt(const struct changes *changes, const struct instance *instance)

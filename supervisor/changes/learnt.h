@@ -30,8 +30,9 @@ struct learnt {
 bool learnt_put(struct changes *changes, struct instance *instance, const struct learnt_key *key, const char *text,
 		const struct bpftune_verdict *verdict);
 
-/* The tuners' programs find nothing any more that was decided in this instance. */
-void learnt_take_back(struct changes *changes, const struct instance *instance);
+/* These tuners' (bit n: of number n) programs find nothing any more that was decided in this instance; and find it again. */
+void learnt_take_back(struct changes *changes, const struct instance *instance, uint64_t tuners);
+void learnt_tell_again(struct changes *changes, const struct instance *instance, uint64_t tuners);
 
 /* All that these tuners (bit n: of number n) have told and decided. */
 void learnt_forget(struct changes *changes, struct instance *instance, uint64_t tuners);

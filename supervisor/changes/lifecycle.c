@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "supervisor/changes/learnt.h"
+#include "supervisor/changes/off.h"
 #include "supervisor/changes/rollback.h"
 #include "supervisor/changes/state.h"
 
@@ -14,6 +15,11 @@
 int changes_open(struct changes *changes, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg)
 {
 	return ledger_open(&changes->ledger, run_dir, complain, arg);
+}
+
+int changes_read_off(struct changes *changes, const char *run_dir, const char *state_dir, const char **ret_path)
+{
+	return off_rules_open(&changes->off, run_dir, state_dir, ret_path);
 }
 
 static bool lives(void *arg, uint64_t netns_cookie)
@@ -49,15 +55,14 @@ void changes_stop(struct changes *changes)
 void changes_close(struct changes *changes)
 {
 	ledger_close(&changes->ledger);
+	off_rules_close(&changes->off);
 }
 
 /* --- instances ---------------------------------------------------------------------------------- */
 
 void changes_begun(struct changes *changes, struct instance *instance)
 {
-	for (size_t i = 0; i < changes->kernel->plugins.n; i++)
-		if (changes_tuner_state(changes, instance, i) != TUNER_ACTIVE)
-			instance->tuners_off |= 1ULL << i;
+	off_refresh(changes, instance);
 }
 
 void changes_tuners_changed(struct changes *changes, uint64_t removed)
@@ -67,8 +72,7 @@ void changes_tuners_changed(struct changes *changes, uint64_t removed)
 	for (instance = changes->instances->by_id; instance; instance = instance->by_id.next) {
 		learnt_forget(changes, instance, removed);
 		instance->verdicts &= ~removed;
-		changes_begun(changes, instance); /* one that was added may have been paused here before */
-		instance_set_gate(changes->instances, instance);
+		off_refresh(changes, instance); /* one that was added may have been paused here before */
 	}
 }
 
@@ -82,7 +86,9 @@ void changes_end(struct changes *changes, struct instance *instance)
 	rollback_drop(changes, instance->view.id);
 	if (!changes->stopping && !instance->view.shares_netns)
 		ledger_gone(&changes->ledger, instance->view.netns_cookie);
-	learnt_take_back(changes, instance);
+	if (!changes->stopping)
+		off_forget(changes, instance);
+	learnt_take_back(changes, instance, UINT64_MAX);
 }
 
 void changes_free(struct instance *instance)

@@ -115,7 +115,7 @@ void changes_written(struct changes *changes, const struct bpftune_event *event)
 	normalise(tunable, text, value);
 	if (!is_no_news(changes, instance, owner->tuner, tunable->name, value)) {
 		if (worker_is_none(instance) &&
-		    changes_tuner_state(changes, instance, owner->tuner) != TUNER_MANUAL)
+		    changes_recorded_state(changes, instance, owner->tuner) != TUNER_MANUAL)
 			instance_name_now(changes->instances, instance); /* it may be too young to have its name */
 		snprintf(by, sizeof(by), "%.*s (pid %u)", BPFTUNE_COMM_BYTES, written->comm, event->pid);
 		take_over(changes, instance, owner, value, by);
@@ -129,7 +129,7 @@ void manual_found(struct changes *changes, struct instance *instance, const stru
 {
 	const char *tunable = changes->kernel->plugins.tuners[owner->tuner]->tunables[owner->tunable].name;
 
-	if (changes_tuner_state(changes, instance, owner->tuner) != TUNER_MANUAL)
+	if (changes_recorded_state(changes, instance, owner->tuner) != TUNER_MANUAL)
 		take_over(changes, instance, owner, value, NULL);
 	else
 		ledger_foreign(&changes->ledger, instance->view.netns_cookie, tunable, value);
@@ -139,7 +139,7 @@ static void resume_one(struct changes *changes, struct instance *instance, uint1
 {
 	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[number];
 
-	if (changes_tuner_state(changes, instance, number) == TUNER_MANUAL)
+	if (changes_recorded_state(changes, instance, number) == TUNER_MANUAL)
 		for (uint16_t i = 0; i < tuner->n_tunables; i++) {
 			const struct bpftune_owner owner = { .tuner = number, .tunable = i };
 
@@ -163,7 +163,7 @@ int changes_resume(struct changes *changes, struct instance *instance, const cha
 		if (tuner && strcmp(tuner, changes->kernel->plugins.tuners[i]->name))
 			continue;
 		found = true;
-		if (changes_tuner_state(changes, instance, i) == TUNER_ACTIVE || plugins_is_removed(&changes->kernel->plugins, i))
+		if (changes_recorded_state(changes, instance, i) == TUNER_ACTIVE || plugins_is_removed(&changes->kernel->plugins, i))
 			continue;
 		resume_one(changes, instance, i);
 		resumed++;

@@ -56,7 +56,7 @@ static void on_value(struct changes *changes, struct instance *instance, const s
 	}
 	else if (is_foreign(changes, instance, report, tunable->name))
 		manual_found(changes, instance, &owner, report->to);
-	else if (changes_tuner_state(changes, instance, report->tuner) != TUNER_MANUAL)
+	else if (changes_recorded_state(changes, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&changes->kernel->host, instance->view.netns_cookie, report->tuner);
 }
 
@@ -186,6 +186,8 @@ static void on_request(struct changes *changes, struct instance *instance, const
 		.asker = instance->view.id,
 	};
 
+	if (report->tuner < changes->kernel->plugins.n && changes_tuner_state(changes, instance, report->tuner) == TUNER_OFF)
+		return;
 	memcpy(event.payload, report->text, sizeof(event.payload));
 	if (report->tuner >= changes->kernel->plugins.n || !*scenario_of(changes, report))
 		changes->counters.unroutable++;

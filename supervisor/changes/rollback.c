@@ -141,11 +141,38 @@ static void on_closed(uv_handle_t *handle)
 	free(rollback);
 }
 
+static bool has_step_in(const struct rollback *rollback, const struct instance *instance)
+{
+	for (size_t i = 0; i < rollback->n_steps; i++)
+		if (!rollback->steps[i].is_done && rollback->steps[i].instance == instance->view.id)
+			return true;
+	return false;
+}
+
+/* Where all tuners are off, a worker was forked for the rollback only. */
+static void dismiss_workers(const struct rollback *rollback)
+{
+	const struct changes *changes = rollback->changes;
+
+	for (size_t i = 0; i < rollback->n_steps; i++) {
+		struct instance *instance = instance_by_id(changes->instances, rollback->steps[i].instance);
+		const struct rollback *other = NULL;
+
+		if (instance && instance->is_off)
+			DL_FOREACH(changes->rollbacks, other)
+				if (has_step_in(other, instance))
+					break;
+		if (instance && instance->is_off && !other)
+			workers_off_changed(changes->workers, instance);
+	}
+}
+
 static void finish(struct rollback *rollback)
 {
 	json_t *result = json_pack("{s:O s:O}", "restored", rollback->restored, "left", rollback->left);
 
 	DL_DELETE(rollback->changes->rollbacks, rollback);
+	dismiss_workers(rollback);
 	uv_close((uv_handle_t *)&rollback->deadline, on_closed);
 	rollback->done(rollback->arg, result);
 	json_decref(result);
@@ -155,7 +182,7 @@ static void end_step(struct rollback *rollback, struct step *step, json_t *list,
 {
 	const struct instance *instance = instance_by_id(rollback->changes->instances, step->instance);
 
-	if (step->is_sent && instance && changes_tuner_state(rollback->changes, instance, step->owner.tuner) == TUNER_MANUAL)
+	if (step->is_sent && instance && changes_recorded_state(rollback->changes, instance, step->owner.tuner) == TUNER_MANUAL)
 		bpf_take(&rollback->changes->kernel->host, instance->view.netns_cookie, step->owner.tuner);
 	step->is_done = true;
 	rollback->n_open--;
@@ -191,7 +218,7 @@ static void send_step(struct rollback *rollback, struct step *step)
 		return;
 	}
 	if (!worker_is_ready(instance)) { /* it reads the values first: rollback_ready() goes on then */
-		workers_want(changes->workers, instance);
+		workers_need(changes->workers, instance);
 		return;
 	}
 	if (!entry->intended && !strcmp(entry->current, entry->initial)) {

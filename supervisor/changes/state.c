@@ -15,16 +15,21 @@ static const struct ledger_state *state_of(const struct changes *changes, const 
 	return ledger_get_state(&changes->ledger, instance->view.netns_cookie, changes->kernel->plugins.tuners[tuner]->name);
 }
 
-enum tuner_state changes_tuner_state(const struct changes *changes, const struct instance *instance, uint16_t tuner)
+enum tuner_state changes_recorded_state(const struct changes *changes, const struct instance *instance, uint16_t tuner)
 {
 	const struct ledger_state *state = state_of(changes, instance, tuner);
 
-	if (plugins_is_removed(&changes->kernel->plugins, tuner))
-		return TUNER_OFF;
 	return state ? state->state : TUNER_ACTIVE;
 }
 
-const char *changes_tuner_why(const struct changes *changes, const struct instance *instance, uint16_t tuner)
+enum tuner_state changes_tuner_state(const struct changes *changes, const struct instance *instance, uint16_t tuner)
+{
+	if (plugins_is_removed(&changes->kernel->plugins, tuner) || instance->switched_off >> tuner & 1)
+		return TUNER_OFF;
+	return changes_recorded_state(changes, instance, tuner);
+}
+
+const char *changes_recorded_why(const struct changes *changes, const struct instance *instance, uint16_t tuner)
 {
 	const struct ledger_state *state = state_of(changes, instance, tuner);
 
@@ -41,7 +46,8 @@ void changes_set_tuner_state(struct changes *changes, struct instance *instance,
 		bpf_take(&changes->kernel->host, cookie, tuner);
 	else
 		bpf_untake(&changes->kernel->host, cookie, tuner);
-	instance->tuners_off = state == TUNER_ACTIVE ? instance->tuners_off & ~bit : instance->tuners_off | bit;
+	instance->tuners_off = changes_tuner_state(changes, instance, tuner) == TUNER_ACTIVE ? instance->tuners_off & ~bit :
+											      instance->tuners_off | bit;
 	instance_set_gate(changes->instances, instance);
 }
 

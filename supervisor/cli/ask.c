@@ -59,6 +59,9 @@ static int say_error(const struct question *question, const char *error, json_t 
 		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
 	else if (!strcmp(error, "io.bpftune.Busy"))
 		fprintf(stderr, "bpftune: the supervisor is stopping, or a rollback is under way\n");
+	else if (!strcmp(error, "io.bpftune.NotKept"))
+		fprintf(stderr, "bpftune: done, but only until the supervisor ends: cannot write %s: %s\n",
+			text_of(parameters, "file"), text_of(parameters, "why"));
 	else if (!strcmp(error, "org.varlink.service.MethodNotFound"))
 		fprintf(stderr, "bpftune: the supervisor of %s has no method %s: it is of another version (restart it)\n",
 			question->run_dir, text_of(parameters, "method"));

@@ -9,7 +9,7 @@
 struct question {
 	const char *run_dir;
 	const char *container; /* NULL: all */
-	const char *tuner;     /* of resume; NULL: all */
+	const char *tuner;     /* of resume, off and on; NULL: all */
 	bool all, json, follow, dry_run;
 	int lines; /* -1: the supervisor's default */
 };
@@ -21,6 +21,8 @@ int client_status(const struct question *question);
 int client_log(const struct question *question);
 int client_rollback(const struct question *question);
 int client_resume(const struct question *question);
+int client_off(const struct question *question);
+int client_on(const struct question *question);
 int client_tuners(const struct question *question);
 
 /* `bpftune probe`: loads and attaches every hook for a moment, and prints what became of it. */

@@ -52,6 +52,35 @@ static void print_learnt(json_t *learnt)
 		print_folded(printf("      %s: %s:", text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
 }
 
+/* Why all tuners are off there, if it is the same of each; NULL: they are not. */
+static const char *why_all_off(json_t *tuners)
+{
+	const char *why = text_of(json_array_get(tuners, 0), "why");
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(tuners, i, item)
+		if (strcmp(text_of(item, "state"), "off") != 0 || strcmp(text_of(item, "why"), why) != 0)
+			return NULL;
+	return i ? why : NULL;
+}
+
+static void print_states(json_t *tuners, bool whole)
+{
+	const char *off = why_all_off(tuners);
+	json_t *item;
+	size_t i;
+
+	if (off) {
+		printf("      off: %.88s\n", off);
+		return;
+	}
+	json_array_foreach(tuners, i, item)
+		if (whole || strcmp(text_of(item, "state"), "active"))
+			printf("      tuner %s: %s%s%.88s\n", text_of(item, "name"), text_of(item, "state"),
+			       *text_of(item, "why") ? ":\n          " : "", text_of(item, "why"));
+}
+
 static void print_instance(json_t *instance, bool whole)
 {
 	json_t *worker = json_object_get(instance, "worker"), *pid = json_object_get(worker, "pid"), *item;
@@ -72,10 +101,7 @@ static void print_instance(json_t *instance, bool whole)
 		       (long long)number_of(netns, "cookie"), (long long)number_of(netns, "inode"), cgroup,
 		       (long long)number_of(worker, "restarts"));
 	}
-	json_array_foreach(json_object_get(instance, "tuners"), i, item)
-		if (whole || strcmp(text_of(item, "state"), "active"))
-			printf("      tuner %s: %s%s%.88s\n", text_of(item, "name"), text_of(item, "state"),
-			       *text_of(item, "why") ? ":\n          " : "", text_of(item, "why"));
+	print_states(json_object_get(instance, "tuners"), whole);
 	json_array_foreach(json_object_get(instance, "tunables"), i, item) {
 		if (whole || number_of(item, "changes"))
 			print_tunable(item);

@@ -8,6 +8,7 @@
 
 #include "ipc/cleanup.h"
 #include "supervisor/instances/name.h"
+#include "supervisor/instances/opt_out.h"
 #include "supervisor/instances/place.h"
 #include "supervisor/instances/registry.h"
 
@@ -113,6 +114,7 @@ static void take_cgroup(struct instances *instances, struct instance *instance, 
 		instance->view.cgroup_id = st.st_ino;
 		join(instances, instance);
 	}
+	instance_read_opt_out(instances, instance);
 	instance_set_gate(instances, instance);
 }
 
@@ -146,6 +148,11 @@ bool pair_is_inside(const struct instance *instance, const char *path)
 
 	return instance->view.cgroup_id && name_parse(instance->view.cgroup_path, &name) && name.container_bytes &&
 	       cgroup_is_below(path, instance->view.cgroup_path);
+}
+
+void instance_read_opt_out(const struct instances *instances, struct instance *instance)
+{
+	instance->opt_out = opt_out_find(instances, instance);
 }
 
 void instance_find_owner(struct instances *instances, struct instance *instance)

@@ -174,12 +174,12 @@ void instance_log(const struct instances *instances, const struct instance *inst
 	});
 }
 
-/* A container that shares the host's namespace has the host's. */
+/* A container that shares the host's namespace has the host's, but for those that are turned off for it. */
 static uint64_t tuners_off(const struct instances *instances, const struct instance *instance)
 {
 	const struct instance *host = instance->view.shares_netns ? instance_host(instances) : NULL;
 
-	return host ? host->tuners_off : instance->tuners_off;
+	return host ? host->tuners_off | instance->switched_off : instance->tuners_off;
 }
 
 bool instance_tuner_is_active(const struct instances *instances, const struct instance *instance, uint16_t tuner)

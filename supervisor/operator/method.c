@@ -219,6 +219,54 @@ static void resume(const struct call *call)
 		call_reply(call, json_pack("{s:i}", "resumed", n), false);
 }
 
+/* --- off, on ------------------------------------------------------------------------------------ */
+
+/* Of an instance, the tuners of that name (NULL: all) that are turned off, and why. */
+static json_t *off_json(const struct operator *operator, const struct instance *instance, const char *tuner)
+{
+	const struct plugins *plugins = &operator->kernel->plugins;
+	json_t *off = json_array();
+
+	for (size_t i = 0; instance && i < plugins->n; i++)
+		if (!plugins_is_removed(plugins, i) && (!tuner || !strcmp(tuner, plugins->tuners[i]->name)) &&
+		    changes_tuner_state(operator->changes, instance, i) == TUNER_OFF)
+			json_array_append_new(off, json_pack("{s:s s:s*}", "tuner", plugins->tuners[i]->name, "why",
+							     changes_tuner_why(operator->changes, instance, i)));
+	return off;
+}
+
+static void switch_tuners(const struct call *call, bool off)
+{
+	struct operator *operator = call->connection->operator;
+	const char *tuner = json_string_value(json_object_get(call->parameters, "tuner")), *path;
+	struct instance *only;
+	unsigned int switched;
+	int err;
+
+	if (!target_of_call(call, &only))
+		return;
+	err = changes_switch(operator->changes, only, tuner, off, &switched, &path);
+	if (err == -ENOENT)
+		call_fail(call, "io.bpftune.NoSuchTuner", json_pack("{s:s}", "tuner", tuner));
+	else if (err)
+		call_fail(call, "io.bpftune.NotKept", json_pack("{s:s s:s}", "file", path, "why", strerror(-err)));
+	else if (off)
+		call_reply(call, json_pack("{s:i}", "switched", (int)switched), false);
+	else
+		call_reply(call, json_pack("{s:i s:o}", "switched", (int)switched, "off", off_json(operator, only, tuner)),
+			   false);
+}
+
+static void turn_off(const struct call *call)
+{
+	switch_tuners(call, true);
+}
+
+static void turn_on(const struct call *call)
+{
+	switch_tuners(call, false);
+}
+
 /* --- the table ---------------------------------------------------------------------------------- */
 
 #define PARAMETERS_MAX 3
@@ -241,6 +289,8 @@ static const struct method {
 	{ "io.bpftune.ListInstances", list_instances, { { "container", TEXT } } },
 	{ "io.bpftune.GetLog", get_log, { { "container", TEXT }, { "lines", INTEGER } } },
 	{ "io.bpftune.Rollback", roll_back, { { "container", TEXT }, { "all", TRUTH }, { "dry_run", TRUTH } } },
+	{ "io.bpftune.Off", turn_off, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } } },
+	{ "io.bpftune.On", turn_on, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } } },
 	{ "io.bpftune.Resume", resume, { { "container", TEXT, true }, { "tuner", TEXT } } },
 };
 

@@ -324,7 +324,7 @@ class RuncContainer(Host):
     is another's.
     """
 
-    def __init__(self, name, sysctls=None, memory=None, netns=None):
+    def __init__(self, name, sysctls=None, memory=None, netns=None, annotations=None):
         self.name = name
         self.bundle = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-bundle-"))
         root = self.bundle / "rootfs"
@@ -336,6 +336,7 @@ class RuncContainer(Host):
         spec["process"].update(terminal=False, args=["sleep", "infinity"])
         spec["process"].pop("rlimits", None)    # raising one needs CAP_SYS_RESOURCE
         spec["linux"].update(cgroupsPath=f"/{name}", sysctl=sysctls or {})
+        spec["annotations"] = annotations or {}
         if memory:
             spec["linux"].setdefault("resources", {})["memory"] = {"limit": memory}
         if netns:

@@ -93,7 +93,7 @@ def test_help(command):
 @pytest.mark.parametrize("words", [
     [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["log", "-n", "many"],
     ["log", "-n", "-1"], ["run", "--run-dir"], ["rollback"], ["rollback", "--dry-run"], ["rollback", "--all", "host"],
-    ["resume"], ["resume", "--all"],
+    ["resume"], ["resume", "--all"], ["off"], ["on"], ["off", "--all", "tcp_buffer", "host"], ["on", "host", "tcp_buffer", "x"],
 ], ids=" ".join)
 def test_wrong_usage(words):
     assert "bpftune" in fails(USAGE, BPFTUNE, *words)
@@ -171,7 +171,7 @@ def test_status_json(supervisor):
     assert {tuner["name"] for tuner in status["tuners"]} == tuner_names()
     assert all(hook["attached"] and hook["error"] is None for tuner in status["tuners"] for hook in tuner["hooks"])
     assert {instance["worker"]["state"] for instance in status["instances"]} <= \
-        {"none", "starting", "ready", "retiring", "backoff"}
+        {"none", "starting", "ready", "leaving", "retiring", "backoff"}
     assert status["kernel"] == run("uname", "-r").stdout.strip()
     assert status["events"]["received"] >= status["events"]["routed"] > 0
     assert supervisor.instance("bt-cli")["tuners"] == [{"name": name, "state": "active", "why": None}

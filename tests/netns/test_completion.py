@@ -29,13 +29,15 @@ def test_is_registered():
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("bpftune ", {"run", "status", "log", "rollback", "resume", "tuners", "probe"}),
+    ("bpftune ", {"run", "status", "log", "rollback", "resume", "off", "on", "tuners", "probe"}),
     ("bpftune r", {"run", "rollback", "resume"}),
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
     ("bpftune rollback --d", {"--dry-run"}),
     ("bpftune rollback --a", {"--all"}),
     ("bpftune rollback --all ", set()),
+    ("bpftune o", {"off", "on"}),
+    ("bpftune off -", {"--all", "--run-dir", "--help"}),
     ("bpftune log -", {"-f", "-n", "--follow", "--lines", "--json", "--run-dir", "--help"}),
     ("bpftune log -n ", set()),
     ("bpftune -", {"--run-dir", "--help", "--version"}),
@@ -64,11 +66,13 @@ def test_names(lab):
     ask = f"{BPFTUNE} --run-dir {supervisor.run_dir}"
     supervisor.ready("host", "bt-tab", "bt-tab@2")
     names = set(supervisor.instances())
-    for command in "status", "log -f", "rollback", "resume":
+    for command in "status", "log -f", "rollback", "resume", "off", "on":
         assert complete(f"{ask} {command} ") == names
     assert complete(f"{ask} status bt-t") == {"bt-tab", "bt-tab@2"}
     assert complete(f"{ask} status bt-tab@") == {"2"}       # bash has cut the word there
     assert complete(f"{BPFTUNE} log --run-dir={supervisor.run_dir} ho") == {"host"}
     assert complete(f"{ask} resume host ") == tuner_names()
     assert complete(f"{ask} resume host tcp_buffer ") == set()
+    assert complete(f"{ask} off host ") == complete(f"{ask} on --all ") == tuner_names()
+    assert complete(f"{ask} off --all tcp_buffer ") == set()
     assert complete(f"{ask} tuners ") == set()

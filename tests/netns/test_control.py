@@ -74,7 +74,7 @@ def test_introspection(supervisor):
             described = client.call("org.varlink.service.GetInterfaceDescription", interface=interface)["parameters"]
             assert f"interface {interface}\n" in described["description"]
         description = described["description"]
-        for method in "GetStatus", "ListInstances", "GetTuners", "GetLog", "Rollback", "Resume":
+        for method in "GetStatus", "ListInstances", "GetTuners", "GetLog", "Rollback", "Resume", "Off", "On":
             assert f"method {method}(" in description
         assert client.call("org.varlink.service.GetInterfaceDescription", interface="no.such") == \
             {"error": "org.varlink.service.InterfaceNotFound", "parameters": {"interface": "no.such"}}
@@ -86,6 +86,8 @@ def test_introspection(supervisor):
     ("io.bpftune.ListInstances", {"container": "bt-nobody"}, "io.bpftune.NoSuchContainer"),
     ("io.bpftune.Resume", {"container": "host", "tuner": "dance"}, "io.bpftune.NoSuchTuner"),
     ("io.bpftune.Rollback", {"container": "bt-nobody"}, "io.bpftune.NoSuchContainer"),
+    ("io.bpftune.Off", {"container": "bt-nobody"}, "io.bpftune.NoSuchContainer"),
+    ("io.bpftune.Off", {"all": True, "tuner": "dance"}, "io.bpftune.NoSuchTuner"),
     ("io.bpftune", {}, "org.varlink.service.MethodNotFound"),
 ])
 def test_wrong_calls(supervisor, method, parameters, error):
@@ -115,6 +117,10 @@ def test_wrong_calls(supervisor, method, parameters, error):
     ("io.bpftune.Rollback", {"all": False}, "container"),
     ("io.bpftune.Rollback", {"container": "host", "all": True}, "all"),
     ("io.bpftune.Rollback", {}, "container"),
+    ("io.bpftune.Off", {}, "container"),
+    ("io.bpftune.Off", {"container": "host", "all": True}, "all"),
+    ("io.bpftune.Off", {"container": "host", "tuners": "poke"}, "tuners"),
+    ("io.bpftune.On", {"tuner": "poke"}, "container"),
     ("io.bpftune.Rollback", ["host"], "parameters"),
     ("io.bpftune.Rollback", None, "container"),
 ])
@@ -148,7 +154,7 @@ def test_another_user(supervisor):
     assert refused.returncode == 1 and not refused.stdout and "sudo" in refused.stderr
     (supervisor.run_dir / "control.sock").chmod(0o666)
     try:
-        for words in ["status"], ["tuners"], ["log"], ["rollback", "--all"], ["resume", "host"]:
+        for words in ["status"], ["tuners"], ["log"], ["rollback", "--all"], ["resume", "host"], ["off", "--all"], ["on", "--all"]:
             refused = run(*NOBODY, *supervisor.command(*words), check=False)
             assert refused.returncode == 1 and not refused.stdout and refused.stderr
     finally:

@@ -218,7 +218,7 @@ static void test_gate(void **state)
 	}
 }
 
-/* A container that shares the host's namespace has no gate of its own, and the host's tuners. */
+/* A container that shares the host's namespace has no gate of its own, and those of the host's tuners that are on for it. */
 static void test_tuners_of_a_sharer(void **state)
 {
 	struct fixture *fixture = *state;
@@ -228,10 +228,11 @@ static void test_tuners_of_a_sharer(void **state)
 
 	host->tuners_off = 1 << 3 | 1;
 	shared->tuners_off = 1 << 2;
+	shared->switched_off = 1 << 4;
 	web->tuners_off = 1 << 1;
 	for (uint16_t i = 0; i < 5; i++) {
 		assert_int_equal(instance_tuner_is_active(instances, host, i), i != 3 && i != 0);
-		assert_int_equal(instance_tuner_is_active(instances, shared, i), i != 3 && i != 0);
+		assert_int_equal(instance_tuner_is_active(instances, shared, i), i != 3 && i != 0 && i != 4);
 		assert_int_equal(instance_tuner_is_active(instances, web, i), i != 1);
 	}
 	instance_set_gate(instances, shared);
