@@ -104,7 +104,8 @@ enum bpftune_direction {
  * and makes a step where it has grown and an event of the tuner has come meanwhile. So the tuner's programs tell of the
  * trouble at least twice a second while it goes on; what the counter counts besides is no trouble. Without a group it is
  * the tuner that counts, and says so by bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
- * before the trouble, so there is nothing to judge it by.
+ * before the trouble, so there is nothing to judge it by; unless the tuner has a measure of its own (a rate, say), by
+ * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to().
  */
 struct bpftune_remedy {
 	unsigned int scenario; /* why, unless bpftune_try() says another */
@@ -113,8 +114,9 @@ struct bpftune_remedy {
 	enum bpftune_direction direction;
 	unsigned int step_percent; /* of the value before: 150 to 400; 0: 200 */
 	struct bpftune_counter trouble,
-		work;	 /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
-	bool is_lasting; /* else ten minutes without trouble take a step back */
+		work;	  /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
+	bool is_lasting;  /* else ten minutes without trouble take a step back */
+	bool is_measured; /* by the tuner, which judges each step: of one integer only */
 	int64_t (*cap)(const struct bpftune *b, const void *state,
 		       int64_t current); /* how far it may go; NULL: as far as the tunable */
 };
@@ -221,6 +223,25 @@ BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int
 BPFTUNE_API int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario,
 				  const struct bpftune_event *cause, unsigned int hold_s, const char *reason, ...)
 	__attribute__((format(printf, 6, 7)));
+
+/*
+ * For a remedy that is_measured. The integer becomes `to`: farther in the remedy's direction, a step, which the tuner is
+ * to judge; nearer, its verdict: the value from before the step, or one in between, or from before the steps before it.
+ * 0: on its way. -EALREADY: that is the value. Else as bpftune_propose().
+ */
+BPFTUNE_API int bpftune_go_to(struct bpftune *b, unsigned int remedy, long long to, unsigned int scenario,
+			      const struct bpftune_event *cause, const char *reason, ...)
+	__attribute__((format(printf, 6, 7)));
+
+/*
+ * What the integer was before the last step, which has no verdict yet: 0. -EAGAIN: none is to be judged (a step that is
+ * refused, or not made in a dry run, is none). -EBUSY: a proposal is under way. -ENOENT: there was no step yet, or
+ * somebody else has set the value since.
+ */
+BPFTUNE_API int bpftune_step_from(struct bpftune *b, unsigned int remedy, long long *ret_from);
+
+/* The verdict on that step: it is kept. */
+BPFTUNE_API void bpftune_keep_step(struct bpftune *b, unsigned int remedy);
 
 /* The value from before a remedy's first step. 0; -ENOENT: the value is not the remedy's. */
 BPFTUNE_API int bpftune_tried_from(const struct bpftune *b, unsigned int remedy, long long ret_ints[BPFTUNE_INTS_MAX]);

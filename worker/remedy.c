@@ -5,25 +5,16 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "ipc/cleanup.h"
-#include "worker/memory.h"
-#include "worker/trial.h"
+#include "worker/trials.h"
 
 #define SECOND_NS UINT64_C(1000000000)
 #define WINDOW_NS (SECOND_NS / 10 * 9) /* of counters, at least: a tick may come a little early */
-#define TROUBLE_KEPT_NS (60 * SECOND_NS)
 #define STEP_PERCENT 200
-
-struct remedy {
-	struct trial trial;
-	bool has_window; /* of counters: what they were at its beginning */
-	uint64_t since_ns, trouble, work;
-};
 
 /* A remedy of the running tuner, and all that a look at it takes. */
 struct subject {
@@ -48,7 +39,8 @@ static struct trial_rule rule_of(const struct bpftune_remedy *what, const struct
 		.value = what->value,
 		.step_percent = what->step_percent ? what->step_percent : STEP_PERCENT,
 		.is_down = what->direction == BPFTUNE_DOWN,
-		.is_judged = what->trouble.name != NULL,
+		.is_judged = what->trouble.name && !what->is_measured,
+		.is_measured = what->is_measured,
 		.decays = !what->is_lasting,
 	};
 }
@@ -162,65 +154,6 @@ static int act(struct worker *worker, struct subject *subject, const struct moti
 	}
 }
 
-/* --- what outlives the worker ------------------------------------------------------------------- */
-
-static uint32_t hash(uint32_t so_far, const char *text)
-{
-	for (; *text; text++)
-		so_far = (so_far ^ (uint8_t)*text) * 16777619; /* FNV-1a */
-	return so_far;
-}
-
-/* Of trials of just these remedies. */
-static uint32_t version_of(const struct bpftune_tuner *tuner)
-{
-	uint32_t version = 2166136261 + TRIAL_VERSION;
-
-	for (size_t i = 0; i < tuner->n_remedies; i++)
-		version = hash(version, tuner->tunables[tuner->remedies[i].tunable].name) + tuner->remedies[i].value;
-	return version;
-}
-
-/* That there is trouble yet is worth a line in the ledger's file once a minute only. */
-static bool is_news(const struct trial *kept, const struct trial *now)
-{
-	return memcmp(kept, now, offsetof(struct trial, trouble_ns)) != 0 ||
-	       now->trouble_ns - kept->trouble_ns >= TROUBLE_KEPT_NS;
-}
-
-static void keep(struct worker *worker, struct engine *engine)
-{
-	struct trial trials[BPFTUNE_REMEDIES_MAX];
-	const struct trial *kept = engine->memories[BPFTUNE_MEMORY_OF_TRIALS].data;
-	static const struct trial none;
-	bool news = false;
-
-	for (size_t i = 0; i < engine->tuner->n_remedies; i++) {
-		trials[i] = engine->remedies[i].trial;
-		news = news || is_news(kept ? &kept[i] : &none, &trials[i]);
-	}
-	if (news)
-		memory_keep(worker, engine, BPFTUNE_MEMORY_OF_TRIALS,
-			    &(struct bpftune_memory){ version_of(engine->tuner),
-						      engine->tuner->n_remedies * sizeof(*trials), trials });
-}
-
-/* A memory that does not match the remedies is ignored. */
-static void recall(struct engine *engine)
-{
-	struct bpftune_memory *memory = &engine->memories[BPFTUNE_MEMORY_OF_TRIALS];
-	const struct trial *kept = memory->data;
-	size_t n = engine->tuner->n_remedies;
-	bool fits = memory->size == n * sizeof(*kept) && memory->version == version_of(engine->tuner);
-
-	for (size_t i = 0; fits && i < n; i++)
-		fits = trial_is_sound(&kept[i]);
-	for (size_t i = 0; fits && i < n; i++)
-		engine->remedies[i].trial = kept[i];
-	if (!fits)
-		memory_take(engine, BPFTUNE_MEMORY_OF_TRIALS, &(struct bpftune_memory){ 0 });
-}
-
 /* --- counters ----------------------------------------------------------------------------------- */
 
 static bool counts(const struct bpftune_remedy *what)
@@ -302,7 +235,7 @@ static void tick(struct worker *worker, struct engine *engine)
 		}
 		pair += does_count ? 2 : 0;
 	}
-	keep(worker, engine);
+	trials_keep(worker, engine);
 }
 
 static void settle(struct worker *worker, struct engine *engine)
@@ -312,7 +245,7 @@ static void settle(struct worker *worker, struct engine *engine)
 	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
 		if (!find(worker, i, &subject))
 			trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
-	keep(worker, engine);
+	trials_keep(worker, engine);
 }
 
 /* --- what the worker calls ---------------------------------------------------------------------- */
@@ -324,7 +257,7 @@ static bool is_remedy(const struct bpftune_tuner *tuner, const struct bpftune_re
 
 	return tunable && tunable->n_ints && tunable->n_ints <= BPFTUNE_INTS_MAX &&
 	       what->scenario < tuner->n_scenarios &&
-	       (what->value < tunable->n_ints || what->value == BPFTUNE_ALL_VALUES) &&
+	       (what->value < tunable->n_ints || (what->value == BPFTUNE_ALL_VALUES && !what->is_measured)) &&
 	       !what->trouble.name == !what->work.name;
 }
 
@@ -340,7 +273,7 @@ int remedies_start(struct worker *worker, struct engine *engine)
 	engine->remedies = calloc(tuner->n_remedies + 1, sizeof(*engine->remedies));
 	if (!engine->remedies)
 		return -ENOMEM;
-	recall(engine);
+	trials_recall(engine);
 	settle(worker, engine);
 	return 0;
 }
@@ -423,7 +356,24 @@ int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario, c
 	vsnprintf(text, sizeof(text), reason, args);
 	va_end(args);
 	err = act(worker, &subject, &(struct motive){ scenario, cause, text });
-	keep(worker, worker->running);
+	trials_keep(worker, worker->running);
+	return err;
+}
+
+/* A move that the tuner asks for. */
+__attribute__((format(printf, 7, 0))) static int move_to(struct worker *worker, const struct subject *subject,
+							 enum trial_move move, const int64_t to[TRIAL_INTS_MAX],
+							 unsigned int scenario, const struct bpftune_event *cause,
+							 const char *reason, va_list args)
+{
+	char text[BPFTUNE_TEXT_BYTES];
+	int err;
+
+	if (!move)
+		return -EALREADY;
+	vsnprintf(text, sizeof(text), reason, args);
+	err = propose(worker, subject, move, to, &(struct motive){ scenario, cause, text });
+	trials_keep(worker, worker->running);
 	return err;
 }
 
@@ -432,21 +382,68 @@ int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scena
 {
 	struct worker *worker = tunable_worker();
 	int64_t to[TRIAL_INTS_MAX] = { 0 };
-	char text[BPFTUNE_TEXT_BYTES];
 	struct subject subject;
+	enum trial_move move;
 	va_list args;
 	int err = find(worker, remedy, &subject);
 
 	(void)b;
 	if (err)
 		return err;
-	if (!trial_take_back(&subject.remedy->trial, &subject.rule, &subject.look, worker->now_ns + hold_s * SECOND_NS,
-			     to))
-		return -EALREADY;
+	move = trial_take_back(&subject.remedy->trial, &subject.rule, &subject.look,
+			       worker->now_ns + hold_s * SECOND_NS, to);
 	va_start(args, reason);
-	vsnprintf(text, sizeof(text), reason, args);
+	err = move_to(worker, &subject, move, to, scenario, cause, reason, args);
 	va_end(args);
-	return propose(worker, &subject, TRIAL_TAKE_BACK, to, &(struct motive){ scenario, cause, text });
+	return err;
+}
+
+int bpftune_go_to(struct bpftune *b, unsigned int remedy, long long to, unsigned int scenario,
+		  const struct bpftune_event *cause, const char *reason, ...)
+{
+	struct worker *worker = tunable_worker();
+	int64_t ints[TRIAL_INTS_MAX] = { 0 };
+	struct subject subject;
+	enum trial_move move;
+	va_list args;
+	int err = find(worker, remedy, &subject);
+
+	(void)b;
+	if (err)
+		return err;
+	move = trial_go_to(&subject.remedy->trial, &subject.rule, &subject.look, to, ints);
+	va_start(args, reason);
+	err = move_to(worker, &subject, move, ints, scenario, cause, reason, args);
+	va_end(args);
+	return err;
+}
+
+int bpftune_step_from(struct bpftune *b, unsigned int remedy, long long *ret_from)
+{
+	struct worker *worker = tunable_worker();
+	struct subject subject;
+	const int64_t *before;
+	int err = find(worker, remedy, &subject);
+
+	(void)b;
+	if (err)
+		return err;
+	before = trial_before(&subject.remedy->trial);
+	if (!before)
+		return subject.remedy->trial.is_known ? -EAGAIN : -ENOENT;
+	*ret_from = before[subject.rule.value];
+	return 0;
+}
+
+void bpftune_keep_step(struct bpftune *b, unsigned int remedy)
+{
+	struct engine *engine = tunable_worker()->running;
+
+	(void)b;
+	if (remedy >= engine->tuner->n_remedies)
+		return;
+	trial_keep(&engine->remedies[remedy].trial);
+	trials_keep(tunable_worker(), engine);
 }
 
 int bpftune_tried_from(const struct bpftune *b, unsigned int remedy, long long ret_ints[BPFTUNE_INTS_MAX])

@@ -28,6 +28,12 @@ static unsigned int stepped(const struct trial_rule *rule)
 	return rule->value == TRIAL_ALL_INTS ? rule->n_ints - 1 : rule->value;
 }
 
+/* Does a lie farther in the rule's direction than b? */
+static bool is_beyond(const struct trial_rule *rule, int64_t a, int64_t b)
+{
+	return rule->is_down ? a < b : a > b;
+}
+
 static uint64_t elapsed(uint64_t since_ns, uint64_t now_ns)
 {
 	return now_ns > since_ns ? now_ns - since_ns : 0; /* two CPUs' clocks */
@@ -139,6 +145,16 @@ static void push_level(struct trial *trial, const int64_t value[TRIAL_INTS_MAX])
 	copy(trial->levels[trial->n_levels++], value);
 }
 
+/* The levels that the proposed value is not beyond are those of steps that are given up. */
+static void drop_levels(struct trial *trial, const struct trial_rule *rule)
+{
+	unsigned int i = stepped(rule);
+
+	while (trial->n_levels && !is_beyond(rule, trial->proposed[i], trial->levels[trial->n_levels - 1][i]))
+		trial->n_levels--;
+	trial->is_trying = false;
+}
+
 uint64_t trial_hold_ns(const struct trial *trial)
 {
 	uint64_t hold = SECOND_NS << trial->n_useless;
@@ -151,18 +167,16 @@ static void written(struct trial *trial, const struct trial_rule *rule, uint64_t
 	switch (trial->move) {
 	case TRIAL_STEP:
 		push_level(trial, trial->ours);
-		trial->is_trying = rule->is_judged;
+		trial->is_trying = rule->is_judged || rule->is_measured;
 		trial->has_peak = false;
 		break;
 	case TRIAL_UNDO:
-		trial->n_levels--;
-		trial->is_trying = false;
+		drop_levels(trial, rule);
 		trial->held_until_ns = now_ns + trial_hold_ns(trial);
 		trial->n_useless += trial->n_useless < DOUBLINGS_MAX;
 		break;
 	case TRIAL_DECAY:
-		trial->n_levels--;
-		trial->is_trying = false;
+		drop_levels(trial, rule);
 		trial->has_peak = true;
 		copy(trial->peak, trial->ours);
 		break;
@@ -172,8 +186,8 @@ static void written(struct trial *trial, const struct trial_rule *rule, uint64_t
 		trial->n_returns += trial->n_returns < DECAY_DOUBLINGS_MAX;
 		break;
 	case TRIAL_TAKE_BACK:
-		trial->n_levels = 0;
-		trial->is_trying = trial->has_peak = false;
+		drop_levels(trial, rule);
+		trial->has_peak = false;
 		break;
 	}
 	copy(trial->ours, trial->proposed);
@@ -226,21 +240,22 @@ static enum trial_move decay(const struct trial *trial, const struct trial_rule 
 	return TRIAL_DECAY;
 }
 
-static bool is_within(const struct trial_rule *rule, const int64_t value[TRIAL_INTS_MAX], int64_t cap)
-{
-	return rule->is_down ? value[stepped(rule)] >= cap : value[stepped(rule)] <= cap;
-}
-
 static enum trial_move step(const struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
 			    int64_t ret_to[TRIAL_INTS_MAX])
 {
 	if (look->now_ns < trial->held_until_ns)
 		return TRIAL_NONE;
-	if (trial->has_peak && is_within(rule, trial->peak, look->cap)) {
+	if (trial->has_peak && !is_beyond(rule, trial->peak[stepped(rule)], look->cap)) {
 		copy(ret_to, trial->peak);
 		return TRIAL_RETURN;
 	}
 	return next_value(rule, look->value, look->cap, ret_to) ? TRIAL_STEP : TRIAL_FULL;
+}
+
+void trial_keep(struct trial *trial)
+{
+	trial->is_trying = false;
+	trial->n_useless = 0;
 }
 
 /* NONE: the step is kept, or there is not enough to judge it by yet, which `is_trying` tells. */
@@ -254,8 +269,7 @@ static enum trial_move judge(struct trial *trial, const struct trial_look *look,
 		copy(ret_to, trial->levels[trial->n_levels - 1]);
 		return TRIAL_UNDO;
 	}
-	trial->is_trying = false;
-	trial->n_useless = 0;
+	trial_keep(trial);
 	return TRIAL_NONE;
 }
 
@@ -269,7 +283,7 @@ enum trial_move trial_look(struct trial *trial, const struct trial_rule *rule, c
 		trial->trouble_ns = look->now_ns;
 	if (rule->is_judged && look->since_ns < trial->changed_ns)
 		return TRIAL_NONE; /* some of it was before the change */
-	if (trial->is_trying) {
+	if (trial->is_trying && rule->is_judged) {
 		move = judge(trial, look, ret_to);
 		if (move)
 			return move;
@@ -289,6 +303,22 @@ enum trial_move trial_take_back(struct trial *trial, const struct trial_rule *ru
 		return TRIAL_NONE;
 	copy(ret_to, trial->levels[0]);
 	return TRIAL_TAKE_BACK;
+}
+
+enum trial_move trial_go_to(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
+			    int64_t to, int64_t ret_to[TRIAL_INTS_MAX])
+{
+	int64_t current = look->value[stepped(rule)];
+
+	trial_settle(trial, rule, look->now_ns, look->value);
+	copy(ret_to, look->value);
+	ret_to[stepped(rule)] = to;
+	return to == current ? TRIAL_NONE : is_beyond(rule, to, current) ? TRIAL_STEP : TRIAL_TAKE_BACK;
+}
+
+const int64_t *trial_before(const struct trial *trial)
+{
+	return trial->is_trying ? trial->levels[trial->n_levels - 1] : NULL;
 }
 
 const int64_t *trial_first(const struct trial *trial)

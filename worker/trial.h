@@ -11,6 +11,9 @@
  *   decay   Without trouble for ten minutes, the value goes one step back. If the trouble comes back, so does the
  *           value, and the next decay waits twice as long.
  *
+ * Where trouble per work does not tell whether a step helped, the caller has a measure of its own: it judges each step
+ * by trial_keep() and trial_go_to(), and holds further steps off by itself.
+ *
  * A value that is neither what the trial found nor what it wrote is somebody else's: the trial ends.
  */
 #ifndef BPFTUNE_WORKER_TRIAL_H
@@ -32,7 +35,9 @@ struct trial_rule {
 				  proportion */
 	uint32_t step_percent; /* of the value before: 150 to 400 */
 	bool is_down;	       /* a step makes the value smaller */
-	bool is_judged, decays;
+	bool is_judged;	       /* by trouble per work */
+	bool is_measured;      /* by the caller's measure */
+	bool decays;
 };
 
 /* What is seen now. */
@@ -50,7 +55,7 @@ enum trial_move {
 	TRIAL_UNDO,	 /* the step did not help: exactly the value from before it */
 	TRIAL_DECAY,	 /* not needed for long: exactly the value from before the last step that was kept */
 	TRIAL_RETURN,	 /* needed after all: exactly the value from before the decay */
-	TRIAL_TAKE_BACK, /* exactly the value from before the first step */
+	TRIAL_TAKE_BACK, /* exactly the value from before the first step, or back to what the caller says */
 	TRIAL_FULL,	 /* there is trouble, and no room for a step: nothing is to be written */
 	N_TRIAL_MOVES
 };
@@ -88,6 +93,20 @@ enum trial_move trial_look(struct trial *trial, const struct trial_rule *rule, c
 /* The same, to give up all steps; and no step before `hold_until_ns`. TRIAL_NONE: the value is not the trial's. */
 enum trial_move trial_take_back(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
 				uint64_t hold_until_ns, int64_t ret_to[TRIAL_INTS_MAX]);
+
+/*
+ * The caller's measure says what the stepped integer should become, past the cap or not. Farther in the rule's
+ * direction: TRIAL_STEP, which the caller is to judge. Nearer: TRIAL_TAKE_BACK, of all steps that began at or past
+ * `to`; this is a verdict, too. TRIAL_NONE: that is the value.
+ */
+enum trial_move trial_go_to(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
+			    int64_t to, int64_t ret_to[TRIAL_INTS_MAX]);
+
+/* The caller's measure says that the last step helped: the step is kept. */
+void trial_keep(struct trial *trial);
+
+/* The value from before the step that is to be judged; NULL: no step is. */
+const int64_t *trial_before(const struct trial *trial);
 
 /* The move is proposed; `look` is what it was decided on. */
 void trial_propose(struct trial *trial, const struct trial_rule *rule, enum trial_move move,

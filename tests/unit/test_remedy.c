@@ -21,7 +21,8 @@
 enum {
 	ERRORS,
 	OVERFLOWS,
-	MEMORY
+	MEMORY,
+	RATE
 };
 
 static int64_t memory_cap = 1000000;
@@ -36,6 +37,7 @@ static const struct bpftune_tunable tunables[] = {
 	{ .name = "net.test.buffer", .n_ints = 1 },
 	{ .name = "net.test.queue", .n_ints = 1, .min = 1, .max = 65535 },
 	{ .name = "net.test.memory", .n_ints = 3, .min = 1, .max = INT64_MAX },
+	{ .name = "net.test.limit", .n_ints = 3, .min = 1, .max = 10000 },
 };
 
 static const struct bpftune_scenario scenarios[] = { { "errors", "" }, { "overflows", "" }, { "flood", "" } };
@@ -55,6 +57,7 @@ static const struct bpftune_remedy remedies[] = {
 		     .step_percent = 150,
 		     .is_lasting = true,
 		     .cap = cap },
+	[RATE] = { .scenario = 2, .tunable = 3, .value = 2, .is_measured = true, .is_lasting = true },
 };
 
 static struct bpftune_tuner tuner = {
@@ -127,6 +130,7 @@ static int begin(void **state)
 	snprintf(world.values[0].value, sizeof(world.values[0].value), "100");
 	snprintf(world.values[1].value, sizeof(world.values[1].value), "128");
 	snprintf(world.values[2].value, sizeof(world.values[2].value), "300\t400\t800");
+	snprintf(world.values[3].value, sizeof(world.values[3].value), "4 16 64");
 	counted.errors = counted.datagrams = 1000;
 	counted.absent = false;
 	memory_cap = 1000000;
@@ -445,6 +449,54 @@ static void test_somebody_else(void **state)
 	assert_int_equal(bpftune_take_back(&world.instance, OVERFLOWS, 2, NULL, 60, "a flood"), -EALREADY);
 }
 
+static int go_to(long long to)
+{
+	return bpftune_go_to(&world.instance, RATE, to, 1, NULL, "%d Mbit/s", 7);
+}
+
+static void test_own_measure(void **state)
+{
+	struct bpftune_report intent;
+	long long from = 0, ints[BPFTUNE_INTS_MAX];
+
+	(void)state;
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -ENOENT);
+	assert_int_equal(go_to(64), -EALREADY);
+	assert_int_equal(go_to(10001), -ERANGE);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -ENOENT);
+	assert_int_equal(go_to(200), 0);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EBUSY);
+	assert_int_equal(go_to(300), -EBUSY);
+	answer(false);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN); /* there is no step to judge */
+	assert_int_equal(go_to(200), 0);
+	intent = answer(true);
+	assert_string_equal(intent.to, "4 16 200");
+	assert_string_equal(intent.text, "7 Mbit/s");
+	assert_int_equal(intent.scenario, 1);
+	for (int i = 0; i < 3; i++)
+		pass(80, 1000); /* the frame does not judge it, */
+	answer(true);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), 0);
+	assert_int_equal(from, 64);
+	bpftune_keep_step(&world.instance, RATE);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN);
+	assert_int_equal(go_to(800), 0);
+	answer(true);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), 0);
+	assert_int_equal(from, 200);
+	assert_int_equal(go_to(from), 0);
+	assert_string_equal(answer(true).to, "4 16 200");
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN);
+	assert_int_equal(bpftune_tried_from(&world.instance, RATE, ints), 0);
+	assert_int_equal(ints[2], 64);
+	snprintf(world.values[3].value, sizeof(world.values[3].value), "4 16 100");
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -ENOENT);
+	assert_int_equal(bpftune_step_from(&world.instance, ARRAY_SIZE(remedies), &from), -EINVAL);
+}
+
 static void assert_nothing_kept_anew(void)
 {
 	struct bpftune_report report;
@@ -457,6 +509,36 @@ static void restart(void)
 	assert_nothing(); /* the supervisor has all reports */
 	end_worker();
 	begin_worker();
+}
+
+static void test_own_measure_of_another_worker(void **state)
+{
+	long long from = 0;
+
+	(void)state;
+	assert_int_equal(go_to(200), 0);
+	answer(true);
+	restart();
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), 0);
+	assert_int_equal(from, 64);
+	bpftune_keep_step(&world.instance, RATE);
+	restart();
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN);
+}
+
+static void test_own_measure_in_a_dry_run(void **state)
+{
+	struct bpftune_report report;
+	long long from = 0;
+
+	(void)state;
+	world.worker.dry_run = true;
+	assert_int_equal(go_to(200), 0);
+	assert_true(take_report(&report));
+	assert_int_equal(report.kind, BPFTUNE_WOULD);
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN);
+	assert_int_equal(go_to(200), -EALREADY); /* it was said */
+	assert_int_equal(bpftune_step_from(&world.instance, RATE, &from), -EAGAIN);
 }
 
 static void test_another_worker(void **state)
@@ -583,7 +665,7 @@ static void test_not_ours(void **state)
 	world.instance.shares_netns = false;
 	world.values[1].value[0] = '\0'; /* unreadable */
 	assert_int_equal(try(world.worker.now_ns, 50, 0), -EINVAL);
-	assert_int_equal(bpftune_try(&world.instance, 3, 1, NULL, NULL, "none"), -EINVAL);
+	assert_int_equal(bpftune_try(&world.instance, ARRAY_SIZE(remedies), 1, NULL, NULL, "none"), -EINVAL);
 	pass(0, 0);
 	assert_nothing();
 }
@@ -595,6 +677,7 @@ static void test_tables_that_do_not_fit(void **state)
 		{ .scenario = ARRAY_SIZE(scenarios) },
 		{ .value = 1 },
 		{ .trouble = { .name = "overflows" } },
+		{ .tunable = 3, .value = BPFTUNE_ALL_VALUES, .is_measured = true },
 	};
 	struct engine engine = { .tuner = &tuner };
 
@@ -628,6 +711,9 @@ int main(void)
 		TEST(test_taken_back),
 		TEST(test_cap),
 		TEST(test_somebody_else),
+		TEST(test_own_measure),
+		TEST(test_own_measure_of_another_worker),
+		TEST(test_own_measure_in_a_dry_run),
 		TEST(test_another_worker),
 		TEST(test_another_worker_in_between),
 		TEST(test_written_while_there_was_no_worker),

@@ -295,6 +295,102 @@ static void test_taken_back(void **state)
 	assert_int_equal(world.value[0], 150);
 }
 
+/* --- the caller's own measure ------------------------------------------------------------------- */
+
+static const struct trial_rule measured = { .n_ints = 3, .value = 2, .is_measured = true };
+
+static enum trial_move go(struct world *world, int64_t to)
+{
+	int64_t ints[TRIAL_INTS_MAX];
+	struct trial_look look = look_of(world, 0, 0);
+	enum trial_move move = trial_go_to(&world->trial, world->rule, &look, to, ints);
+
+	if (!move)
+		return move;
+	assert_true(ints[0] == world->value[0] && ints[1] == world->value[1] && ints[2] == to);
+	trial_propose(&world->trial, world->rule, move, &look, ints);
+	world->value[2] = to;
+	trial_settle(&world->trial, world->rule, world->now_ns, world->value);
+	return move;
+}
+
+static void assert_steps(const struct world *world, int64_t first, int64_t before)
+{
+	assert_int_equal(trial_first(&world->trial) ? trial_first(&world->trial)[2] : 0, first);
+	assert_int_equal(trial_before(&world->trial) ? trial_before(&world->trial)[2] : 0, before);
+}
+
+static void test_own_measure(void **state)
+{
+	struct world world = world_of(&measured, 1, MANY);
+
+	(void)state;
+	world.value[2] = 100;
+	assert_int_equal(go(&world, 100), TRIAL_NONE);
+	assert_int_equal(go(&world, 350), TRIAL_STEP);
+	assert_steps(&world, 100, 100);
+	assert_int_equal(see(&world, 80, 1000), TRIAL_NONE); /* troubles are no verdict, */
+	assert_int_equal(see(&world, 80, 1000), TRIAL_NONE);
+	world.now_ns += 1000 * MINUTE;
+	assert_int_equal(see(&world, 0, 1000), TRIAL_NONE); /* nor is their want */
+	trial_keep(&world.trial);
+	assert_steps(&world, 100, 0);
+	assert_int_equal(go(&world, 700), TRIAL_STEP);
+	assert_steps(&world, 100, 350);
+	assert_int_equal(go(&world, 350), TRIAL_TAKE_BACK);
+	assert_steps(&world, 100, 0);
+	assert_int_equal(go(&world, 800), TRIAL_STEP);	    /* nothing is held off but by the caller */
+	assert_int_equal(go(&world, 400), TRIAL_TAKE_BACK); /* some of the step stays */
+	assert_steps(&world, 100, 0);
+	assert_int_equal(go(&world, 1600), TRIAL_STEP);
+	assert_steps(&world, 100, 400);
+	assert_int_equal(go(&world, 360), TRIAL_TAKE_BACK);
+	assert_int_equal(go(&world, 720), TRIAL_STEP);
+	assert_int_equal(go(&world, 340), TRIAL_TAKE_BACK); /* the first step began at 100 */
+	assert_steps(&world, 100, 0);
+	assert_int_equal(go(&world, 100), TRIAL_TAKE_BACK);
+	assert_steps(&world, 0, 0);
+	assert_int_equal(go(&world, 50), TRIAL_TAKE_BACK); /* less than it was found at */
+	assert_steps(&world, 0, 0);
+}
+
+static void test_own_measure_down(void **state)
+{
+	const struct trial_rule rule = { .n_ints = 3, .value = 2, .is_measured = true, .is_down = true };
+	struct world world = world_of(&rule, 1, 0);
+
+	(void)state;
+	world.value[2] = 100;
+	assert_int_equal(go(&world, 50), TRIAL_STEP);
+	trial_keep(&world.trial);
+	assert_int_equal(go(&world, 20), TRIAL_STEP);
+	assert_steps(&world, 100, 50);
+	assert_int_equal(go(&world, 60), TRIAL_TAKE_BACK);
+	assert_steps(&world, 100, 0);
+}
+
+static void test_own_measure_of_what_is_not_ours(void **state)
+{
+	struct world world = world_of(&measured, 1, MANY);
+	struct trial_look look;
+	int64_t to[TRIAL_INTS_MAX];
+
+	(void)state;
+	world.value[2] = 100;
+	look = look_of(&world, 0, 0);
+	assert_int_equal(trial_go_to(&world.trial, &measured, &look, 200, to), TRIAL_STEP);
+	trial_propose(&world.trial, &measured, TRIAL_STEP, &look, to);
+	assert_steps(&world, 0, 0); /* not written yet */
+	trial_settle(&world.trial, &measured, world.now_ns, world.value);
+	assert_steps(&world, 0, 0); /* refused */
+	assert_true(world.trial.is_known);
+	assert_int_equal(go(&world, 200), TRIAL_STEP);
+	world.value[1] = 2; /* somebody else's */
+	assert_int_equal(see(&world, 0, 0), TRIAL_NONE);
+	assert_steps(&world, 0, 0);
+	assert_false(world.trial.is_known);
+}
+
 /* Of more steps than are kept, the first value and the last step can be undone exactly. */
 static void test_many_steps(void **state)
 {
@@ -486,6 +582,9 @@ int main(void)
 		cmocka_unit_test(test_somebody_else),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_taken_back),
+		cmocka_unit_test(test_own_measure),
+		cmocka_unit_test(test_own_measure_down),
+		cmocka_unit_test(test_own_measure_of_what_is_not_ours),
 		cmocka_unit_test(test_many_steps),
 		cmocka_unit_test(test_step_sizes),
 		cmocka_unit_test(test_all_ints),

@@ -73,6 +73,11 @@ static unsigned int stepped(const struct trial_rule *rule)
 	return rule->value == TRIAL_ALL_INTS ? rule->n_ints - 1 : rule->value;
 }
 
+static bool is_beyond(const struct world *world, int64_t a, int64_t b)
+{
+	return world->rule.is_down ? a < b : a > b;
+}
+
 static bool is_same(const struct world *world, const int64_t *a, const int64_t *b)
 {
 	return !memcmp(a, b, world->rule.n_ints * sizeof(*a));
@@ -96,9 +101,11 @@ static void begin(struct world *world)
 		.value = one_in(3) ? TRIAL_ALL_INTS : below(n_ints),
 		.step_percent = below(500),
 		.is_down = one_in(3),
-		.is_judged = !one_in(4),
+		.is_measured = one_in(4),
 		.decays = !one_in(4),
 	};
+	world->rule.is_judged = !world->rule.is_measured && !one_in(4);
+	world->rule.value = world->rule.is_measured ? below(n_ints) : world->rule.value;
 	write_own_values(world);
 }
 
@@ -175,6 +182,8 @@ static void check_move(const struct world *world, enum trial_move move, const in
 
 static void write_move(struct world *world, enum trial_move move, const int64_t *to)
 {
+	unsigned int last = stepped(&world->rule);
+
 	switch (move) {
 	case TRIAL_STEP:
 	case TRIAL_RETURN:
@@ -198,11 +207,21 @@ static void write_move(struct world *world, enum trial_move move, const int64_t 
 		while (world->n_past && !is_same(world, to, world->past[world->n_past]));
 		break;
 	default:
-		world->n_past = 0;
+		while (world->n_past && !is_beyond(world, to[last], world->past[world->n_past - 1][last]))
+			world->n_past--;
 		world->has_decayed = false;
 	}
 	memcpy(world->value, to, world->rule.n_ints * sizeof(*to));
 	world->calm_ns = world->now_ns;
+}
+
+/* What stands can be undone exactly. */
+static void check_levels(const struct world *world)
+{
+	const int64_t *first = trial_first(&world->trial), *before = trial_before(&world->trial);
+
+	CHECK(!first == !world->n_past && (!first || is_same(world, first, world->past[0])));
+	CHECK(!before || is_same(world, before, world->past[world->n_past - 1]));
 }
 
 /* A proposal is written or not; the process that made it may die meanwhile; somebody else may write. */
@@ -215,8 +234,10 @@ static void carry_out(struct world *world, enum trial_move move, const struct tr
 		return;
 	}
 	write_move(world, move, to);
-	if (one_in(2)) /* else the next look finds it, of another process maybe */
-		trial_settle(&world->trial, &world->rule, world->now_ns, world->value);
+	if (one_in(2))
+		return; /* the next look finds it, of another process maybe */
+	trial_settle(&world->trial, &world->rule, world->now_ns, world->value);
+	check_levels(world);
 }
 
 /* Windows of a counter that grows, stands still, or begins anew. */
@@ -235,12 +256,34 @@ static void count(struct world *world, struct trial_look *ret_look)
 		ret_look->trouble = ret_look->work = 0;
 }
 
+/* What the caller's own measure says: a step of any size, back from it or from those before it, to any value at all. */
+static enum trial_move measure(struct world *world, const struct trial_look *look, int64_t *to)
+{
+	unsigned int last = stepped(&world->rule);
+	int64_t current = world->value[last], next = (int64_t)next_random();
+	enum trial_move move;
+
+	if (one_in(4)) {
+		trial_keep(&world->trial);
+		return TRIAL_NONE;
+	}
+	if (world->n_past && one_in(2))
+		next = world->past[world->n_past - 1 - (one_in(3) ? below(world->n_past) : 0)][last];
+	else if (current > 0 && current < INT64_MAX / 4 && !one_in(20))
+		next = world->rule.is_down ? (int64_t)below(current + 1) : current + (int64_t)below(3 * current);
+	move = trial_go_to(&world->trial, &world->rule, look, next, to);
+	CHECK(move == (next == current ? TRIAL_NONE : is_beyond(world, next, current) ? TRIAL_STEP : TRIAL_TAKE_BACK));
+	for (unsigned int i = 0; i < world->rule.n_ints; i++)
+		CHECK(to[i] == (i == last ? next : world->value[i]));
+	return move;
+}
+
 static void one_step(struct world *world)
 {
 	int64_t to[TRIAL_INTS_MAX] = { 0 };
 	struct trial_look look = { 0 };
 	enum trial_move move;
-	bool was_trying;
+	bool was_trying, is_own = world->rule.is_measured && one_in(3);
 
 	look.since_ns = world->now_ns;
 	world->now_ns += one_in(8) ? below(4 * HOUR) : below(5 * SECOND);
@@ -252,16 +295,19 @@ static void one_step(struct world *world)
 	look.cap = world->cap;
 	count(world, &look);
 	was_trying = world->trial.is_trying;
-	if (one_in(100)) {
+	if (is_own) {
+		move = measure(world, &look, to);
+	} else if (one_in(100)) {
 		move = trial_take_back(&world->trial, &world->rule, &look, 0, to);
 	} else {
 		move = trial_look(&world->trial, &world->rule, &look, to);
 		world->calm_ns = look.trouble ? world->now_ns : world->calm_ns;
 	}
+	if (!is_own)
+		check_move(world, move, to);
 	world->n_moves[move]++;
 	if (was_trying && !world->trial.is_trying && move != TRIAL_UNDO)
 		world->n_in_a_row = world->undone_ns = 0; /* kept, or given up */
-	check_move(world, move, to);
 	if (move != TRIAL_NONE && move != TRIAL_FULL)
 		carry_out(world, move, &look, to);
 	CHECK(trial_is_sound(&world->trial));

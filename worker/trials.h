@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The trials of a tuner's remedies, and what outlives the worker of them. */
+#ifndef BPFTUNE_WORKER_TRIALS_H
+#define BPFTUNE_WORKER_TRIALS_H
+
+#include "worker/trial.h"
+#include "worker/tunable.h"
+
+struct remedy {
+	struct trial trial;
+	bool has_window; /* of counters: what they were at its beginning */
+	uint64_t since_ns, trouble, work;
+};
+
+/* Has the supervisor keep what the engine's trials know, if that has changed. */
+void trials_keep(struct worker *worker, struct engine *engine);
+
+/* What a worker before this one had kept. A memory that does not match the remedies is ignored. */
+void trials_recall(struct engine *engine);
+
+#endif
