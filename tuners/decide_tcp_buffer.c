@@ -2,27 +2,25 @@
 #include "tuners/decide_tcp_buffer.h"
 
 #include <limits.h>
-#include <string.h>
 
-#define TCP_SHARE 8       /* one buffer's part of tcp_mem[1] */
+#define TCP_SHARE 8	  /* one buffer's part of tcp_mem[1] */
 #define CONTAINER_SHARE 4 /* and of memory.max */
 #define STEP_MAX 4
-#define IDLE_MAX_PERCENT 75 /* one part in four busy calls for STEP_MAX */
+#define IDLE_MAX_PERCENT 75  /* one part in four busy calls for STEP_MAX */
 #define IDLE_BOLD_PERCENT 60 /* two and a half times */
 #define SMALL_BYTES (1 << 20)
 
 #define PERIOD_GAP_US 3000000 /* it is told of twice a second while there is traffic */
 
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
-#define RWND_MIN_PERCENT 10   /* of the busy time */
-#define WINDOW_ROUND_TRIPS 2 /* the shortest measurement */
-#define STEADY_ROUND_TRIPS 4 /* one that small differences can be told from */
+#define RWND_MIN_PERCENT 10    /* of the busy time */
+#define WINDOW_ROUND_TRIPS 2   /* the shortest measurement */
+#define STEADY_ROUND_TRIPS 4   /* one that small differences can be told from */
 #define WINDOW_MIN_US 50000
 #define STEADY_MIN_US 200000
 #define PATIENCE_ROUND_TRIPS 12 /* a congestion window needs time to use a larger buffer */
 #define PATIENCE_MIN_US 1000000
 #define LITTLE_PERCENT 4 /* more than this is a gain, if not enough for another step */
-#define WRITTEN_US 1000000 /* since a step, by then */
 #define FLOW_GONE_US 2000000
 #define UNPROVEN_US 20000000 /* so long it waits for a flow that can tell */
 #define SUCCESSORS_MAX 2
@@ -194,7 +192,7 @@ static unsigned int length_of(uint32_t min_rtt_us)
 
 static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, uint64_t now_us)
 {
-	uint32_t last_s = side->holds[length].s, s = last_s ? min_u64(2ULL * last_s, HOLD_MAX_S) : HOLD_MIN_S;
+	uint64_t last_s = side->holds[length].s, s = last_s ? min_u64(2 * last_s, HOLD_MAX_S) : HOLD_MIN_S;
 
 	side->holds[length].s = s;
 	side->holds[length].until_us = now_us + s * USEC_PER_SEC;
@@ -202,11 +200,8 @@ static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, u
 	return s;
 }
 
-void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us, int64_t before_bytes, int64_t after_bytes)
+void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
 {
-	side->before_bytes = before_bytes;
-	side->after_bytes = after_bytes;
-	side->written = false;
 	for (unsigned int length = 0; length < TCP_BUFFER_LENGTHS; length++)
 		hold_length(side, length, now_us);
 }
@@ -250,7 +245,7 @@ static uint32_t idle_percent(const struct tcp_buffer_side *side, const struct tc
 }
 
 static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					int64_t current_bytes, int64_t cap_bytes)
+					const struct tcp_buffer_limit *limit)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
 	struct tcp_buffer_look from = side->from;
@@ -269,8 +264,8 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	decision.rate = rate_between(&from, look);
 	decision.limited_percent = limited_percent(&from, look);
 	if (decision.limited_percent >= LIMITED_MIN_PERCENT && !peer_is_in_the_way(&from, look))
-		decision.bytes = tcp_buffer_next_bytes(look, decision.rate, idle_percent(side, look, current_bytes),
-						       current_bytes, cap_bytes);
+		decision.bytes = tcp_buffer_next_bytes(look, decision.rate, idle_percent(side, look, limit->bytes),
+						       limit->bytes, limit->cap_bytes);
 	measure_from(side, look);
 	side->measuring = look->is_limited;
 	if (!decision.bytes)
@@ -282,8 +277,6 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	side->successors = 0;
 	side->stepped = *look;
 	side->seen_us = look->time_us;
-	side->prev_bytes = current_bytes;
-	side->next_bytes = decision.bytes;
 	side->prev_rate = decision.rate;
 	side->prev_srtt_us = look->srtt_us;
 	side->prev_min_rtt_us = shortest_rtt_us(look);
@@ -294,11 +287,11 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 
 /* The verdict after which nothing more is tried for a while. */
 static struct tcp_buffer_decision hold_off(struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t now_us,
-				       uint64_t rate)
+					   const struct tcp_buffer_limit *limit, uint64_t rate)
 {
 	return (struct tcp_buffer_decision){
 		.action = why,
-		.bytes = why == TCP_BUFFER_GAINED_LITTLE ? 0 : side->prev_bytes,
+		.bytes = why == TCP_BUFFER_GAINED_LITTLE ? 0 : limit->before_bytes,
 		.rate = rate,
 		.prev_rate = side->prev_rate,
 		.hold_s = hold_length(side, length_of(side->prev_min_rtt_us), now_us),
@@ -318,42 +311,43 @@ static bool gained_a_little(const struct tcp_buffer_side *side, uint64_t rate)
 
 /* If it is a little faster all the same, the right size lies in between: what the path holds, and a quarter. */
 static struct tcp_buffer_decision step_back(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					    uint64_t rate)
+					    const struct tcp_buffer_limit *limit, uint64_t rate)
 {
-	int64_t next_bytes = side->next_bytes, fit_bytes = scale(in_path_bytes(look, rate), 5, 4);
-	struct tcp_buffer_decision decision = hold_off(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, rate);
+	int64_t fit_bytes = scale(in_path_bytes(look, rate), 5, 4);
+	struct tcp_buffer_decision decision = hold_off(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, limit, rate);
 
-	if (gained_a_little(side, rate) && fit_bytes > decision.bytes && fit_bytes < next_bytes)
+	if (gained_a_little(side, rate) && fit_bytes > decision.bytes && fit_bytes < limit->bytes)
 		decision.bytes = fit_bytes;
 	return decision;
 }
 
 static struct tcp_buffer_decision keep(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-				       struct tcp_buffer_decision decision)
+				       const struct tcp_buffer_limit *limit, struct tcp_buffer_decision decision)
 {
 	decision.action = TCP_BUFFER_GAINED;
 	decision.prev_rate = side->prev_rate;
 	decision.limited_percent = limited_percent(&side->from, look);
 	side->judging = false; /* the measurement goes on: it may show the next step at once */
 	side->holds[length_of(side->prev_min_rtt_us)].s = 0;
-	side->paid = scale(decision.rate, 4, 1) >= scale(side->prev_rate, 3 * side->next_bytes, side->prev_bytes);
+	side->paid = scale(decision.rate, 4, 1) >= scale(side->prev_rate, 3 * limit->bytes, limit->before_bytes);
 	return decision;
 }
 
 static struct tcp_buffer_decision last_word(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					    struct tcp_buffer_decision decision)
+					    const struct tcp_buffer_limit *limit, struct tcp_buffer_decision decision)
 {
 	if (gained_a_little(side, decision.rate))
-		return hold_off(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, decision.rate);
-	if (!look->receiving || look->size_bytes > side->prev_bytes)
-		return hold_off(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, decision.rate);
+		return hold_off(side, TCP_BUFFER_GAINED_LITTLE, look->time_us, limit, decision.rate);
+	if (!look->receiving || look->size_bytes > limit->before_bytes)
+		return hold_off(side, TCP_BUFFER_UNDO_NO_GAIN, look->time_us, limit, decision.rate);
 	side->flow = 0; /* it never took what it was given: another may tell, at once */
 	side->seen_us = look->time_us - FLOW_GONE_US;
 	side->measuring = false;
 	return decision;
 }
 
-static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					const struct tcp_buffer_limit *limit)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
 	uint64_t since_step_us, patience_us, window_us;
@@ -375,7 +369,7 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 	decision.rate = rate_between(&side->from, look);
 	if (scale(decision.rate, 2, 1) >= scale(side->prev_rate, 3, 1) ||
 	    (steady && scale(decision.rate, 10, 1) >= scale(side->prev_rate, 11, 1)))
-		return keep(side, look, decision);
+		return keep(side, look, limit, decision);
 	if (!steady)
 		return decision;
 	if (side->successors && limited_percent(&side->from, look) < LIMITED_MIN_PERCENT) {
@@ -384,9 +378,9 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 	}
 	patience_us = round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US);
 	if (since_step_us >= patience_us)
-		return last_word(side, look, decision);
+		return last_word(side, look, limit, decision);
 	if (fills_a_queue(side, look))
-		return step_back(side, look, decision.rate);
+		return step_back(side, look, limit, decision.rate);
 	if (since_step_us < patience_us / 2)
 		measure_from(side, look); /* it may just have begun to grow */
 	return decision;
@@ -401,7 +395,8 @@ static bool is_near(uint32_t rtt_us, uint32_t other_us)
  * The judged flow ended before its verdict. Another that fills the new limit may give it, if its path is as long: the
  * same full buffer makes both as fast. No step follows one that nobody has judged.
  */
-static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					  const struct tcp_buffer_limit *limit)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
 	uint64_t gone_us = since(side->seen_us, look->time_us);
@@ -415,43 +410,25 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 		side->seen_us = look->time_us;
 		measure_from(side, look);
 	} else if (side->successors == SUCCESSORS_MAX || gone_us >= UNPROVEN_US) {
-		return hold_off(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, 0);
+		return hold_off(side, TCP_BUFFER_UNDO_UNPROVEN, look->time_us, limit, 0);
 	}
 	return decision;
-}
-
-static struct tcp_buffer_decision decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					 int64_t current_bytes, int64_t cap_bytes)
-{
-	if (!side->judging)
-		return watch(side, look, current_bytes, cap_bytes);
-	if (current_bytes != side->next_bytes) { /* not written yet; or never, in a dry run */
-		if (since(side->stepped.time_us, look->time_us) >= WRITTEN_US)
-			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
-		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
-	}
-	if (look->flow != side->flow)
-		return inherit(side, look);
-	side->seen_us = look->time_us;
-	return judge(side, look);
 }
 
 struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					     int64_t current_bytes, int64_t cap_bytes)
+					     const struct tcp_buffer_limit *limit)
 {
-	bool is_ours = current_bytes == side->after_bytes || (current_bytes == side->before_bytes && !side->written);
-	struct tcp_buffer_decision decision;
-
-	if (!is_ours) { /* with what somebody else has set all begins anew, the holds as well */
-		memset(side, 0, sizeof(*side)); /* padding, too: it is remembered */
-		side->after_bytes = current_bytes;
+	if (limit->is_foreign) /* all begins anew with such a limit, the holds as well */
+		*side = (struct tcp_buffer_side){ .from = side->from, .measuring = side->measuring };
+	if (!limit->before_bytes) {
+		if (side->judging) /* the step was not made: refused, or a dry run */
+			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
+		return watch(side, look, limit);
 	}
-	side->written = side->written || current_bytes == side->after_bytes;
-	decision = decide(side, look, current_bytes, cap_bytes);
-	if (decision.bytes) {
-		side->before_bytes = current_bytes;
-		side->after_bytes = decision.bytes;
-		side->written = false;
-	}
-	return decision;
+	if (!side->judging)
+		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_KEEP };
+	if (look->flow != side->flow)
+		return inherit(side, look, limit);
+	side->seen_us = look->time_us;
+	return judge(side, look, limit);
 }

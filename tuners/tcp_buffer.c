@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
@@ -22,70 +21,70 @@
 #define NO_ROOM_US 1000000 /* memory is short for that long: tcp_mem would have raised it */
 #define EASED_US 10000000
 
-enum { TCP_WMEM, TCP_RMEM, TCP_MODERATE_RCVBUF, N_LIMITS = TCP_MODERATE_RCVBUF };
+enum {
+	TCP_WMEM,
+	TCP_RMEM,
+	TCP_MODERATE_RCVBUF,
+	N_LIMITS = TCP_MODERATE_RCVBUF
+};
 
 static const struct bpftune_tunable tunables[] = {
 	[TCP_WMEM] = { "net.ipv4.tcp_wmem", BPFTUNE_SCOPE_NETNS, 3, "send buffer: minimum, default, maximum (bytes)" },
-	[TCP_RMEM] = { "net.ipv4.tcp_rmem", BPFTUNE_SCOPE_NETNS, 3, "receive buffer: minimum, default, maximum (bytes)" },
+	[TCP_RMEM] = { "net.ipv4.tcp_rmem", BPFTUNE_SCOPE_NETNS, 3,
+		       "receive buffer: minimum, default, maximum (bytes)" },
 	[TCP_MODERATE_RCVBUF] = { "net.ipv4.tcp_moderate_rcvbuf", BPFTUNE_SCOPE_NETNS, 1,
-		"receive buffers grow by themselves up to tcp_rmem's maximum (0 or 1)" },
+				  "receive buffers grow by themselves up to tcp_rmem's maximum (0 or 1)" },
 };
 
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_BUFFER_SEND_LIMITED] = { "send_buffer_limited",
-		"A flow had data to send and a window to send it in, but no room in its send buffer." },
+				      "A flow had data to send and a window to send it in, but no room in its send buffer." },
 	[TCP_BUFFER_RECEIVE_LIMITED] = { "receive_buffer_limited",
-		"A flow filled the window that its receive buffer allows while the application kept up." },
+					 "A flow filled the window that its receive buffer allows while the application kept up." },
 	[TCP_BUFFER_NO_GAIN] = { "no_gain", "A higher limit was not seen to make a flow faster: it is undone." },
 	[TCP_BUFFER_QUEUE_FILLED] = { "queue_filled",
-		"A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
+				      "A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
 	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
-		"TCP has used most of its memory, and can have no more: who holds most of it gives back." },
+				      "TCP has used most of its memory, and can have no more: who holds most of it gives back." },
 	[TCP_BUFFER_CONTAINER_MEMORY] = { "container_memory",
-		"The limit is more than a quarter of the memory that the container may use." },
+					  "The limit is more than a quarter of the memory that the container may use." },
 	[TCP_BUFFER_MEMORY_EASED] = { "memory_eased",
-		"TCP has used less than half of its memory for a while: what was given back is returned." },
+				      "TCP has used less than half of its memory for a while: what was given back is returned." },
+};
+
+/* A limit is raised by trials, and tcp_buffer_decide() is their measure: of the rate that a flow gains. */
+static const struct bpftune_remedy remedies[] = {
+	[TCP_WMEM] = { .scenario = TCP_BUFFER_SEND_LIMITED,
+		       .tunable = TCP_WMEM,
+		       .value = 2,
+		       .is_measured = true,
+		       .is_lasting = true },
+	[TCP_RMEM] = { .scenario = TCP_BUFFER_RECEIVE_LIMITED,
+		       .tunable = TCP_RMEM,
+		       .value = 2,
+		       .is_measured = true,
+		       .is_lasting = true },
 };
 
 /* What outlives this worker: bpftune_remember(). */
 struct known {
 	struct tcp_buffer_side sides[N_LIMITS];
-	int64_t initial_bytes[N_LIMITS]; /* when the first worker started */
-	bool moderated; /* tcp_moderate_rcvbuf was switched on with a step */
+	uint64_t moderated; /* 1: tcp_moderate_rcvbuf was switched on with a step */
 };
 
-#define KNOWN_VERSION 1
+_Static_assert(sizeof(struct known) == N_LIMITS * sizeof(struct tcp_buffer_side) + 8, "no padding");
+
+#define KNOWN_VERSION 2
 
 struct state {
 	struct known known;
-	uint32_t asked_bytes[N_LIMITS];  /* the host's limit that it was last asked about */
+	int64_t initial_bytes[N_LIMITS];   /* before the first step, of a worker before this one maybe */
+	uint32_t asked_bytes[N_LIMITS];	   /* the host's limit that it was last asked about */
 	struct tcp_buffer_lowered lowered; /* as memory was short */
 	struct tcp_buffer_period short_of_memory, eased;
 	bool told_no_diag;
 	struct tcp_buffer_smallest smallest;
 };
-
-/* A limit that is not what the worker before this one made of it is somebody else's: then its measurements say nothing. */
-static void recall(struct bpftune *b, struct known *known)
-{
-	const struct known *before;
-	size_t size;
-
-	before = bpftune_remembered(b, KNOWN_VERSION, &size);
-	if (!before || size != sizeof(*before))
-		return;
-	for (unsigned int i = 0; i < N_LIMITS; i++) {
-		const struct tcp_buffer_side *side = &before->sides[i];
-
-		if (before->initial_bytes[i] <= 0 || (known->initial_bytes[i] != side->after_bytes &&
-						      known->initial_bytes[i] != side->before_bytes))
-			continue;
-		known->sides[i] = *side;
-		known->sides[i].measuring = false; /* the flow went on meanwhile */
-		known->initial_bytes[i] = before->initial_bytes[i];
-		known->moderated |= i == TCP_RMEM && before->moderated;
-	}
-}
 
 static void remember(struct bpftune *b, const struct state *state)
 {
@@ -94,23 +93,19 @@ static void remember(struct bpftune *b, const struct state *state)
 
 static int init(struct bpftune *b, void **state)
 {
-	struct state *fresh = calloc(1, sizeof(*fresh));
+	struct state *fresh = *state;
+	size_t size;
+	const struct known *known = bpftune_remembered(b, KNOWN_VERSION, &size);
 	long long value[BPFTUNE_INTS_MAX];
 
-	if (!fresh)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < N_LIMITS; i++)
-		if (!bpftune_value_ints(b, i, value))
-			fresh->known.initial_bytes[i] = value[2];
-	recall(b, &fresh->known);
-	*state = fresh;
+	if (known && size == sizeof(*known))
+		fresh->known = *known;
+	for (unsigned int i = 0; i < N_LIMITS; i++) {
+		fresh->known.sides[i].measuring = false; /* the flow went on meanwhile */
+		if (!bpftune_tried_from(b, i, value) || !bpftune_value_ints(b, i, value))
+			fresh->initial_bytes[i] = value[2];
+	}
 	return 0;
-}
-
-static void fini(struct bpftune *b, void *state)
-{
-	(void)b;
-	free(state);
 }
 
 /* --- what was seen ------------------------------------------------------------------------------ */
@@ -120,7 +115,8 @@ static struct tcp_buffer_memory memory_of(const struct tcp_buffer_seen *seen)
 	return (struct tcp_buffer_memory){
 		.allocated_pages = seen->mem_allocated_pages,
 		.pressure_pages = seen->mem_pressure_pages,
-		.container_pages = seen->container_pages == TCP_BUFFER_UNLIMITED_PAGES ? UINT64_MAX : seen->container_pages,
+		.container_pages =
+			seen->container_pages == TCP_BUFFER_UNLIMITED_PAGES ? UINT64_MAX : seen->container_pages,
 		.page_bytes = sysconf(_SC_PAGESIZE),
 	};
 }
@@ -139,7 +135,9 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 		.size_bytes = seen->size_bytes,
 		.limit_bytes = seen->limit_bytes,
 		.held_bytes = seen->held_bytes,
-		.overhead_percent = overhead_percent < 100 ? 100 : overhead_percent > 400 ? 400 : overhead_percent,
+		.overhead_percent = overhead_percent < 100   ? 100
+				    : overhead_percent > 400 ? 400
+							     : overhead_percent,
 		.turn = seen->turn,
 		.looks = seen->looks,
 		.limited = seen->limited,
@@ -176,45 +174,38 @@ static double ms(uint32_t us)
 	return us / 1e3;
 }
 
-static void step(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable, const long long *value,
+static void step(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
 		 const struct tcp_buffer_look *look, const struct tcp_buffer_decision *decision)
 {
-	if (tunable == TCP_WMEM)
-		bpftune_propose(b, tunable, value, TCP_BUFFER_SEND_LIMITED, event,
-				"a send buffer of %u bytes was full in %u %% of the round trips; "
-				"%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
-				look->size_bytes, decision->limited_percent, mbit(decision->rate), ms(look->srtt_us),
-				ms(look->min_rtt_us));
-	else
-		bpftune_propose(b, tunable, value, TCP_BUFFER_RECEIVE_LIMITED, event,
-				"the window of a receive buffer of %u bytes was full in %u %% of the round trips; "
-				"%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
-				look->size_bytes, decision->limited_percent, mbit(decision->rate), ms(look->srtt_us),
-				ms(look->min_rtt_us));
+	bpftune_go_to(b, tunable, decision->bytes, event->scenario, event,
+		      "%s buffer of %u bytes was full in %u %% of the round trips; "
+		      "%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
+		      tunable == TCP_WMEM ? "a send" : "the window of a receive", look->size_bytes,
+		      decision->limited_percent, mbit(decision->rate), ms(look->srtt_us), ms(look->min_rtt_us));
 }
 
 static void step_back(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
-		      const long long *value, const struct tcp_buffer_look *look,
-		      const struct tcp_buffer_side *side, const struct tcp_buffer_decision *decision)
+		      const struct tcp_buffer_look *look, uint32_t prev_srtt_us, const struct tcp_buffer_limit *limit,
+		      const struct tcp_buffer_decision *decision)
 {
 	if (decision->action == TCP_BUFFER_UNDO_NO_GAIN)
-		bpftune_propose(b, tunable, value, TCP_BUFFER_NO_GAIN, event,
-				"%.1f Mbit/s with %lld bytes, %.1f with %lld: no gain; nothing more is tried for %u s",
-				mbit(decision->rate), (long long)side->next_bytes, mbit(decision->prev_rate),
-				(long long)side->prev_bytes, decision->hold_s);
+		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
+			      "%.1f Mbit/s with %" PRId64 " bytes, %.1f with %" PRId64
+			      ": no gain; nothing more is tried for %u s",
+			      mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes,
+			      decision->hold_s);
 	else if (decision->action == TCP_BUFFER_UNDO_UNPROVEN)
-		bpftune_propose(b, tunable, value, TCP_BUFFER_NO_GAIN, event,
-				"%.1f Mbit/s with %lld bytes, and no flow lasted long enough to show what %lld bring; "
-				"nothing more is tried for %u s",
-				mbit(decision->prev_rate), (long long)side->prev_bytes, (long long)side->next_bytes,
-				decision->hold_s);
+		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
+			      "%.1f Mbit/s with %" PRId64 " bytes, and no flow lasted long enough to show what %" PRId64
+			      " bring; nothing more is tried for %u s",
+			      mbit(decision->prev_rate), limit->before_bytes, limit->bytes, decision->hold_s);
 	else
-		bpftune_propose(b, tunable, value, TCP_BUFFER_QUEUE_FILLED, event,
-				"%.1f Mbit/s with %lld bytes, %.1f with %lld, but a round trip of %.1f ms instead of "
-				"%.1f (shortest: %.1f ms): a queue is filled; nothing more is tried for %u s",
-				mbit(decision->rate), (long long)side->next_bytes, mbit(decision->prev_rate),
-				(long long)side->prev_bytes, ms(look->srtt_us), ms(side->prev_srtt_us),
-				ms(look->min_rtt_us), decision->hold_s);
+		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_QUEUE_FILLED, event,
+			      "%.1f Mbit/s with %" PRId64 " bytes, %.1f with %" PRId64
+			      ", but a round trip of %.1f ms instead of %.1f (shortest: %.1f ms): a queue is filled; "
+			      "nothing more is tried for %u s",
+			      mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes,
+			      ms(look->srtt_us), ms(prev_srtt_us), ms(look->min_rtt_us), decision->hold_s);
 }
 
 /* Without it a receive buffer would not grow to the limit that is raised. */
@@ -231,7 +222,7 @@ static void moderate(struct bpftune *b, struct state *state, const struct bpftun
 }
 
 /* What `status` tells of a direction. */
-static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buffer_side *side,
+static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buffer_limit *limit,
 		  const struct tcp_buffer_decision *decision)
 {
 	static const char *const about[] = { [TCP_WMEM] = "send", [TCP_RMEM] = "receive" };
@@ -244,40 +235,44 @@ static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buff
 	switch (decision->action) {
 	case TCP_BUFFER_WAIT:
 	case TCP_BUFFER_STEP:
+	case TCP_BUFFER_KEEP:
 		break;
 	case TCP_BUFFER_GAINED:
-		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, %.0f at %lld", mbit(decision->rate),
-			       (long long)side->next_bytes, mbit(decision->prev_rate), (long long)side->prev_bytes);
+		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %" PRId64 " bytes, %.0f at %" PRId64,
+			       mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes);
 		break;
 	case TCP_BUFFER_GAINED_LITTLE:
-		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, held for %u s: only %.0f more than at %lld",
-			       mbit(decision->rate), (long long)side->next_bytes, decision->hold_s,
-			       mbit(decision->rate - decision->prev_rate), (long long)side->prev_bytes);
+		bpftune_learnt(b, about[tunable], NULL,
+			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s: only %.0f more than at %" PRId64,
+			       mbit(decision->rate), limit->bytes, decision->hold_s,
+			       mbit(decision->rate - decision->prev_rate), limit->before_bytes);
 		break;
 	case TCP_BUFFER_UNDO_NO_GAIN:
 	case TCP_BUFFER_UNDO_QUEUE_FILLED:
 	case TCP_BUFFER_UNDO_UNPROVEN:
-		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %lld bytes, held for %u s after %s at %lld",
-			       mbit(decision->prev_rate), (long long)side->prev_bytes, decision->hold_s,
-			       why[decision->action], (long long)side->next_bytes);
+		bpftune_learnt(b, about[tunable], NULL,
+			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s after %s at %" PRId64,
+			       mbit(decision->prev_rate), limit->before_bytes, decision->hold_s, why[decision->action],
+			       limit->bytes);
 		break;
 	}
 }
 
 /* The container may have less memory by now than when the limit was raised. True: the limit comes down. */
 static bool fit_into_container(struct bpftune *b, const struct bpftune_event *event, struct state *state,
-			       unsigned int tunable, long long *value, const struct tcp_buffer_memory *memory)
+			       unsigned int tunable, int64_t current_bytes, const struct tcp_buffer_memory *memory)
 {
-	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), current_bytes = value[2];
+	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), initial_bytes = state->initial_bytes[tunable];
 
-	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX ||
-	    cap_bytes >= current_bytes || current_bytes <= state->known.initial_bytes[tunable])
+	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX || cap_bytes >= current_bytes ||
+	    current_bytes <= initial_bytes)
 		return false;
-	value[2] = cap_bytes > state->known.initial_bytes[tunable] ? cap_bytes : state->known.initial_bytes[tunable];
-	bpftune_propose(b, tunable, value, TCP_BUFFER_CONTAINER_MEMORY, event,
-			"the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
-			memory->container_pages * (memory->page_bytes / 1024));
-	tcp_buffer_hold(&state->known.sides[tunable], event->time_ns / NSEC_PER_USEC, current_bytes, value[2]);
+	if (bpftune_go_to(b, tunable, cap_bytes > initial_bytes ? cap_bytes : initial_bytes,
+			  TCP_BUFFER_CONTAINER_MEMORY, event,
+			  "the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
+			  memory->container_pages * (memory->page_bytes / 1024)) < 0)
+		return true;
+	tcp_buffer_hold(&state->known.sides[tunable], event->time_ns / NSEC_PER_USEC);
 	remember(b, state);
 	return true;
 }
@@ -289,36 +284,51 @@ static bool may_rise(const struct state *state, unsigned int tunable, int64_t by
 	return !tcp_buffer_memory_is_short(memory) && bytes != state->lowered.to_bytes[tunable];
 }
 
-static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+/* What a decision calls for. Remembered before it is proposed: a step that nobody knows of cannot be judged. */
+static void act(struct bpftune *b, struct state *state, const struct bpftune_event *event, unsigned int tunable,
+		const struct tcp_buffer_look *look, const struct tcp_buffer_limit *limit,
+		const struct tcp_buffer_decision *decision)
 {
 	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
-	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
-	struct tcp_buffer_side *side = &state->known.sides[tunable];
-	const struct tcp_buffer_memory memory = memory_for(b, state, event);
-	const struct tcp_buffer_look look = look_of(event, seen);
-	struct tcp_buffer_decision decision;
-	long long value[BPFTUNE_INTS_MAX];
 
-	if (bpftune_value_ints(b, tunable, value) < 0 ||
-	    fit_into_container(b, event, state, tunable, value, &memory))
+	learn(b, tunable, limit, decision);
+	if (decision->action == TCP_BUFFER_WAIT)
 		return;
-	decision = tcp_buffer_decide(side, &look, value[2],
-				     may_rise(state, tunable, value[2], &memory) ? tcp_buffer_cap_bytes(&memory) : 0);
-	learn(b, tunable, side, &decision);
-	if (decision.action != TCP_BUFFER_WAIT)
-		remember(b, state);
-	if (!decision.bytes)
-		return;
-	value[2] = decision.bytes;
-	if (decision.action == TCP_BUFFER_STEP) {
-		step(b, event, tunable, value, &look, &decision);
+	remember(b, state);
+	if (decision->action == TCP_BUFFER_STEP) {
+		step(b, event, tunable, look, decision);
 		if (seen->flags & TCP_BUFFER_MODERATE_OFF)
 			moderate(b, state, event, true);
-	} else {
-		step_back(b, event, tunable, value, &look, side, &decision);
-		if (tunable == TCP_RMEM && state->known.moderated && decision.bytes <= state->known.initial_bytes[TCP_RMEM])
+	} else if (decision->bytes) {
+		step_back(b, event, tunable, look, state->known.sides[tunable].prev_srtt_us, limit, decision);
+		if (tunable == TCP_RMEM && state->known.moderated && decision->bytes <= state->initial_bytes[TCP_RMEM])
 			moderate(b, state, event, false);
+	} else {
+		bpftune_keep_step(b, tunable);
 	}
+}
+
+static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
+	const struct tcp_buffer_memory memory = memory_for(b, state, event);
+	const struct tcp_buffer_look look = look_of(event, (const struct tcp_buffer_seen *)event->payload);
+	struct tcp_buffer_decision decision;
+	struct tcp_buffer_limit limit;
+	long long value[BPFTUNE_INTS_MAX], before_bytes = 0;
+	int err = bpftune_step_from(b, tunable, &before_bytes);
+
+	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0 ||
+	    fit_into_container(b, event, state, tunable, value[2], &memory))
+		return;
+	limit = (struct tcp_buffer_limit){
+		.bytes = value[2],
+		.cap_bytes = may_rise(state, tunable, value[2], &memory) ? tcp_buffer_cap_bytes(&memory) : 0,
+		.before_bytes = before_bytes,
+		.is_foreign = err == -ENOENT,
+	};
+	decision = tcp_buffer_decide(&state->known.sides[tunable], &look, &limit);
+	act(b, state, event, tunable, &look, &limit, &decision);
 }
 
 /* The kernel is asked about each socket of this namespace. 0: it cannot tell. */
@@ -404,7 +414,8 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_EASED, event,
 				    "TCP uses %" PRIu64 " pages, for %u s less than half of the %" PRIu64
 				    " at which it comes under pressure",
-				    (uint64_t)use->allocated_pages, EASED_US / 1000000, (uint64_t)use->pressure_pages) < 0) {
+				    (uint64_t)use->allocated_pages, EASED_US / 1000000,
+				    (uint64_t)use->pressure_pages) < 0) {
 			all = false;
 		} else {
 			lowered->to_bytes[i] = 0;
@@ -413,9 +424,10 @@ static void return_it(struct bpftune *b, struct state *state, const struct bpftu
 	}
 	if (!all)
 		return;
-	state->eased = (struct tcp_buffer_period){ 0 }; /* an event that is under way says that nothing is returned yet */
-	bpftune_learnt(b, "memory", &none, "enough: limits %s", returned ? "that were lowered are back" :
-		       "stay as they are, set by somebody else");
+	state->eased =
+		(struct tcp_buffer_period){ 0 }; /* an event that is under way says that nothing is returned yet */
+	bpftune_learnt(b, "memory", &none, "enough: limits %s",
+		       returned ? "that were lowered are back" : "stay as they are, set by somebody else");
 }
 
 static void look_at_memory(struct bpftune *b, struct state *state, const struct bpftune_event *event)
@@ -453,12 +465,7 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		look_at_flow(b, state, event);
 }
 
-BPFTUNE_TUNER(tcp_buffer, BPFTUNE_NOTHING_OWN,
-	.summary = "TCP send and receive buffer limits that hold flows back",
-	.tunables = tunables,
-	.n_tunables = ARRAY_SIZE(tunables),
-	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
-	.init = init,
-	.event = event,
-	.fini = fini);
+BPFTUNE_TUNER(tcp_buffer, BPFTUNE_NOTHING_OWN, .summary = "TCP send and receive buffer limits that hold flows back",
+	      .tunables = tunables, .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios,
+	      .n_scenarios = ARRAY_SIZE(scenarios), .remedies = remedies, .n_remedies = ARRAY_SIZE(remedies),
+	      .state_size = sizeof(struct state), .init = init, .event = event);
