@@ -3,7 +3,6 @@
 
 The host's default may be bbr, and its cubic not allowed: these containers have reno for theirs, and bbr beside it.
 """
-import re
 import time
 from types import SimpleNamespace
 
@@ -155,19 +154,13 @@ def test_without_loss(lab, world):
 
 
 def test_idle_connection_teaches_no_rate(world, near):
-    """One that sends a little now and then, and is never looked at, does not make its remote look slow."""
-    run(*world.far.command("ip", "address", "add", near.address.removesuffix(".2") + ".3/24", "dev", near.device))
-    other = near.address.removesuffix("2") + "3"
-
-    def told(address):
-        cong.send(near, address, CLEAN_PORT, 2, pace=SLOW)
-        text = wait_for(lambda: learnt(world.supervisor, near.name).get(address), 3, f"something learnt of {address}")
-        return float(re.search(r"([\d.]+) Mbit/s", text)[1])
-    before = told(near.address)
+    """One that sends a little now and then, and is never looked at, says nothing of what the path can do."""
+    def told():
+        return learnt(world.supervisor, near.name).get(near.address, "")
     transfer.paced(near, near.address, CLEAN_PORT, 100, 150, pause_s=0.01)
-    told(other)     # by now that has been told of
-    after = float(re.search(r"([\d.]+) Mbit/s", learnt(world.supervisor, near.name)[near.address])[1])
-    assert after > 0.85 * before
+    assert "Mbit/s" not in wait_for(told, 3, f"something learnt of {near.address}")
+    cong.send(near, near.address, CLEAN_PORT, 2, pace=SLOW)
+    wait_for(lambda: "Mbit/s" in told(), 3, "a rate to be learnt")
 
 
 def test_same_address_elsewhere(lab, world, near):
