@@ -7,11 +7,13 @@
 #include <limits.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 
 #include "ipc/cleanup.h"
@@ -46,7 +48,8 @@ static const struct attribute {
 struct target {
 	char table[32];
 	const struct attribute *attribute;
-	unsigned int ifindex; /* 0: the table itself */
+	char device[IF_NAMESIZE]; /* "": the table itself */
+	unsigned int ifindex;	  /* the device's, or 0 */
 	bool found;
 	uint64_t value;
 };
@@ -54,7 +57,6 @@ struct target {
 static int parse_name(const char *name, struct target *target)
 {
 	const char *dot = strchr(name, '.'), *last = strrchr(name, '.');
-	char device[IF_NAMESIZE] = "";
 
 	if (!dot || dot == name || (size_t)(dot - name) >= sizeof(target->table))
 		return -EINVAL;
@@ -63,18 +65,12 @@ static int parse_name(const char *name, struct target *target)
 	if (last != dot) {
 		if (last - dot - 1 >= IF_NAMESIZE)
 			return -EINVAL;
-		memcpy(device, dot + 1, last - dot - 1);
+		memcpy(target->device, dot + 1, last - dot - 1);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(attributes); i++)
 		if (!strcmp(attributes[i].name, last + 1) && attributes[i].of_device == (last != dot))
 			target->attribute = &attributes[i];
-	if (!target->attribute)
-		return -EINVAL;
-	if (*device) {
-		target->ifindex = if_nametoindex(device);
-		return target->ifindex ? 0 : -ENODEV;
-	}
-	return 0;
+	return target->attribute ? 0 : -EINVAL;
 }
 
 static void close_socket(struct mnl_socket **socket)
@@ -98,6 +94,20 @@ static int open_socket(struct mnl_socket **ret_socket)
 		return err;
 	}
 	*ret_socket = socket;
+	return 0;
+}
+
+/* Any socket answers that. if_nametoindex(3) opens one of another family, which a worker may not (filter.c). */
+static int find_device(const struct mnl_socket *socket, struct target *target)
+{
+	struct ifreq request = { 0 };
+
+	if (!*target->device)
+		return 0;
+	memcpy(request.ifr_name, target->device, sizeof(request.ifr_name));
+	if (ioctl(mnl_socket_get_fd(socket), SIOCGIFINDEX, &request) < 0)
+		return -errno;
+	target->ifindex = request.ifr_ifindex;
 	return 0;
 }
 
@@ -165,6 +175,8 @@ int netlink_read_neightbl(const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
 	err = parse_name(name, &target);
 	if (!err)
 		err = open_socket(&socket);
+	if (!err)
+		err = find_device(socket, &target);
 	if (err)
 		return err;
 	request->nlmsg_type = RTM_GETNEIGHTBL;
@@ -204,6 +216,8 @@ int netlink_write_neightbl(const char *name, const char *value, struct netlink_e
 		err = -EINVAL; /* the kernel would keep it in an int */
 	if (!err)
 		err = open_socket(&socket);
+	if (!err)
+		err = find_device(socket, &target);
 	if (err)
 		return err;
 	request->nlmsg_type = RTM_SETNEIGHTBL;
