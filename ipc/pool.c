@@ -6,11 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "config.h"
-
-#ifdef HAVE_VALGRIND_VALGRIND_H
-#include <valgrind/valgrind.h>
-#endif
+#include "ipc/watched.h"
 
 #define CHUNK_BYTES 65536
 #define ALIGNED(bytes) (((bytes) + 15) & ~(size_t)15)
@@ -18,18 +14,6 @@
 struct link {
 	struct link *next;
 };
-
-/* Then each object is malloc()'s, so that use after pool_put() and leaks are found. */
-static bool is_watched(void)
-{
-#if defined(__SANITIZE_ADDRESS__)
-	return true;
-#elif defined(HAVE_VALGRIND_VALGRIND_H)
-	return RUNNING_ON_VALGRIND;
-#else
-	return false;
-#endif
-}
 
 static bool add_chunk(struct pool *pool)
 {
@@ -48,7 +32,7 @@ void *pool_get(struct pool *pool, size_t bytes)
 {
 	struct link *object = pool->free;
 
-	if (is_watched())
+	if (is_watched()) /* each is malloc()'s, so that use after pool_put() and leaks are found */
 		return calloc(1, bytes);
 	if (object) {
 		pool->free = object->next;

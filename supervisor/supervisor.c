@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <uv.h>
@@ -16,7 +17,6 @@
 #include "supervisor/kernel/kernel.h"
 #include "supervisor/operator/operator.h"
 #include "supervisor/workers/workers.h"
-#include "worker/confine.h"
 #include "worker/worker.h"
 
 struct supervisor {
@@ -306,8 +306,9 @@ static int start(struct supervisor *s)
 	if (err)
 		return fail("read the tuners' directory", s->options.plugin_dir, err, " (--plugin-dir names another)");
 	task_raise_descriptor_limit();
-	confine_bounds();
-	workers_start(&s->workers);
+	err = workers_start(&s->workers);
+	if (err)
+		return fail("prepare", "what workers may do", err, "");
 	doing = "watch signals", err = watch_signals(s);
 	if (!err)
 		doing = "read the events", err = begin_turns(s);
@@ -371,6 +372,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	task_set_up_malloc();
+	setenv("UV_USE_IO_URING", "0", 1); /* libuv's rings would be a way around the workers' filter */
 	make_rooms(&s);
 	err = workers_reserve(&s.workers);
 	if (err)

@@ -37,6 +37,7 @@ struct worker {
 	struct bpftune *instance;
 	int report_fd;
 	int sysctls_fd; /* /proc/sys, to be read only: supervisor/kernel/procfs.h */
+	int written_fd; /* kept open: confine.h */
 	bool dry_run; /* say what would change, change nothing */
 	struct engine *engines; /* by tuner number */
 	size_t n_engines;

@@ -238,22 +238,21 @@ static void start_tuners(struct worker *worker, const struct worker_start *start
 	worker->running = NULL;
 }
 
-static void serve(struct serving *serving)
+/* Before the worker is confined: the loop's own descriptors count as root's, whose number has no limit. */
+static void make_loop(struct serving *serving, uv_loop_t *loop)
 {
 	struct worker *worker = &serving->worker;
-	const struct bpftune_report ready = { .kind = BPFTUNE_READY, .tuner = BPFTUNE_FROM_SUPERVISOR };
-	uv_loop_t loop;
 	int err;
 
-	err = uv_loop_init(&loop);
+	err = uv_loop_init(loop);
 	if (!err)
-		err = uv_poll_init(&loop, &serving->poll, worker->instance->event_fd);
+		err = uv_poll_init(loop, &serving->poll, worker->instance->event_fd);
 	if (!err)
-		err = uv_timer_init(&loop, &serving->tick);
+		err = uv_timer_init(loop, &serving->tick);
 	if (!err)
-		err = uv_timer_init(&loop, &serving->reread);
+		err = uv_timer_init(loop, &serving->reread);
 	if (!err)
-		err = uv_timer_init(&loop, &serving->decay);
+		err = uv_timer_init(loop, &serving->decay);
 	serving->poll.data = serving->tick.data = serving->reread.data = serving->decay.data = serving;
 	if (!err)
 		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
@@ -262,9 +261,16 @@ static void serve(struct serving *serving)
 	uv_unref((uv_handle_t *)&serving->tick);
 	uv_unref((uv_handle_t *)&serving->reread);
 	uv_unref((uv_handle_t *)&serving->decay);
+}
+
+static void serve(struct serving *serving, uv_loop_t *loop)
+{
+	const struct bpftune_report ready = { .kind = BPFTUNE_READY, .tuner = BPFTUNE_FROM_SUPERVISOR };
+
+	uv_update_time(loop);
 	settle(serving);
-	record_write(worker->report_fd, &ready, sizeof(ready));
-	uv_run(&loop, UV_RUN_DEFAULT);
+	record_write(serving->worker.report_fd, &ready, sizeof(ready));
+	uv_run(loop, UV_RUN_DEFAULT);
 }
 
 _Noreturn void worker_main(const struct worker_start *start)
@@ -275,6 +281,7 @@ _Noreturn void worker_main(const struct worker_start *start)
 		.events = { .size = sizeof(struct bpftune_event) },
 	};
 	struct worker *worker = &serving.worker;
+	uv_loop_t loop;
 	int err;
 
 	forget_parents_signals();
@@ -291,11 +298,12 @@ _Noreturn void worker_main(const struct worker_start *start)
 	worker->report_fd = fds[WORKER_REPORTS];
 	worker->sysctls_fd = fds[WORKER_SYSCTLS];
 	enter_namespace(worker, &fds[WORKER_NETNS]);
-	start_tuners(worker, start);
-	err = confine_capabilities();
+	make_loop(&serving, &loop);
+	err = confine_worker(start->confinement, start->supervisor, worker->sysctls_fd, &worker->written_fd);
 	if (err)
-		give_up(worker, "drop its capabilities", err);
-	serve(&serving);
+		give_up(worker, "become an ordinary user", err);
+	start_tuners(worker, start);
+	serve(&serving, &loop);
 	for (size_t i = 0; i < worker->n_engines; i++)
 		if (!worker->engines[i].off && worker->engines[i].tuner->fini)
 			worker->engines[i].tuner->fini(worker->instance, worker->engines[i].state);

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include "tuners/tuner.h"
+#include "worker/confine.h"
 
 /* What a worker starts with. */
 enum worker_fd {
@@ -23,6 +24,7 @@ struct worker_start {
 	size_t n_tuners;
 	int fds[N_WORKER_FDS];                       /* their numbers ascend */
 	pid_t supervisor;
+	const struct confinement *confinement;
 	/* What the worker before it has left of a tuner; not called without `recall_arg`. */
 	struct bpftune_memory (*recall)(void *arg, uint16_t tuner, enum bpftune_memory_kind kind);
 	void *recall_arg;

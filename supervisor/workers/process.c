@@ -197,6 +197,7 @@ static int fork_worker(struct child *child, bool enters)
 		.fds = { fds[WORKER_EVENTS], fds[WORKER_REPORTS], fds[WORKER_SYSCTLS],
 			 enters ? fds[WORKER_NETNS] : -1 },
 		.supervisor = getpid(),
+		.confinement = &child->workers->confinement,
 		.dry_run = child->workers->dry_run,
 		.recall = recall,
 		.recall_arg = &context,

@@ -116,9 +116,14 @@ int workers_reserve(struct workers *workers)
 	return slots_reserve(&workers->slots);
 }
 
-void workers_start(struct workers *workers)
+int workers_start(struct workers *workers)
 {
-	capacity_start(workers, step_try_start);
+	int err = confine_prepare(&workers->confinement);
+
+	confine_bounds();
+	if (!err)
+		capacity_start(workers, step_try_start);
+	return err;
 }
 
 void workers_stop(struct workers *workers)
@@ -130,6 +135,7 @@ void workers_stop(struct workers *workers)
 void workers_close(struct workers *workers)
 {
 	slots_close(&workers->slots);
+	confine_release(&workers->confinement);
 	pool_close(&workers->children);
 	pool_close(&workers->polls);
 	pool_close(&workers->timers);

@@ -57,6 +57,7 @@ struct workers {
 	bool has_exits;		/* SIGCHLD came */
 	struct owner *owners;	/* that have a worker, or wait for one */
 	struct pool children, polls, timers;
+	struct confinement confinement;
 	struct slots slots;	/* workers that start */
 	struct child *starters; /* wait for a slot */
 	struct child *lacking;	/* wait till the machine has enough again of what it was short of */
@@ -72,7 +73,8 @@ struct workers {
 
 /* Before much else is opened: takes low descriptor numbers. 0 or -errno. */
 int workers_reserve(struct workers *workers);
-void workers_start(struct workers *workers);
+/* 0 or -errno. */
+int workers_start(struct workers *workers);
 /* Closes its handles: the loop is to run once more. */
 void workers_stop(struct workers *workers);
 

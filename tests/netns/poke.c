@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
+#include "tests/netns/attack.h"
 #include "tests/netns/poke.h"
 #include "tests/netns/poke.skel.h"
 #include "tuners/tuner.h"
@@ -72,6 +73,7 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_TELL] = SCENARIO("tell"),
 	[POKE_LEARN_MANY] = SCENARIO("learn_many"),
 	[POKE_NOTHING] = SCENARIO("nothing"),
+	[POKE_ATTACK] = SCENARIO("attack"),
 };
 
 static int propose(struct bpftune *b, const struct bpftune_event *event)
@@ -130,6 +132,9 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		bpftune_log(b, LOG_INFO, "the program finds %u", event->payload[0]);
 		break;
 	case POKE_NOTHING:
+		break;
+	case POKE_ATTACK:
+		attack(b);
 		break;
 	default:
 		err = propose(b, event);

@@ -22,6 +22,7 @@ enum poke {
 	POKE_TELL,           /* what verdict the BPF program finds */
 	POKE_LEARN_MANY,     /* more than are kept */
 	POKE_NOTHING,
+	POKE_ATTACK,         /* what a worker must not be able to do: attack.h */
 	N_POKES
 };
 

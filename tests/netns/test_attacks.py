@@ -2,13 +2,17 @@
 """What somebody without root's rights, or inside a container, tries: a section for each place."""
 import os
 import pathlib
+import pwd
+import re
 import shutil
+import signal
 import struct
+import subprocess
 import threading
 
 import pytest
 
-from lab import BPFTUNE, POKE, TTL, change, only, run, wait_for
+from lab import BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, only, run, said, wait_for
 
 pytestmark = pytest.mark.alone
 USER = 1234
@@ -324,3 +328,120 @@ def test_planted_ledger(lab, run_dir, plant):
     assert len(list(run_dir.glob("ledger.not-ours-*"))) == 1
     assert "the ledger was of no use (not-ours)" in supervisor.stderr()
     assert (run_dir / "ledger").stat().st_uid == 0
+
+
+# --- a worker that somebody has taken over -----------------------------------------------------------
+
+# They write files of their own, which a worker may not: it is an ordinary user then, and no more.
+WATCHED = bool(VALGRIND) or b"__asan_init" in pathlib.Path(BPFTUNE).read_bytes()
+FILE = pathlib.Path("/tmp/bpftune-attack")
+NET_ADMIN = 1 << 12
+
+
+class Sandbox(Host):
+    """A network namespace that a user namespace owns, made by a user."""
+
+    def __init__(self, uid):
+        self.process = subprocess.Popen(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "unshare", "--user",
+                                         "--map-root-user", "--net", "sh", "-c", "echo ready; exec sleep infinity"],
+                                        stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+        self.name, self.netns = f"pid:{self.process.pid}", f"/proc/{self.process.pid}/ns/net"
+
+    def remove(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def ids_of_workers():
+    try:
+        user = pwd.getpwnam("bpftune-worker")
+    except KeyError:
+        return 65534, 65534
+    return user.pw_uid, user.pw_gid
+
+
+def assert_ordinary(pid):
+    status = dict(re.findall(r"^(\w+):[\t ]*(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M))
+    uid, gid = ids_of_workers()
+    assert status["Uid"].split() == [str(uid)] * 4 and status["Gid"].split() == [str(gid)] * 4
+    assert status["Groups"].split() == []
+    assert {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapAmb")} \
+        == {"CapEff": NET_ADMIN, "CapPrm": NET_ADMIN, "CapInh": 0, "CapAmb": 0}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "0" if WATCHED else "2")
+    assert os.stat(f"/proc/{pid}/mem").st_uid == 0      # not dumpable: only root looks into it
+
+
+class TestWorker:
+    @pytest.fixture(scope="class")
+    def scene(self):
+        with Lab() as lab:
+            yield lab
+
+    @pytest.fixture(scope="class")
+    def roots(self, scene):
+        """A process of root's, in namespaces of its own."""
+        return scene.keep(Sandbox(0))
+
+    @pytest.fixture(scope="class")
+    def victim(self, scene):
+        return scene.container("netns", "bt-victim")
+
+    @pytest.fixture(scope="class")
+    def supervisor(self, scene, roots, victim, tmp_path_factory):
+        run_dir = tmp_path_factory.mktemp("attacks") / "run"
+        targets = {"ATTACK_RUN_DIR": run_dir, "ATTACK_NETNS": victim.netns, "ATTACK_PID": roots.process.pid}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in targets.items():
+                patch.setenv(name, str(value))
+            supervisor = scene.supervisor(tuners=only("poke"), run_dir=run_dir)
+        supervisor.ready("host", victim.name)
+        return supervisor
+
+    @pytest.mark.parametrize("kind", [*KINDS, "host"])
+    def test_ordinary_user(self, lab, supervisor, kind):
+        name = "host" if kind == "host" else lab.container(kind, f"bt-user-{kind}").name
+        assert_ordinary(supervisor.ready(name)["worker"]["pid"])
+
+    @pytest.mark.parametrize("uid", [0, USER])
+    def test_in_a_user_namespace(self, lab, supervisor, uid):
+        """One that owns the network namespace: its sysctls are written there all the same."""
+        sandbox = lab.keep(Sandbox(uid))
+        before = int(sandbox.sysctl(TTL))
+        sandbox.poke("step")
+        wait_for(lambda: int(sandbox.sysctl(TTL)) == before + 1, 5, "the value to be written")
+        instance, = supervisor.status(sandbox.name)["instances"]
+        assert_ordinary(instance["worker"]["pid"])
+
+    @pytest.mark.skipif(WATCHED, reason="neither a filter of system calls nor landlock, so that findings can be written")
+    def test_taken_over(self, supervisor, roots, victim, request):
+        """A tuner tries it all: each is refused, and the worker goes on."""
+        request.addfinalizer(lambda: FILE.unlink(missing_ok=True))
+        worker, ttl = supervisor.ready(victim.name)["worker"], int(victim.sysctl(TTL))
+        victim.poke("attack")
+        said(supervisor, victim.name, "attack: no more")
+        texts = [record["text"] for record in supervisor.log(victim.name)]
+        tried = [text.split(": ")[1:] for text in texts if text.startswith("attack: ")][:-1]
+        assert len(tried) == 22
+        assert not [attempt for attempt in tried if attempt[1] not in ("Operation not permitted", "Permission denied")]
+        assert alive(roots.process.pid) and not FILE.exists()
+        victim.poke("step")
+        wait_for(lambda: int(victim.sysctl(TTL)) == ttl + 1, 3, "a change after all that")
+        assert supervisor.ready(victim.name)["worker"] == worker
+
+    def test_hung_worker_is_killed(self, lab, supervisor):
+        """It is another user's process, and does not end by itself."""
+        container = lab.container("netns", "bt-hung")
+        worker = supervisor.ready(container.name)["worker"]["pid"]
+        os.kill(worker, signal.SIGSTOP)
+        container.remove()
+        wait_for(lambda: not alive(worker), 10, "the worker to be killed")
+
+    def test_hung_workers_end_with_the_supervisor(self, supervisor):
+        """The kernel kills them. The supervisor does not come back: this is the last of the class."""
+        workers = supervisor.workers().values()
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+        supervisor.kill()
+        assert not [worker for worker in workers if alive(worker)]
