@@ -252,6 +252,30 @@ static void (*const handlers[])(struct changes *changes, struct instance *instan
 	[BPFTUNE_MEMORY] = on_memory,
 };
 
+static bool is_utf8(const char *text)
+{
+	json_t *json = json_string(text);
+
+	json_decref(json);
+	return json != NULL;
+}
+
+/* The ledger's file and `status` are JSON: a value that is no text could be in neither. The kernel's are. */
+static bool has_odd_value(const struct bpftune_report *report)
+{
+	bool has_values = report->kind == BPFTUNE_VALUE || report->kind == BPFTUNE_INTENT ||
+			  report->kind == BPFTUNE_CHANGE || report->kind == BPFTUNE_WOULD;
+
+	return has_values && !(is_utf8(report->from) && is_utf8(report->to));
+}
+
+static void refuse(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
+{
+	changes->counters.unknown_reports++;
+	if (report->kind == BPFTUNE_INTENT)
+		send_answer(changes, instance, report, false);
+}
+
 void changes_report(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
 {
 	struct bpftune_report copy = *report;
@@ -259,6 +283,8 @@ void changes_report(struct changes *changes, struct instance *instance, const st
 	copy.from[sizeof(copy.from) - 1] = copy.to[sizeof(copy.to) - 1] = copy.text[sizeof(copy.text) - 1] = '\0';
 	if (copy.kind >= ARRAY_SIZE(handlers) || !handlers[copy.kind])
 		changes->counters.unknown_reports++;
+	else if (has_odd_value(&copy))
+		refuse(changes, instance, &copy);
 	else
 		handlers[copy.kind](changes, instance, &copy);
 }

@@ -53,6 +53,28 @@ static void test_unterminated(void **state)
 	assert_int_equal(strlen(only_line(fixture)->text), BPFTUNE_TEXT_BYTES - 1);
 }
 
+/* Neither the ledger nor a client of ours could have it. */
+static void test_values_that_are_no_text(void **state)
+{
+	static const uint16_t kinds[] = { BPFTUNE_VALUE, BPFTUNE_CHANGE, BPFTUNE_WOULD, BPFTUNE_INTENT };
+	struct fixture *fixture = *state;
+
+	report_value(fixture, "4096\t16384"); /* is text */
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(kinds); i++) {
+		struct bpftune_report record = { .kind = kinds[i / 2], .from = "1", .to = "2" };
+
+		memcpy(i % 2 ? record.from : record.to, "\xe2\x82", 3);
+		report(fixture, &record);
+		if (record.kind == BPFTUNE_INTENT)
+			assert_int_equal(next_order(fixture).scenario, BPFTUNE_REFUSE);
+		assert_int_equal(fixture->changes.counters.unknown_reports, i + 1);
+	}
+	assert_string_equal(entry_of(fixture)->current, "4096\t16384");
+	assert_false(entry_of(fixture)->intended);
+	assert_no_order(fixture);
+	assert_int_equal(fixture->n_log, 0);
+}
+
 /* --- intents ------------------------------------------------------------------------------------ */
 
 static const struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2" };
@@ -434,6 +456,7 @@ int main(void)
 		on_changes(test_unknown_reports),
 		on_changes(test_about_nothing),
 		on_changes(test_unterminated),
+		on_changes(test_values_that_are_no_text),
 		on_changes(test_intents),
 		on_changes(test_whose_tunable),
 		on_changes(test_no_grant_when_stopping),
