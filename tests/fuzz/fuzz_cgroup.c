@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
+#include "ipc/log.h"
 #include "supervisor/instances/cgroup.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -17,6 +20,22 @@ static void check(bool holds)
 		abort();
 }
 
+/* A path may be any bytes; what is shown of it is UTF-8 without a control character. */
+static void show(const char *path)
+{
+	size_t size = 4 * strlen(path) + 1;
+	char *text = malloc(size);
+	json_t *json;
+
+	log_escape(path, text, size);
+	json = json_string(text);
+	check(json != NULL && strlen(text) >= strlen(path));
+	for (const char *c = text; *c; c++)
+		check((unsigned char)*c >= ' ' && *c != 0x7f);
+	json_decref(json);
+	free(text);
+}
+
 static void parse(const char *path)
 {
 	struct cgroup_name name;
@@ -24,6 +43,7 @@ static void parse(const char *path)
 
 	for (size_t parts = 0; parts <= 2; parts++)
 		check(cgroup_owner_bytes(path, parts * n / 2) <= n);
+	show(path);
 	cgroup_is_place(path);
 	check(cgroup_is_below(path, path));
 	if (!cgroup_parse(path, &name))
