@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,11 +53,11 @@ bool plugin_file_is_same(const struct plugin_file *a, const struct plugin_file *
 /* Whether nobody else can put files beside it. */
 static bool is_dir_trusted(const char *path, char *ret_why, size_t size)
 {
-	_cleanup_free_ char *copy = strdup(path);
-	_cleanup_close_ int fd = copy ? trust_open(dirname(copy), ret_why, size) : -1;
+	_cleanup_close_ int fd = -1;
+	char copy[PATH_MAX];
 
-	if (!copy)
-		snprintf(ret_why, size, "%s", strerror(ENOMEM));
+	snprintf(copy, sizeof(copy), "%s", path);
+	fd = trust_open(dirname(copy), ret_why, size);
 	return fd >= 0;
 }
 

@@ -27,13 +27,13 @@ struct walk {
 /* The path of what is open, as the kernel has it, to be shown: a path may be any bytes. */
 static void path_of(int fd, char *ret_text, size_t size)
 {
-	char link[32], path[PATH_MAX];
+	char link[32], real[PATH_MAX];
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	path[n < 0 ? 0 : n] = '\0';
-	log_escape(path, ret_text, size);
+	n = readlink(link, real, sizeof(real) - 1);
+	real[n < 0 ? 0 : n] = '\0';
+	log_escape(real, ret_text, size);
 }
 
 static bool may_others_write(const struct stat *st, bool is_on_the_way)
@@ -85,7 +85,7 @@ static int go_on_with(struct walk *walk, const char *path)
 
 	if (strlen(path) >= sizeof(walk->rest))
 		return -ENAMETOOLONG;
-	strcpy(walk->rest, path + strspn(path, "/"));
+	snprintf(walk->rest, sizeof(walk->rest), "%s", path + strspn(path, "/"));
 	return *path == '/' ? arrive(walk, &root) : 0;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,12 +25,12 @@ static pid_t read_pid(int fd)
 /* The directory above is looked at before anything is made in there. */
 static int open_run_dir(const char *run_dir, char *ret_why, size_t size)
 {
-	_cleanup_free_ char *copy = strdup(run_dir);
 	_cleanup_close_ int parent = -1;
+	char copy[PATH_MAX];
 	struct stat st;
 
-	if (!copy)
-		return -ENOMEM;
+	if ((size_t)snprintf(copy, sizeof(copy), "%s", run_dir) >= sizeof(copy))
+		return -ENAMETOOLONG;
 	if (lstat(run_dir, &st) < 0) {
 		parent = trust_open_way(dirname(copy), ret_why, size);
 		if (parent < 0)
