@@ -33,6 +33,7 @@ static struct trial_rule rule_of(const struct turn *turn)
 		.is_down = turn->flags & 1,
 		.is_judged = turn->flags & 2,
 		.decays = turn->flags & 4,
+		.is_measured = turn->flags & 32,
 	};
 
 	rule.value = turn->value % (rule.n_ints + 1) == rule.n_ints ? TRIAL_ALL_INTS : turn->value % (rule.n_ints + 1);
@@ -62,8 +63,15 @@ static void take(struct trial *trial, const struct turn *turn)
 		trial_settle(trial, &rule, turn->look.now_ns, turn->settled);
 		check(trial_is_sound(trial));
 	}
-	move = turn->flags & 8 ? trial_take_back(trial, &rule, &turn->look, turn->hold_until_ns, to)
-			       : trial_look(trial, &rule, &turn->look, to);
+	if (turn->flags & 64)
+		trial_keep(trial);
+	trial_before(trial);
+	if (turn->flags & 8)
+		move = trial_take_back(trial, &rule, &turn->look, turn->hold_until_ns, to);
+	else if (turn->flags & 128)
+		move = trial_go_to(trial, &rule, &turn->look, (int32_t)turn->hold_until_ns, to);
+	else
+		move = trial_look(trial, &rule, &turn->look, to);
 	check(move < N_TRIAL_MOVES);
 	check(trial_is_sound(trial));
 	trial_first(trial);
