@@ -2,7 +2,6 @@
 #include "supervisor/supervisor.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -362,9 +361,7 @@ static void end(struct supervisor *s)
 int supervisor_run(const struct options *options)
 {
 	struct supervisor s = { .options = *options, .kernel.cgroupfs = { .fd = -1, .memory_fd = -1 } };
-	_cleanup_close_ int lock_fd = -1;
-	char why[PATH_MAX + 256];
-	pid_t other = 0;
+	_cleanup_(claim_drop) struct claim claim = CLAIM_NONE;
 	int err;
 
 	if (geteuid() != 0) {
@@ -377,17 +374,8 @@ int supervisor_run(const struct options *options)
 	err = workers_reserve(&s.workers);
 	if (err)
 		return fail("reserve descriptors for", "workers", err, " (ulimit -n allows more)");
-	err = run_dir_lock(options->run_dir, &lock_fd, &other, why, sizeof(why));
-	if (err == -EALREADY) {
-		fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it, or name another --run-dir)\n",
-			options->run_dir, other);
+	if (!claim_take(&claim, options->run_dir, options->dry_run))
 		return EXIT_FAILED;
-	}
-	if (err) {
-		fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n",
-			options->run_dir, why);
-		return EXIT_FAILED;
-	}
 	err = uv_loop_init(&s.loop);
 	if (err)
 		return fail("start", "the loop", err, "");

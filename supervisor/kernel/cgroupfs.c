@@ -6,8 +6,10 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "supervisor/kernel/mount.h"
 
 #define FILEID_KERNFS 0xfe /* include/linux/exportfs.h */
+#define ROOT_INODE 1	   /* fs/kernfs/dir.c: kernfs_create_root() takes the first id */
 
 /* fs/kernfs/mount.c: kernfs_encode_fh() */
 struct kernfs_handle {
@@ -43,15 +46,23 @@ static int mount_cgroup2_privately(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* -1: it cannot be opened, or another file system is mounted over it. */
+/* Whether it is the hierarchy's root. In a cgroup namespace mountinfo shows "/" for a part, too. */
+static bool is_root(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_ino == ROOT_INODE;
+}
+
+/* -ENOENT: it cannot be opened, or another file system is mounted over it; -EXDEV: a part of the hierarchy is mounted there. */
 static int open_mount(const char *path, unsigned long magic)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct statfs st;
 
 	if (fd < 0 || fstatfs(fd, &st) < 0 || (unsigned long)st.f_type != magic)
-		return -1;
-	return take_fd(&fd);
+		return -ENOENT;
+	return is_root(fd) ? take_fd(&fd) : -EXDEV;
 }
 
 static void find_mounts(struct cgroupfs *fs)
@@ -61,9 +72,13 @@ static void find_mounts(struct cgroupfs *fs)
 
 	while (mounts && (mount = getmntent(mounts))) {
 		if (fs->fd < 0 && !strcmp(mount->mnt_type, "cgroup2")) {
-			fs->fd = open_mount(mount->mnt_dir, CGROUP2_SUPER_MAGIC);
-			if (fs->fd >= 0)
-				fs->mount = strdup(mount->mnt_dir);
+			int fd = open_mount(mount->mnt_dir, CGROUP2_SUPER_MAGIC);
+
+			if (fd == -ENOENT)
+				continue;
+			free(fs->mount);
+			fs->fd = fd;
+			fs->mount = strdup(mount->mnt_dir);
 		} else if (fs->memory_fd < 0 && !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, "memory")) {
 			fs->memory_fd = open_mount(mount->mnt_dir, CGROUP_SUPER_MAGIC);
 		}
@@ -137,12 +152,18 @@ int cgroupfs_open(struct cgroupfs *fs)
 
 	*fs = (struct cgroupfs){ .fd = -1, .memory_fd = -1 };
 	find_mounts(fs);
-	if (fs->fd < 0) {
+	if (fs->fd < 0 && fs->fd != -EXDEV) {
 		fs->fd = mount_cgroup2_privately();
 		fs->mount = strdup("(private mount)");
+		if (fs->fd >= 0 && !is_root(fs->fd)) { /* kernel/cgroup/cgroup.c: cgroup_do_get_tree(): our cgroup namespace's root */
+			close_fdp(&fs->fd);
+			fs->fd = -EXDEV;
+		}
 	}
 	err = fs->fd < 0 ? fs->fd : !fs->mount ? -ENOMEM : read_ids(fs);
-	if (err)
+	if (err == -EXDEV)
+		fs->fd = -1; /* the mount is to be named */
+	else if (err)
 		cgroupfs_close(fs);
 	return err;
 }

@@ -21,8 +21,8 @@ struct kernel {
 };
 
 /*
- * Finds cgroup2 and loads watch.bpf.c. 0; -EPERM, -EOPNOTSUPP (the kernel lacks something) or another -errno, with the
- * refusal in words.
+ * Finds cgroup2 and loads watch.bpf.c. 0; -EPERM: this process may not, or it is where a supervisor must not be;
+ * -EOPNOTSUPP (the kernel lacks something) or another -errno, with the refusal in words.
  */
 int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal *ret_refusal);
 

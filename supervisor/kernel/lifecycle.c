@@ -7,6 +7,19 @@
 #include <string.h>
 
 #include "supervisor/kernel/kernel.h"
+#include "supervisor/kernel/precondition.h"
+
+static void say_no_cgroups(const struct cgroupfs *fs, int err, struct bpf_refusal *ret_refusal)
+{
+	if (err == -EXDEV)
+		snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+			 "%.80s shows a part of cgroup2 only, so containers elsewhere would not be seen (run it on the host; "
+			 "mount -t cgroup2 none DIRECTORY shows all)", fs->mount ? fs->mount : "a mount");
+	else
+		snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+			 "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "
+			 "mounting needs CAP_SYS_ADMIN)", strerror(-err));
+}
 
 int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal *ret_refusal)
 {
@@ -17,13 +30,14 @@ int kernel_open(struct kernel *kernel, uint64_t host_cookie, struct bpf_refusal 
 			 "cannot read SO_NETNS_COOKIE: %s (needs Linux 5.15 or newer)", strerror(errno));
 		return -EOPNOTSUPP;
 	}
+	err = precondition_check(ret_refusal);
+	if (err)
+		return -EPERM;
 	err = cgroupfs_open(&kernel->cgroupfs);
 	if (!err)
 		return bpf_open(&kernel->host, host_cookie, kernel->cgroupfs.fd, ret_refusal);
-	snprintf(ret_refusal->text, sizeof(ret_refusal->text),
-		 "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "
-		 "mounting needs CAP_SYS_ADMIN)", strerror(-err));
-	return err == -EPERM ? -EPERM : -EOPNOTSUPP;
+	say_no_cgroups(&kernel->cgroupfs, err, ret_refusal);
+	return err == -EPERM || err == -EXDEV ? -EPERM : -EOPNOTSUPP;
 }
 
 /* --- tuners ------------------------------------------------------------------------------------- */

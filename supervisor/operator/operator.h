@@ -7,8 +7,8 @@
 #include <uv.h>
 
 #include "supervisor/changes/changes.h"
+#include "supervisor/operator/claim.h"
 #include "supervisor/operator/notify.h"
-#include "supervisor/operator/run_dir.h"
 #include "supervisor/operator/stream.h"
 
 struct connection;

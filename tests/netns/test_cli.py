@@ -11,7 +11,8 @@ from types import NoneType
 
 import pytest
 
-from lab import AMPLE, BPFTUNE, SLOWNESS, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run, tuner_names
+from crowd import Cgroup
+from lab import AMPLE, BPFTUNE, SLOWNESS, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run, tuner_names, wait_for
 
 FAILED, USAGE, UNSUPPORTED, NO_SUPERVISOR = 1, 2, 3, 4
 
@@ -153,6 +154,49 @@ def test_no_cgroup2_mounted(lab):
     supervisor.ready("host")
     hooks = [hook for tuner in supervisor.status()["tuners"] for hook in tuner["hooks"]]
     assert hooks and all(hook["attached"] for hook in hooks), hooks
+
+
+@pytest.mark.parametrize("namespaces, name, remedy", [
+    (["--pid", "--fork", "--mount-proc"], "PID", "--pid=host"),
+    (["--user", "--map-root-user"], "user", "root of the host"),
+], ids=["pid", "user"])
+def test_not_in_the_initial_namespace(tmp_path, namespaces, name, remedy):
+    message = fails(FAILED, "unshare", *namespaces, *supervisor_command(tmp_path))
+    assert f"initial {name} namespace" in message and remedy in message
+
+
+def test_part_of_cgroup2(tmp_path, lab):
+    """Mounted as a container has it, or in a cgroup namespace that nobody has mounted it in."""
+    cgroup, part = lab.keep(Cgroup("/bt-part")), tmp_path / "part"
+    part.mkdir()
+    umount = f"umount -l {' '.join(reversed(cgroup2_mounts()))}"
+    for script in (f'mount --bind {cgroup.directory} {part} && {umount} && exec "$0" "$@"',
+                   f'{umount} && echo $$ >/proc/self/fd/9/cgroup.procs && exec unshare --cgroup "$0" "$@"'):
+        message = fails(FAILED, "unshare", "-m", "sh", "-c", f"exec 9<{cgroup.directory}; {script}",
+                        *supervisor_command(tmp_path))
+        assert "a part of cgroup2 only" in message and "mount -t cgroup2" in message
+        assert (str(part) if "bind" in script else "private mount") in message
+
+
+def test_second_supervisor_elsewhere(supervisor, tmp_path):
+    """Another run directory is no other machine. Who changes nothing may look on."""
+    message = fails(FAILED, *supervisor_command(tmp_path))
+    assert f"pid {supervisor.pid} on {supervisor.run_dir}" in message and "stop it" in message
+    onlooker = subprocess.Popen([*map(str, supervisor_command(tmp_path)), "--dry-run"], stderr=subprocess.DEVNULL)
+    try:
+        status = [BPFTUNE, "status", "--run-dir", tmp_path / "run"]
+        wait_for(lambda: run(*status, check=False).returncode == 0, 5, "the onlooker to answer")
+    finally:
+        onlooker.terminate()
+        assert onlooker.wait(timeout=5 * SLOWNESS) == 0
+    supervisor.ready("host")
+
+
+def test_machine_lock(supervisor):
+    """Only root can take it, or look whether it is taken."""
+    lock = os.stat("/run/bpftune/machine.lock")
+    assert (lock.st_uid, lock.st_mode & 0o777) == (0, 0o600)
+    assert not os.stat("/run/bpftune").st_mode & 0o022
 
 
 def test_second_supervisor(supervisor):
