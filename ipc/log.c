@@ -10,7 +10,9 @@
 #include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
+#include <unictype.h>
 #include <unistd.h>
+#include <unistr.h>
 
 #include "ipc/cleanup.h"
 
@@ -25,51 +27,47 @@ struct sink {
 	unsigned int missed; /* records that are not in there */
 };
 
-/* Bytes of the UTF-8 character at p, or 0 when there is none (RFC 3629, table 3-7 of Unicode). */
-static size_t utf8_bytes(const unsigned char *p)
+/* What acts on a terminal, or hides, joins or reorders what stands beside it: controls, formats, separators of lines, fillers. */
+static bool is_shown(ucs4_t character)
 {
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf)
-		return (p[1] & 0xc0) == 0x80 ? 2 : 0;
-	if ((p[0] & 0xf0) == 0xe0) {
-		if ((p[1] & 0xc0) != 0x80 || (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))
-			return 0;
-		return (p[2] & 0xc0) == 0x80 ? 3 : 0;
-	}
-	if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		if ((p[1] & 0xc0) != 0x80 || (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-			return 0;
-		return (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-	}
-	return 0;
-}
+	const uint32_t not_shown = UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Cf | UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp;
 
-static bool is_control(const unsigned char *p, size_t bytes)
-{
-	return p[0] < 0x20 || p[0] == 0x7f || (bytes == 2 && p[0] == 0xc2 && p[1] < 0xa0); /* C0, DEL, C1 */
+	if (character < 0x7f)
+		return character >= ' ';
+	return !uc_is_general_category_withtable(character, not_shown) &&
+	       !uc_is_property_default_ignorable_code_point(character);
 }
 
 void log_escape(const char *text, char *ret_text, size_t size)
 {
-	const unsigned char *p = (const unsigned char *)text;
+	const uint8_t *p = (const uint8_t *)text;
 	size_t at = 0;
 
 	while (*p) {
-		size_t bytes = utf8_bytes(p);
-		bool raw = bytes && !is_control(p, bytes);
-		size_t needed = raw ? bytes : 4;
+		ucs4_t character;
+		int bytes = u8_strmbtouc(&character, p);
+		bool is_raw = bytes > 0 && is_shown(character);
+		size_t taken = bytes > 0 ? bytes : 1, needed = is_raw ? taken : 4 * taken;
 
 		if (at + needed >= size)
 			break;
-		if (raw)
-			memcpy(ret_text + at, p, bytes);
-		else
-			snprintf(ret_text + at, 5, "\\x%02x", *p);
+		if (is_raw)
+			memcpy(ret_text + at, p, taken);
+		for (size_t i = 0; !is_raw && i < taken; i++)
+			snprintf(ret_text + at + 4 * i, 5, "\\x%02x", p[i]);
 		at += needed;
-		p += raw ? bytes : 1;
+		p += taken;
 	}
 	ret_text[at] = '\0';
+}
+
+/* snprintf(3) cuts a line that is too long at any byte. */
+static void drop_cut_character(char *line)
+{
+	const uint8_t *cut = u8_check((const uint8_t *)line, strlen(line));
+
+	if (cut)
+		line[cut - (const uint8_t *)line] = '\0';
 }
 
 #define RECORD_STRINGS(r) { &(r)->container, &(r)->tuner, &(r)->scenario, &(r)->text, \
@@ -113,6 +111,7 @@ static void log_sentence(const struct log_record *record, char *ret_line, size_t
 			 record->to, record->scenario ? record->scenario : "", text);
 	else
 		snprintf(ret_line, size, "%s%s%s", tuner, colon, text);
+	drop_cut_character(ret_line);
 }
 
 uint64_t log_realtime_us(void)
@@ -142,6 +141,7 @@ void log_human(const struct log_record *record, char *ret_line, size_t size)
 	log_sentence(record, sentence, sizeof(sentence));
 	log_time(record, time);
 	snprintf(ret_line, size, "%s %s %s", time, record->container ? record->container : "-", sentence);
+	drop_cut_character(ret_line);
 }
 
 static json_t *optional(const char *text)

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "supervisor/cli/ask.h"
+#include "supervisor/cli/column.h"
 
 static void print_tunable(json_t *tunable)
 {
 	json_int_t changes = number_of(tunable, "changes");
 
-	if (!changes)
-		printf("      %-28.28s %s\n", text_of(tunable, "name"), text_of(tunable, "current"));
-	else
-		printf("      %-28.28s %.24s -> %.24s  %lld %s\n", text_of(tunable, "name"), text_of(tunable, "initial"),
-		       text_of(tunable, "current"), (long long)changes, changes == 1 ? "change" : "changes");
+	printf("      ");
+	print_column(text_of(tunable, "name"), 28, true);
+	if (!changes) {
+		printf(" %s\n", text_of(tunable, "current"));
+		return;
+	}
+	printf(" ");
+	print_column(text_of(tunable, "initial"), 24, false);
+	printf(" -> ");
+	print_column(text_of(tunable, "current"), 24, false);
+	printf("  %lld %s\n", (long long)changes, changes == 1 ? "change" : "changes");
 }
 
 /* By which scenarios, and how to have the same elsewhere. */
@@ -32,11 +40,14 @@ static void print_folded(int column, const char *text)
 	const int width = 100, indent = 10;
 
 	while (*text) {
-		int length = strcspn(text, " ");
+		size_t length = strcspn(text, " ");
+		int columns;
 
-		if (column + 1 + length > width)
+		column_fit(text, length, INT_MAX, &columns);
+		if (column + 1 + columns > width)
 			column = printf("\n%*s", indent - 1, "") - 1;
-		column += printf(" %.*s", length, text);
+		printf(" %.*s", (int)length, text);
+		column += 1 + columns;
 		text += length;
 		text += strspn(text, " ");
 	}
@@ -50,6 +61,15 @@ static void print_learnt(json_t *learnt)
 
 	json_array_foreach(learnt, i, item)
 		print_folded(printf("      %s: %s:", text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
+}
+
+static void print_instance_tuner(json_t *tuner)
+{
+	const char *why = text_of(tuner, "why");
+
+	printf("      tuner %s: %s%s", text_of(tuner, "name"), text_of(tuner, "state"), *why ? ":\n          " : "");
+	print_column(why, 88, false);
+	printf("\n");
 }
 
 /* Why all tuners are off there, if it is the same of each; NULL: they are not. */
@@ -72,13 +92,14 @@ static void print_states(json_t *tuners, bool whole)
 	size_t i;
 
 	if (off) {
-		printf("      off: %.88s\n", off);
+		printf("      off: ");
+		print_column(off, 88, false);
+		printf("\n");
 		return;
 	}
 	json_array_foreach(tuners, i, item)
-		if (whole || strcmp(text_of(item, "state"), "active"))
-			printf("      tuner %s: %s%s%.88s\n", text_of(item, "name"), text_of(item, "state"),
-			       *text_of(item, "why") ? ":\n          " : "", text_of(item, "why"));
+		if (whole || strcmp(text_of(item, "state"), "active") != 0)
+			print_instance_tuner(item);
 }
 
 static void print_instance(json_t *instance, bool whole)
@@ -92,14 +113,16 @@ static void print_instance(json_t *instance, bool whole)
 		snprintf(state, sizeof(state), "worker %lld %s", (long long)json_integer_value(pid), text_of(worker, "state"));
 	else
 		snprintf(state, sizeof(state), "worker %s", text_of(worker, "state"));
-	printf("%4lld  %-32.32s %-10.10s %s\n", (long long)number_of(instance, "id"), text_of(instance, "name"),
-	       *runtime ? runtime : "-", state);
+	printf("%4lld  ", (long long)number_of(instance, "id"));
+	print_column(text_of(instance, "name"), 32, true);
+	printf(" %-10.10s %s\n", *runtime ? runtime : "-", state);
 	if (whole) {
 		json_t *netns = json_object_get(instance, "netns");
 
-		printf("      netns cookie %lld, inode %lld; cgroup %.50s; %lld restarts\n",
-		       (long long)number_of(netns, "cookie"), (long long)number_of(netns, "inode"), cgroup,
-		       (long long)number_of(worker, "restarts"));
+		printf("      netns cookie %lld, inode %lld; cgroup ", (long long)number_of(netns, "cookie"),
+		       (long long)number_of(netns, "inode"));
+		print_column(cgroup, 50, false);
+		printf("; %lld restarts\n", (long long)number_of(worker, "restarts"));
 	}
 	print_states(json_object_get(instance, "tuners"), whole);
 	json_array_foreach(json_object_get(instance, "tunables"), i, item) {

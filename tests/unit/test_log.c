@@ -35,6 +35,16 @@ static void test_escape(void **state)
 		{ "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80" },
 		{ "\xed\x9f\xbf\xee\x80\x80", "\xed\x9f\xbf\xee\x80\x80" }, /* around the surrogates */
 		{ "\xf4\x8f\xbf\xbf", "\xf4\x8f\xbf\xbf" },		    /* the last one */
+		/* what hides or reorders others, of each category and plane */
+		{ "a\xe2\x80\xae" "b", "a\\xe2\\x80\\xaeb" },	 /* U+202E: from right to left from here on */
+		{ "\xe2\x81\xa6\xe2\x81\xa9", "\\xe2\\x81\\xa6\\xe2\\x81\\xa9" }, /* U+2066, U+2069: isolates */
+		{ "\xe2\x80\x8b\xe2\x80\x8d", "\\xe2\\x80\\x8b\\xe2\\x80\\x8d" }, /* zero width, joined */
+		{ "\xef\xbb\xbf", "\\xef\\xbb\\xbf" },		 /* a byte order mark */
+		{ "\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9" }, /* separators of lines and paragraphs */
+		{ "\xf3\xa0\x81\xa1", "\\xf3\\xa0\\x81\\xa1" },	 /* a tag character */
+		{ "\xc2\xad\xd8\x9c", "\\xc2\\xad\\xd8\\x9c" },	 /* a soft hyphen, the Arabic letter mark */
+		{ "\xe3\x85\xa4\xef\xb8\x8f", "\\xe3\\x85\\xa4\\xef\\xb8\\x8f" }, /* a filler, a variation selector */
+		{ "e\xcc\x81\xd7\x90", "e\xcc\x81\xd7\x90" },	 /* a combining accent and a Hebrew letter are text */
 		/* not UTF-8 */
 		{ "\x80", "\\x80" },
 		{ "\xff\xfe", "\\xff\\xfe" },
@@ -171,6 +181,20 @@ static void test_copy_is_bounded(void **state)
 	log_human(copy, line, 100);
 	assert_int_equal(strlen(line), 99);
 	assert_int_equal(line[100], '#');
+}
+
+/* What is too long ends with a whole character. */
+static void test_line_is_cut(void **state)
+{
+	static const struct log_record euros = { .container = "c", .text = "\xe2\x82\xac\xe2\x82\xac" };
+	char line[64];
+
+	(void)state;
+	log_human(&euros, line, sizeof(line));
+	for (size_t size = strlen(line), whole = size; whole - size < 6; size--) {
+		log_human(&euros, line, size);
+		assert_int_equal(strlen(line), size > whole - 3 ? whole - 3 : whole - 6);
+	}
 }
 
 static void test_human(void **state)
@@ -420,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_copy_is_escaped),
 		cmocka_unit_test(test_copy_is_bounded),
+		cmocka_unit_test(test_line_is_cut),
 		cmocka_unit_test(test_human),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_sink_that_is_full),

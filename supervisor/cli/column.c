@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "supervisor/cli/column.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistr.h>
+#include <uniwidth.h>
+
+size_t column_fit(const char *text, size_t n, int width, int *ret_columns)
+{
+	size_t at = 0;
+	int columns = 0;
+
+	while (at < n) {
+		ucs4_t character;
+		int bytes = u8_mbtouc(&character, (const uint8_t *)text + at, n - at), wide = uc_width(character, "UTF-8");
+
+		wide = wide < 0 ? 1 : wide; /* a control character: the supervisor sends none */
+		if (columns + wide > width)
+			break;
+		columns += wide;
+		at += bytes;
+	}
+	*ret_columns = columns;
+	return at;
+}
+
+void print_column(const char *text, int width, bool is_filled)
+{
+	int columns;
+	size_t n = column_fit(text, strlen(text), width, &columns);
+
+	printf("%.*s%*s", (int)n, text, is_filled ? width - columns : 0, "");
+}
