@@ -48,7 +48,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, BPFTUNE_RATES_MAX);
 	__type(key, struct watch_move);
-	__type(value, __u64); /* when it was told */
+	__type(value, __u64); /* when it was told, or turned away */
 } moves SEC(".maps");
 
 struct {
@@ -111,6 +111,14 @@ static __always_inline _Bool is_own(struct task_struct *task)
 	return bpf_map_lookup_elem(&own_pids, &pid) != NULL;
 }
 
+static __always_inline _Bool is_turned_away(__u64 cookie)
+{
+	const struct watch_move move = { .netns_cookie = cookie };
+	const __u64 *when = bpf_map_lookup_elem(&moves, &move);
+
+	return when && bpf_ktime_get_ns() - *when < WATCH_TURNED_AWAY_NS;
+}
+
 static __always_inline struct watch_netns *sight(struct task_struct *task, __u64 *ret_cookie)
 {
 	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
@@ -128,6 +136,8 @@ static __always_inline struct watch_netns *sight(struct task_struct *task, __u64
 			known->tid = fresh.tid;
 		return known;
 	}
+	if (is_turned_away(cookie))
+		return NULL;
 	fresh.net = (__u64)net;
 	fresh.inode = BPF_CORE_READ(net, ns.inum);
 	err = bpf_map_update_elem(&netns, &cookie, &fresh, BPF_NOEXIST);

@@ -13,11 +13,13 @@ struct watch_netns {
 	__u32 round; /* of the sweep that looked at it last */
 };
 
-/* A task's move, or where it executes: the namespace it is in, and the cgroup. */
+/* A task's move, or where it executes: its namespace and its cgroup. No cgroup: the namespace was turned away. */
 struct watch_move {
 	__u64 netns_cookie;
 	__u64 cgroup_id;
 };
+
+#define WATCH_TURNED_AWAY_NS 10000000000ULL /* so long nothing is told of a namespace whose owner has too many */
 
 struct watch_taken {
 	__u64 netns_cookie;

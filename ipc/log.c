@@ -27,7 +27,7 @@ struct sink {
 	unsigned int missed; /* records that are not in there */
 };
 
-/* What acts on a terminal, or hides, joins or reorders what stands beside it: controls, formats, separators of lines, fillers. */
+/* Not what acts on a terminal, or hides, joins or reorders its neighbours: controls, formats, separators of lines, fillers. */
 static bool is_shown(ucs4_t character)
 {
 	const uint32_t not_shown = UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Cf | UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp;

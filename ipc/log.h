@@ -47,9 +47,9 @@ void log_open(enum log_sink wanted);
 void log_write(const struct log_record *record);
 
 /*
- * Copies text with each byte that isn't UTF-8 as \xNN, and each byte of a character that controls a terminal, or hides or
- * reorders others (Unicode's categories Cc, Cf, Zl and Zp, and what is ignorable by default). Cut at the end of a character
- * when `size` is short. Log lines and terminals are then safe from names.
+ * Copies text with each byte that isn't UTF-8 as \xNN, and each byte of a character that controls a terminal, or hides
+ * or reorders others (Unicode's categories Cc, Cf, Zl and Zp, and what is ignorable by default). Cut at the end of a
+ * character when `size` is short. Log lines and terminals are then safe from names.
  */
 void log_escape(const char *text, char *ret_text, size_t size);
 

@@ -13,7 +13,8 @@ size_t column_fit(const char *text, size_t n, int width, int *ret_columns)
 
 	while (at < n) {
 		ucs4_t character;
-		int bytes = u8_mbtouc(&character, (const uint8_t *)text + at, n - at), wide = uc_width(character, "UTF-8");
+		int bytes = u8_mbtouc(&character, (const uint8_t *)text + at, n - at);
+		int wide = uc_width(character, "UTF-8");
 
 		wide = wide < 0 ? 1 : wide; /* a control character: the supervisor sends none */
 		if (columns + wide > width)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* How many bytes of the text's first n are whole characters that fit in `width` columns; `ret_columns`: how many these take. */
+/* How many bytes of the text's first n are whole characters that fit in `width` columns; and how many these take. */
 size_t column_fit(const char *text, size_t n, int width, int *ret_columns);
 
 /* To standard output: as much of the text as fits in `width` columns, at the left of these if `is_filled`. */

@@ -163,6 +163,45 @@ static bool is_service(const struct runtime *runtime)
 	return !strcmp(runtime->name, "systemd");
 }
 
+/* --- users -------------------------------------------------------------------------------------- */
+
+static bool is_slice(struct component here)
+{
+	return here.n > 6 && !strncmp(here.at + here.n - 6, ".slice", 6);
+}
+
+/* Whether it is PREFIX, a user's id, SUFFIX. */
+static bool is_of_user(struct component here, const char *prefix, const char *suffix, struct component *ret_uid)
+{
+	const struct runtime user = { .prefix = prefix, .suffix = suffix, .id = ID_NAME };
+
+	return matches(&user, (struct component){ "", 0 }, here, ret_uid) && ret_uid->n < CGROUP_UID_BYTES &&
+	       strspn(ret_uid->at, "0123456789") >= ret_uid->n;
+}
+
+static bool is_user(struct component parent, struct component here, struct component *ret_uid)
+{
+	return (is_parent("user.slice", parent) && is_of_user(here, "user-", ".slice", ret_uid)) ||
+	       is_of_user(here, "user@", ".service", ret_uid);
+}
+
+bool cgroup_find_user(const char *path, char ret_uid[CGROUP_UID_BYTES])
+{
+	struct component parent = { "", 0 }, here, uid;
+
+	for (const char *at = path; next_component(&at, &here); parent = here) {
+		if (is_user(parent, here, &uid)) {
+			snprintf(ret_uid, CGROUP_UID_BYTES, "%.*s", (int)uid.n, uid.at);
+			return true;
+		}
+		if (!is_slice(here) || find_runtime(parent, here, &uid))
+			return false;
+	}
+	return false;
+}
+
+/* --- containers --------------------------------------------------------------------------------- */
+
 bool cgroup_parse(const char *path, struct cgroup_name *ret_name)
 {
 	struct component parent = { "", 0 }, here, id;
@@ -191,21 +230,12 @@ bool cgroup_parse(const char *path, struct cgroup_name *ret_name)
 		name.runtime = "kubernetes";
 	if (!name.runtime)
 		return false;
+	cgroup_find_user(path, name.uid);
 	*ret_name = name;
 	return true;
 }
 
 /* --- whose it is -------------------------------------------------------------------------------- */
-
-static bool begins(struct component here, const char *with)
-{
-	return !strncmp(here.at, with, strlen(with)) && here.n >= strlen(with);
-}
-
-static bool is_slice(struct component here)
-{
-	return here.n > 6 && !strncmp(here.at + here.n - 6, ".slice", 6);
-}
 
 size_t cgroup_owner_bytes(const char *path, size_t container_bytes)
 {
@@ -217,8 +247,8 @@ size_t cgroup_owner_bytes(const char *path, size_t container_bytes)
 		size_t end = at - path;
 
 		/* Who is logged in may run containers, and call a cgroup as theirs are called. */
-		if (end == container_bytes || begins(here, "user-") || begins(here, "user@") ||
-		    (runtime && !is_service(runtime)))
+		if (end == container_bytes || (runtime && !is_service(runtime)) ||
+		    (!service && !first && is_user(parent, here, &id)))
 			return end;
 		if (runtime && !service)
 			service = end;

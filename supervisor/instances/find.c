@@ -21,19 +21,33 @@ static bool parse_number(const char *text, unsigned long *ret_number)
 	return errno == 0;
 }
 
+/* What is said of the container id: of a user's container, what follows "uid UID/". NULL: nothing. */
+static const char *id_part(const struct instance *instance, const char *container)
+{
+	size_t n = instance->uid ? strlen(instance->uid) : 0;
+
+	if (!instance->container_id || !n)
+		return instance->container_id ? container : NULL;
+	if (strncmp(container, USER_NAME, strlen(USER_NAME)) != 0)
+		return NULL;
+	container += strlen(USER_NAME);
+	return !strncmp(container, instance->uid, n) && container[n] == '/' ? container + n + 1 : NULL;
+}
+
 static bool is_called(const struct instance *instance, const char *container)
 {
-	return !strcmp(instance->view.name, container) ||
-	       (instance->container_id && !strcmp(instance->container_id, container));
+	const char *id = id_part(instance, container);
+
+	return !strcmp(instance->view.name, container) || (id && !strcmp(instance->container_id, id));
 }
 
 static bool has_prefix(const struct instance *instance, const char *container)
 {
-	size_t n = strlen(container);
+	const char *id = id_part(instance, container);
+	size_t n = id ? strlen(id) : 0;
 
 	/* Not the ones inside it: OUTER/INNER */
-	return instance->container_id && !strncmp(instance->container_id, container, n) &&
-	       !strchr(instance->container_id + n, '/');
+	return n && !strncmp(instance->container_id, id, n) && !strchr(instance->container_id + n, '/');
 }
 
 static struct instance *find_one(const struct instances *instances, const char *container,

@@ -16,12 +16,14 @@
 #include "tuners/tuner.h"
 
 #define INSTANCE_HOST BPFTUNE_HOST_ID
+#define USER_NAME "uid " /* what names of containers in users' sessions begin with; no other name does */
 #define SWEEPS 3 /* quick ones after an exit: do_exit() takes a moment to let go */
 
 struct child;          /* supervisor/workers */
 struct instance_state; /* supervisor/changes */
 struct known_netns;
 struct mounted_netns;
+struct owner_count;
 struct paired_cgroup;
 struct place;
 
@@ -30,8 +32,9 @@ struct instance {
 	char *container_id;  /* NULL: none known */
 	const char *runtime; /* NULL: none known */
 	char *pod_uid;       /* NULL: no pod */
+	char *uid;	     /* of the user whose session its container is in; NULL: in none */
 	const char *pod_qos;
-	char *owner;         /* the cgroup of whoever made it, for the limit of workers; "": none; NULL: not known yet */
+	char *owner;         /* the cgroup of who made it, for the limits of one owner; "": none; NULL: not known */
 	bool is_mounted;     /* by a name, in the host's mount namespace: root of the host made it */
 	bool is_ending;      /* on its way out: its name is free for another */
 	const char *opt_out; /* by which mark its owner has turned all tuners off, in words; NULL: by none */
@@ -46,6 +49,7 @@ struct instance {
 	struct instance_state *state; /* NULL: no tuner has told anything */
 
 	/* Of this room only. */
+	struct owner_count *counted; /* NULL: for nobody */
 	struct place *places;	/* where its tasks were seen, oldest first */
 	pid_t tid;		/* a thread that was seen in it; may have ended */
 	char *claim;		/* the cgroup of a container that may share the host's namespace; NULL: no such */
@@ -88,6 +92,7 @@ struct instances {
 	struct instance *by_cookie, *by_inode, *by_name, *by_claim;
 	struct instance *ended;
 	struct paired_cgroup *cgroups;
+	struct owner_count *owners; /* that have instances */
 	bool said_full;	  /* there are more namespaces than can be known */
 	bool said_no_ids; /* cgroups cannot be looked up by their ids */
 

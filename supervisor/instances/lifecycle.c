@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "supervisor/instances/mounts.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/pair.h"
 #include "supervisor/instances/place.h"
 #include "supervisor/instances/registry.h"
@@ -61,6 +62,7 @@ void instances_end(struct instances *instances, struct instance *instance)
 	watch_drop(instances, instance);
 	sweep_drop(instances, instance);
 	pair_let_go(instances, instance);
+	owner_uncount(instances, instance);
 	if (!instance->view.shares_netns)
 		bpf_forget(&instances->kernel->host, instance->view.netns_cookie);
 	registry_remove(instances, instance);

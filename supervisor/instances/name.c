@@ -26,12 +26,26 @@ static void set_text(char **text, const char *new)
 	*text = copy;
 }
 
+/* "uid UID/NAME" in a user's session; a name that only looks like that is written otherwise. */
+static void write_name(const char *uid, const char *name, char *ret_text, size_t size)
+{
+	size_t n = 0;
+
+	if (uid) {
+		n = snprintf(ret_text, size, USER_NAME "%s/", uid);
+	} else if (!strncmp(name, USER_NAME, strlen(USER_NAME))) {
+		n = snprintf(ret_text, size, "uid\\x20");
+		name += strlen(USER_NAME);
+	}
+	log_escape(name, ret_text + n, size - n);
+}
+
 /* Two that would be called the same stay apart: NAME@ID. */
 static void set_name(struct instances *instances, struct instance *instance, const char *name)
 {
 	char apart[512], *copy;
 
-	log_escape(name, apart, sizeof(apart) - 32);
+	write_name(instance->uid, name, apart, sizeof(apart) - 32);
 	if (!strcmp(instance->view.name, apart))
 		return;
 	if (registry_name_is_taken(instances, apart))
@@ -89,6 +103,9 @@ bool name_parse(const char *path, struct cgroup_name *ret_name)
 	*ret_name = (struct cgroup_name){ 0 };
 	if (cgroup_parse(path, ret_name) && !is_service(ret_name))
 		return true;
+	/* These directories are root's: a user's cgroup of that name is not the container. */
+	if (cgroup_find_user(path, ret_name->uid))
+		return false;
 	if (parse_low_level(path, &low_level))
 		*ret_name = low_level;
 	return ret_name->runtime != NULL;
@@ -137,6 +154,7 @@ bool name_by_path(struct instances *instances, struct instance *instance, const 
 		return false;
 	instance->runtime = name.runtime;
 	instance->pod_qos = name.pod_qos;
+	set_text(&instance->uid, name.uid[0] ? name.uid : NULL);
 	set_text(&instance->pod_uid, name.pod_uid[0] ? name.pod_uid : NULL);
 	set_text(&instance->container_id, name.container_id[0] ? name.container_id : NULL);
 	set_name(instances, instance, name.container_id[0] ? name.container_id :
@@ -148,8 +166,9 @@ bool name_by_path(struct instances *instances, struct instance *instance, const 
 /* Who made it; what lies below does not count, as it is made from inside. */
 void name_owner(struct instance *instance, const char *path)
 {
-	struct cgroup_name name;
-	size_t container_bytes = parse_low_level(path, &name) ? name.container_bytes : 0;
+	struct cgroup_name name = { 0 };
+	size_t container_bytes =
+		!cgroup_find_user(path, name.uid) && parse_low_level(path, &name) ? name.container_bytes : 0;
 	char *owner = strndup(path, cgroup_owner_bytes(path, container_bytes));
 
 	if (!owner)

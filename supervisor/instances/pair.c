@@ -9,6 +9,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/instances/name.h"
 #include "supervisor/instances/opt_out.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/place.h"
 #include "supervisor/instances/registry.h"
 
@@ -138,6 +139,7 @@ bool pair_by_places(struct instances *instances, struct instance *instance)
 	if (place_best(instance, path, &hierarchy))
 		is_container = pair_with(instances, instance, path, hierarchy);
 	is_container |= name_by_mount(instances, instance);
+	owner_count(instances, instance);
 	instances->listener.paired(instances->arg, instance);
 	return is_container;
 }
@@ -164,5 +166,6 @@ void instance_find_owner(struct instances *instances, struct instance *instance)
 		name_owner(instance, instance->places->path);
 	else
 		instance->owner = strdup(""); /* asked once, not for each event */
+	owner_count(instances, instance);
 	instances->listener.paired(instances->arg, instance);
 }

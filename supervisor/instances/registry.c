@@ -75,6 +75,7 @@ void registry_free(struct instances *instances, struct instance *instance)
 	free(instance->claim);
 	free(instance->container_id);
 	free(instance->pod_uid);
+	free(instance->uid);
 	free(instance->owner);
 	free(instance->view.name);
 	free(instance->view.cgroup_path);

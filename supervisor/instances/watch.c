@@ -8,6 +8,7 @@
 
 #include "supervisor/instances/known.h"
 #include "supervisor/instances/name.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/pair.h"
 #include "supervisor/instances/place.h"
 #include "supervisor/instances/registry.h"
@@ -105,9 +106,25 @@ static void refute_sharer(struct instances *instances, const char *path)
 		watch_host_task(instances, path);
 }
 
+/* Its owner has too many: others' are to find room. A later task or socket in the namespace may find some, too. */
+static bool turn_away(struct instances *instances, struct instance *instance)
+{
+	if (!owner_is_over(instance))
+		return false;
+	if (name_by_mount(instances, instance)) { /* root's, after all */
+		owner_count(instances, instance);
+		return false;
+	}
+	owner_say_over(instances, instance);
+	if (!instance->view.shares_netns)
+		bpf_turn_away(&instances->kernel->host, instance->view.netns_cookie);
+	return true;
+}
+
 static void settle(struct instances *instances, struct instance *instance)
 {
 	const struct place *place;
+	bool is_container;
 
 	if (instance->view.shares_netns) {
 		settle_sharer(instances, instance);
@@ -115,7 +132,11 @@ static void settle(struct instances *instances, struct instance *instance)
 	}
 	DL_FOREACH(instance->places, place)
 		refute_sharer(instances, place->path);
-	if (look(instances, instance))
+	is_container = look(instances, instance);
+	instance_find_owner(instances, instance);
+	if (turn_away(instances, instance))
+		instances->listener.unused(instances->arg, instance, false);
+	else if (is_container)
 		instances->listener.wanted(instances->arg, instance);
 }
 
@@ -183,12 +204,17 @@ static void sighted(struct instances *instances, const struct bpftune_event *eve
 		bpf_forget(&instances->kernel->host, event->netns_cookie);
 		return;
 	}
-	instances->listener.begun(instances->arg, instance);
 	instance->tid = seen->tid;
 	if (!known_take(instances, instance) && place_find(instances, seen, path, &hierarchy))
 		place_add(&instance->places, path, hierarchy, seen->tid, uv_now(instances->loop));
 	if (instance->places)
 		name_owner(instance, instance->places->path); /* who made it may be gone soon */
+	owner_count(instances, instance);
+	if (turn_away(instances, instance)) {
+		instances_end(instances, instance);
+		return;
+	}
+	instances->listener.begun(instances->arg, instance);
 	add_young(instances, instance);
 }
 
@@ -198,6 +224,12 @@ void watch_host_task(struct instances *instances, const char *path)
 
 	if (!instance)
 		return;
+	name_owner(instance, path);
+	owner_count(instances, instance);
+	if (turn_away(instances, instance)) {
+		instances_end(instances, instance);
+		return;
+	}
 	instances->listener.begun(instances->arg, instance);
 	add_young(instances, instance);
 }

@@ -292,6 +292,7 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 		host->shared_fds[i] = bpf_object__find_map_fd_by_name(object, shared_name(i));
 	host->netns_fd = bpf_object__find_map_fd_by_name(object, "netns");
 	host->unsighted_fd = bpf_object__find_map_fd_by_name(object, "unsighted");
+	host->moves_fd = bpf_object__find_map_fd_by_name(object, "moves");
 	host->host_cgroups_fd = bpf_object__find_map_fd_by_name(object, "host_cgroups");
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
 	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");

@@ -52,6 +52,7 @@ struct bpftune_host {
 	int sweep_fd;                  /* program to test-run */
 	int netns_fd;                  /* map: every namespace sighted */
 	int unsighted_fd;              /* map: how often one found no room there */
+	int moves_fd;		       /* map: namespaces that were turned away are among its keys */
 	int host_cgroups_fd;           /* map: cgroups in which the host executes */
 	struct bpftune_control control; /* what the map `control` has */
 	unsigned int n_sharers;        /* cgroups of containers that share the host's namespace */

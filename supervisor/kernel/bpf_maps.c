@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bpf/watch.h"
 #include "ipc/cleanup.h"
@@ -43,6 +44,18 @@ void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie)
 	bpf_map_delete_elem(host->netns_fd, &netns_cookie);
 	for (uint16_t tuner = 0; tuner < host->n_tuners; tuner++)
 		bpf_untake(host, netns_cookie, tuner);
+}
+
+void bpf_turn_away(struct bpftune_host *host, uint64_t netns_cookie)
+{
+	const struct watch_move move = { .netns_cookie = netns_cookie };
+	struct timespec now;
+	uint64_t now_ns;
+
+	clock_gettime(CLOCK_MONOTONIC, &now); /* bpf_ktime_get_ns() */
+	now_ns = now.tv_sec * 1000000000ULL + now.tv_nsec;
+	bpf_map_update_elem(host->moves_fd, &move, &now_ns, BPF_ANY);
+	bpf_forget(host, netns_cookie);
 }
 
 void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id)

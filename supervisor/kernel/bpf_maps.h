@@ -17,6 +17,9 @@ int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct 
 /* Forgets a namespace: a later task in it is a sighting again. */
 void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie);
 
+/* Forgets a namespace, and does not want to know of it for a while (WATCH_TURNED_AWAY_NS). */
+void bpf_turn_away(struct bpftune_host *host, uint64_t netns_cookie);
+
 /* Forgets a cgroup: the next task of the host's namespace that executes there is told of again. */
 void bpf_forget_cgroup(struct bpftune_host *host, uint64_t cgroup_id);
 

@@ -54,7 +54,7 @@ static bool is_root(int fd)
 	return fstat(fd, &st) == 0 && st.st_ino == ROOT_INODE;
 }
 
-/* -ENOENT: it cannot be opened, or another file system is mounted over it; -EXDEV: a part of the hierarchy is mounted there. */
+/* -ENOENT: it cannot be opened, or another file system is mounted over it. -EXDEV: it is a part of the hierarchy. */
 static int open_mount(const char *path, unsigned long magic)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -155,7 +155,8 @@ int cgroupfs_open(struct cgroupfs *fs)
 	if (fs->fd < 0 && fs->fd != -EXDEV) {
 		fs->fd = mount_cgroup2_privately();
 		fs->mount = strdup("(private mount)");
-		if (fs->fd >= 0 && !is_root(fs->fd)) { /* kernel/cgroup/cgroup.c: cgroup_do_get_tree(): our cgroup namespace's root */
+		/* In a cgroup namespace it begins at that one's root (kernel/cgroup/cgroup.c: cgroup_do_get_tree()). */
+		if (fs->fd >= 0 && !is_root(fs->fd)) {
 			close_fdp(&fs->fd);
 			fs->fd = -EXDEV;
 		}

@@ -24,8 +24,8 @@ struct cgroupfs {
 
 /*
  * Finds both hierarchies among the mounts, and mounts cgroup2 privately where nobody has. 0; -EPERM: mounting needs
- * CAP_SYS_ADMIN; -EXDEV: `mount` shows a part of cgroup2 only, and no other mount shows all of it; or another -errno: there is
- * no cgroup2.
+ * CAP_SYS_ADMIN; -EXDEV: `mount` shows a part of cgroup2 only, and no other mount shows all of it; or another -errno:
+ * there is no cgroup2.
  */
 int cgroupfs_open(struct cgroupfs *fs);
 

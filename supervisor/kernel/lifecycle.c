@@ -13,8 +13,8 @@ static void say_no_cgroups(const struct cgroupfs *fs, int err, struct bpf_refusa
 {
 	if (err == -EXDEV)
 		snprintf(ret_refusal->text, sizeof(ret_refusal->text),
-			 "%.80s shows a part of cgroup2 only, so containers elsewhere would not be seen (run it on the host; "
-			 "mount -t cgroup2 none DIRECTORY shows all)", fs->mount ? fs->mount : "a mount");
+			 "%.80s shows a part of cgroup2 only, so containers elsewhere would not be seen (run it on the "
+			 "host; mount -t cgroup2 none DIRECTORY shows all)", fs->mount ? fs->mount : "a mount");
 	else
 		snprintf(ret_refusal->text, sizeof(ret_refusal->text),
 			 "no cgroup2 is mounted and mounting one failed: %s (the kernel must be built with CONFIG_CGROUPS; "

@@ -8,7 +8,7 @@
 
 #include "ipc/cleanup.h"
 
-/* include/linux/proc_ns.h: PROC_PID_INIT_INO, PROC_USER_INIT_INO. The kernel gives these inodes to the initial namespaces. */
+/* The initial namespaces have these inodes (include/linux/proc_ns.h: PROC_PID_INIT_INO, PROC_USER_INIT_INO). */
 static const struct {
 	const char *path, *name, *why, *remedy;
 	ino_t inode;
@@ -27,13 +27,15 @@ int precondition_check(struct bpf_refusal *ret_refusal)
 		if (stat(namespaces[i].path, &st) < 0) {
 			int err = -errno;
 
-			snprintf(ret_refusal->text, sizeof(ret_refusal->text), "cannot look at %s: %s (procfs must be mounted on /proc)",
-				 namespaces[i].path, strerror(-err));
+			snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+				 "cannot look at %s: %s (procfs must be mounted on /proc)", namespaces[i].path,
+				 strerror(-err));
 			return err;
 		}
 		if (st.st_ino != namespaces[i].inode) {
-			snprintf(ret_refusal->text, sizeof(ret_refusal->text), "not in the initial %s namespace: %s (%s)",
-				 namespaces[i].name, namespaces[i].why, namespaces[i].remedy);
+			snprintf(ret_refusal->text, sizeof(ret_refusal->text),
+				 "not in the initial %s namespace: %s (%s)", namespaces[i].name, namespaces[i].why,
+				 namespaces[i].remedy);
 			return -EPERM;
 		}
 	}

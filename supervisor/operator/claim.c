@@ -22,7 +22,8 @@ static bool take_run_dir(struct claim *claim, const char *run_dir)
 	if (err == -EALREADY)
 		fprintf(stderr, "bpftune: a supervisor runs on %s already: pid %d (stop it)\n", run_dir, other);
 	else if (err)
-		fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n", run_dir, why);
+		fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n", run_dir,
+			why);
 	return !err;
 }
 
@@ -57,9 +58,12 @@ static bool take_machine(struct claim *claim, const char *run_dir)
 	int err = lock_machine(run_dir, &claim->machine_fd, holder);
 
 	if (err == -EALREADY)
-		fprintf(stderr, "bpftune: another supervisor tunes this machine: %s (stop it; only --dry-run goes beside it)\n", holder);
+		fprintf(stderr,
+			"bpftune: another supervisor tunes this machine: %s (stop it; only --dry-run goes beside it)\n",
+			holder);
 	else if (err)
-		fprintf(stderr, "bpftune: cannot lock %s: %s (the directory must be root's, and writable for the supervisor)\n",
+		fprintf(stderr,
+			"bpftune: cannot lock %s: %s (the directory must be root's, and writable for the supervisor)\n",
 			CLAIM_MACHINE_LOCK, strerror(-err));
 	return !err;
 }

@@ -13,11 +13,11 @@ struct claim {
 	int run_dir_fd, machine_fd; /* locked files; -1 */
 };
 
-#define CLAIM_NONE { -1, -1 }
+#define CLAIM_NONE ((struct claim){ -1, -1 })
 
 /*
- * Takes the run directory, and the machine unless `dry_run`: a supervisor that changes nothing may run beside another. False:
- * it is not possible, and standard error says why.
+ * Takes the run directory, and the machine unless `dry_run`: a supervisor that changes nothing may run beside another.
+ * False: it is not possible, and standard error says why.
  */
 bool claim_take(struct claim *claim, const char *run_dir, bool dry_run);
 

@@ -39,7 +39,7 @@ void operator_log(struct operator *operator, const struct log_record *record)
 
 void operator_end(struct operator *operator, const struct instance *instance)
 {
-	streams_end(&operator->streams, instance->view.id);
+	streams_end(&operator->streams, instance->view.id, instance->is_mounted ? NULL : instance->owner);
 	control_end(operator, instance);
 }
 

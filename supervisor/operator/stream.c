@@ -16,6 +16,7 @@ static void stream_free(struct streams *streams, struct stream *stream)
 		free(stream->records[i]);
 	free(stream->records);
 	free(stream->name);
+	free(stream->owner);
 	free(stream);
 }
 
@@ -132,25 +133,37 @@ void streams_log(struct streams *streams, const struct log_record *fields)
 	keep(streams, stream, record, now_us);
 }
 
-void streams_end(struct streams *streams, uint64_t instance)
+/* The one that ended first, of an owner or of all (NULL), if there are more than max; NULL: there are not. */
+static struct stream *first_of_many(const struct streams *streams, const char *owner, size_t max)
 {
-	struct stream *stream, *next, *oldest = NULL;
-	size_t ended = 0;
+	struct stream *stream, *oldest = NULL;
+	size_t n = 0;
+
+	for (stream = streams->by_instance; stream; stream = stream->hh.next) {
+		if (!stream->ended || (owner && !same_text(stream->owner, owner)))
+			continue;
+		n++;
+		if (!oldest || stream->ended < oldest->ended)
+			oldest = stream;
+	}
+	return n > max ? oldest : NULL;
+}
+
+void streams_end(struct streams *streams, uint64_t instance, const char *owner)
+{
+	struct stream *stream, *one_too_many;
 
 	HASH_FIND(hh, streams->by_instance, &instance, sizeof(instance), stream);
 	if (!stream)
 		return;
 	say_repeated(streams, stream, log_realtime_us());
 	stream->ended = ++streams->endings;
-	HASH_ITER(hh, streams->by_instance, stream, next) {
-		if (!stream->ended)
-			continue;
-		ended++;
-		if (!oldest || stream->ended < oldest->ended)
-			oldest = stream;
-	}
-	if (ended > STREAM_ENDED_MAX)
-		stream_free(streams, oldest);
+	stream->owner = owner ? strdup(owner) : NULL;
+	one_too_many = owner ? first_of_many(streams, owner, STREAM_ENDED_PER_OWNER) : NULL;
+	if (!one_too_many)
+		one_too_many = first_of_many(streams, NULL, STREAM_ENDED_MAX);
+	if (one_too_many)
+		stream_free(streams, one_too_many);
 }
 
 uint64_t streams_find_ended(const struct streams *streams, const char *name)

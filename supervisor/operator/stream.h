@@ -10,11 +10,13 @@
 
 #define STREAM_RECORDS 256
 #define STREAM_ENDED_MAX 64
+#define STREAM_ENDED_PER_OWNER 8 /* who makes and ends many pushes out few of others' */
 #define STREAM_FOLD_US 10000000ULL
 
 struct stream {
 	uint64_t instance;
 	char *name; /* for an operator who asks after it has ended */
+	char *owner;		     /* who made it, once it has ended; NULL: root of the host, or not known */
 	struct log_record **records; /* a ring of `capacity`, which doubles up to STREAM_RECORDS */
 	size_t capacity;
 	uint64_t n; /* ever taken; the newest is at (n - 1) % capacity */
@@ -37,8 +39,11 @@ struct streams {
  */
 void streams_log(struct streams *streams, const struct log_record *fields);
 
-/* The instance is gone: its stream is kept until STREAM_ENDED_MAX others have ended. */
-void streams_end(struct streams *streams, uint64_t instance);
+/*
+ * The instance is gone: its stream is kept until STREAM_ENDED_MAX others have ended, or STREAM_ENDED_PER_OWNER others
+ * of its owner (NULL: root of the host, who may fill all the room).
+ */
+void streams_end(struct streams *streams, uint64_t instance, const char *owner);
 
 /* The instance of the last ended stream of that name; 0: none. */
 uint64_t streams_find_ended(const struct streams *streams, const char *name);

@@ -8,10 +8,12 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import threading
 
 import pytest
 
+from crowd import Cgroup, Sleeper, wait_for_instance
 from lab import BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, only, run, said, wait_for
 
 pytestmark = pytest.mark.alone
@@ -445,3 +447,107 @@ class TestWorker:
             os.kill(worker, signal.SIGSTOP)
         supervisor.kill()
         assert not [worker for worker in workers if alive(worker)]
+
+
+# --- names ------------------------------------------------------------------------------------------
+
+SESSION = f"/user.slice/user-{USER}.slice/user@{USER}.service"
+
+
+@pytest.fixture(scope="module")
+def namer(shared):
+    supervisor = shared.supervisor(tuners=only("poke"))
+    supervisor.ready("host")
+    return supervisor
+
+
+def named(lab, supervisor, path):
+    """What the container in that cgroup is called."""
+    cgroup = lab.keep(Cgroup(path))
+    return wait_for_instance(supervisor, lab.keep(Sleeper(cgroup)), lambda instance: instance["cgroup"]["id"] == cgroup.id)
+
+
+def test_user_calls_his_as_another_is_called(lab, namer):
+    """It was "bt-db", before or after root's: then two were, or root's was bt-db@ID."""
+    theirs = named(lab, namer, f"{SESSION}/lxc.payload.bt-db")
+    ours = named(lab, namer, "/lxc.payload.bt-db")
+    assert (ours["name"], ours["uid"]) == ("bt-db", None)
+    assert (theirs["name"], theirs["uid"], theirs["container_id"]) == (f"uid {USER}/bt-db", USER, "bt-db")
+    for container, instance in ("bt-db", ours), ("bt-d", ours), (theirs["name"], theirs), (f"uid {USER}/bt-d", theirs):
+        assert [i["id"] for i in namer.status(container)["instances"]] == [instance["id"]], container
+    namer.ready("bt-db", theirs["name"])
+    assert {record["container"] for record in namer.log("bt-db")} == {"bt-db"}
+
+
+@pytest.mark.parametrize("path, name", [
+    (f"{SESSION}/user.slice/user-0.slice/lxc.payload.bt-a", f"uid {USER}/bt-a"),
+    (f"{SESSION}/lxc.payload.uid 0/lxc.payload.bt-a", f"uid {USER}/uid 0/bt-a"),
+    (f"{SESSION}/lxc.payload.uid 0\\x2fbt-a", f"uid {USER}/uid 0\\x2fbt-a"),
+    (f"{SESSION}/docker/{'ab' * 32}", f"uid {USER}/{'ab' * 32}"),
+    ("/lxc.payload.uid 7/lxc.payload.bt-a", "uid\\x207/bt-a"),
+    ("/lxc.payload.bt-b/user@0.service/lxc.payload.bt-a", "bt-b/bt-a"),
+    ("/system.slice/bt-a.service/user@0.service/lxc.payload.bt-a", "bt-a"),
+    ("/lxc.payload.bt-\u202egnp\u2066\u200b\U000e0061\u2028x",
+     "bt-\\xe2\\x80\\xaegnp\\xe2\\x81\\xa6\\xe2\\x80\\x8b\\xf3\\xa0\\x81\\xa1\\xe2\\x80\\xa8x"),
+], ids=["slices", "nested", "slash", "docker", "root's", "in a container", "in a service", "formats"])
+def test_name_that_deceives(lab, namer, path, name):
+    instance = named(lab, namer, path)
+    assert instance["name"] == name
+    assert name in namer.ready(name)["name"] and f" {name} worker" in namer.stderr()
+    text = namer.cli("status", name).stdout
+    assert name[:32] in text and text.isascii()
+
+
+def test_wide_name(lab, namer):
+    """A column is as wide as what it shows, and ends with a whole character."""
+    wide, plain = named(lab, namer, f"/lxc.payload.bt-{'漢' * 20}"), named(lab, namer, "/lxc.payload.bt-plain")
+    lines = namer.cli("status").stdout.splitlines()
+    shown, ours = (next(line for line in lines if line.startswith(f"{instance['id']:4}  ")) for instance in (wide, plain))
+    assert shown.startswith(f"{wide['id']:4}  bt-{'漢' * 14}  lxc ")     # 3 + 28 of 32 columns
+    assert ours.startswith(f"{plain['id']:4}  {'bt-plain':32} lxc ")
+
+
+# A process that makes namespaces and keeps them by a descriptor.
+HOARD = """
+import ctypes, os, resource, socket, sys
+
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+for _ in range(int(sys.argv[1])):
+    assert ctypes.CDLL(None, use_errno=True).unshare(0x40000000) == 0    # CLONE_NEWNET
+    os.open("/proc/self/ns/net", os.O_RDONLY)
+    socket.socket().close()
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+class Hoarder:
+    def __init__(self, cgroup, number):
+        self.process = subprocess.Popen(["sh", "-c", 'echo $$ >"$0" && exec "$@"', cgroup.directory / "cgroup.procs",
+                                         sys.executable, "-c", HOARD, str(number)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def wait(self):
+        assert self.process.stdout.readline() == "done\n"
+
+    def remove(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def test_namespaces_of_one_user(lab, namer):
+    """He had all 10,240 places of those that can be known, and others had none."""
+    limit, cgroup = 1024, lab.keep(Cgroup(SESSION))
+    hoarder = lab.keep(Hoarder(cgroup, limit + 100))
+    hoarder.wait()
+    said = f"no more namespaces of /user.slice/user-{USER}.slice are tuned"
+    wait_for(lambda: said in namer.stderr(), 10, "it to be said")
+    instances = wait_for(lambda: (found := len(namer.status()["instances"])) and found >= limit and found, 10, "the first to be known")
+    assert instances < limit + 50
+    wait_for_instance(namer, lab.keep(Sleeper(lab.keep(Cgroup("/bt-other")))),
+                      lambda instance: instance["worker"]["state"] == "ready", 10, "another's worker")
+    hoarder.remove()
+    wait_for(lambda: len(namer.status()["instances"]) < 50, 30, "them to go")
+    wait_for_instance(namer, lab.keep(Sleeper(cgroup)))     # there is room again
+    assert namer.stderr().count(said) == 1

@@ -283,6 +283,50 @@ static void test_sessions(void **state)
 			fail_msg("%s", cases[i].path);
 }
 
+/* Whose session it is; nobody makes one in a container, a service or a cgroup of his own. */
+static void test_users(void **state)
+{
+	static const struct {
+		const char *path, *uid; /* "": none */
+	} cases[] = {
+		{ USER "/docker-" ID ".scope", "1000" },
+		{ USER "/lxc.payload.prod-db", "1000" },
+		{ "/user.slice/user-0.slice/session-1.scope", "0" },
+		{ "/user.slice/user-4294967295.slice", "4294967295" },
+		{ "/user@1000.service/docker/" ID, "1000" },
+		{ "/a.slice/user@7.service", "7" },
+		{ "/user.slice/user-1000.slice/user@0.service/lxc.payload.x", "1000" }, /* the outermost */
+		{ "/user.slice/user-1000.slice/user.slice/user-0.slice/x", "1000" },
+		{ "", "" },
+		{ "/", "" },
+		{ "/user.slice", "" },
+		{ "/user.slice/user-.slice", "" },
+		{ "/user.slice/user-1000.slices", "" },
+		{ "/user.slice/user-x.slice", "" },
+		{ "/user.slice/user-12345678901.slice", "" },
+		{ "/user-0.slice/x", "" },
+		{ "/user@.service", "" },
+		{ "/user@0.service.d/x", "" },
+		{ "/docker/" ID "/user.slice/user-0.slice", "" },
+		{ "/lxc.payload.a/user@0.service/x", "" },
+		{ PODS SLICE_G "/user@0.service", "" },
+		{ "/system.slice/a.service/user@0.service/lxc.payload.x", "" },
+		{ "/system.slice/a.service/user.slice/user-0.slice", "" },
+		{ "/a/user@0.service/x", "" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char uid[CGROUP_UID_BYTES] = "";
+		struct cgroup_name name = { 0 };
+
+		if (cgroup_find_user(cases[i].path, uid) != (cases[i].uid[0] != '\0') || strcmp(uid, cases[i].uid) != 0)
+			fail_msg("%s: '%s'", cases[i].path, uid);
+		if (cgroup_parse(cases[i].path, &name) && strcmp(name.uid, uid) != 0)
+			fail_msg("%s: the container's user '%s'", cases[i].path, name.uid);
+	}
+}
+
 /* How much of a path is the container's own, and how much is its maker's. */
 static void test_bytes(void **state)
 {
@@ -307,6 +351,10 @@ static void test_bytes(void **state)
 		{ "/user.slice/user-1000.slice/session-3.scope/x", "", "/user.slice/user-1000.slice", "" },
 		{ "/user@1000.service/docker/" ID, "/user@1000.service/docker/" ID, "/user@1000.service", "" },
 		{ "/docker/" ID "/user.slice/user-0.slice", "/docker/" ID, "/docker/" ID, "" },
+		/* nor does he become as many owners as he likes: */
+		{ "/a/user-1/b", "", "/a", "" },
+		{ "/system.slice/a.service/user-1.slice/b", "", "/system.slice/a.service", "" },
+		{ "/system.slice/a.service/user@1.service/b", "", "/system.slice/a.service", "" },
 		/* somebody's own */
 		{ "/a", "", "/a", "" },
 		{ "/a/b/c", "", "/a", "" },
@@ -380,7 +428,7 @@ int main(void)
 		cmocka_unit_test(test_runtimes), cmocka_unit_test(test_no_container),
 		cmocka_unit_test(test_escapes),	 cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_common),	 cmocka_unit_test(test_sessions),
-		cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_places),
+		cmocka_unit_test(test_users),	 cmocka_unit_test(test_bytes),	 cmocka_unit_test(test_places),
 		cmocka_unit_test(test_below),
 	};
 

@@ -124,6 +124,45 @@ static void test_find_nested(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
+/* A user's containers are found by the user's id and what theirs begins with, and are no others. */
+static void test_find_of_users(void **state)
+{
+	static const struct {
+		const char *container;
+		uint64_t id;
+		int error;
+	} cases[] = {
+		{ "abcdef0123", 2, 0 }, /* whatever users call theirs */
+		{ "abcd", 2, 0 },
+		{ "uid 1000/abcdef0123", 9, 0 },
+		{ "uid 1000/abcd", 9, 0 },
+		{ "uid 1000/mine", 10, 0 },
+		{ "uid 100/abcdef0123", 11, 0 },
+		{ "uid 100/abcd", 11, 0 },
+		{ "uid 1000/", 0, ENOENT },
+		{ "uid 1000", 0, ENOENT },
+		{ "uid ", 0, ENOENT },
+		{ "uid", 0, ENOENT },
+		{ "uid 0/abcd", 0, ENOENT },
+		{ "uid 10000/abcd", 0, ENOENT },
+		{ "mine", 0, ENOENT },
+	};
+	struct instances *instances = &((struct fixture *)*state)->instances;
+
+	add(instances, 109, 2009, "uid 1000/abcdef0123", "abcdef0123")->uid = strdup("1000"); /* 9 */
+	add(instances, 110, 2010, "uid 1000/mine", "mine")->uid = strdup("1000");	      /* 10 */
+	add(instances, 111, 2011, "uid 100/abcdef0123", "abcdef0123")->uid = strdup("100");  /* 11 */
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct instance *found;
+
+		errno = 0;
+		found = instance_find(instances, cases[i].container);
+		if ((found ? found->view.id : 0) != cases[i].id || (!found && errno != cases[i].error))
+			fail_msg("'%s': %llu, %s", cases[i].container, (unsigned long long)(found ? found->view.id : 0),
+				 strerror(errno));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -132,6 +171,7 @@ int main(void)
 		cmocka_unit_test(test_find_in_none),
 		in_a_registry(test_find_shared),
 		in_a_registry(test_find_nested),
+		in_a_registry(test_find_of_users),
 	};
 
 	return cmocka_run_group_tests_name("find", tests, NULL, NULL);

@@ -84,7 +84,7 @@ static void test_empty(void **state)
 
 	assert_reads(streams, 0, 10, 0, 0, 0);
 	assert_reads(streams, 1, 10, 0, 0, 0);
-	streams_end(streams, 1);
+	streams_end(streams, 1, NULL);
 	assert_int_equal(streams_find_ended(streams, "c"), 0);
 }
 
@@ -171,13 +171,13 @@ static void test_ended_are_kept_for_a_while(void **state)
 	tell_number(streams, 1000, 1000); /* alive all the time */
 	for (id = 1; id <= STREAM_ENDED_MAX; id++) {
 		tell_number(streams, id, id);
-		streams_end(streams, id);
+		streams_end(streams, id, NULL);
 	}
 	for (id = 1; id <= STREAM_ENDED_MAX; id++)
 		assert_reads(streams, id, 10, 1, id, 1);
 	for (; id <= STREAM_ENDED_MAX + 5; id++) {
 		tell_number(streams, id, id);
-		streams_end(streams, id);
+		streams_end(streams, id, NULL);
 		assert_reads(streams, id - STREAM_ENDED_MAX, 10, 0, 0, 0); /* the oldest goes */
 		assert_reads(streams, id - STREAM_ENDED_MAX + 1, 10, 1, id - STREAM_ENDED_MAX + 1, 1);
 	}
@@ -193,10 +193,38 @@ static void test_first_to_end_goes_first(void **state)
 	for (uint64_t id = 1; id <= STREAM_ENDED_MAX + 1; id++)
 		tell_number(streams, id, id);
 	for (uint64_t id = STREAM_ENDED_MAX + 1; id; id--)
-		streams_end(streams, id);
+		streams_end(streams, id, NULL);
 	assert_reads(streams, STREAM_ENDED_MAX + 1, 10, 0, 0, 0);
 	assert_reads(streams, STREAM_ENDED_MAX, 10, 1, STREAM_ENDED_MAX, 1);
 	assert_reads(streams, 1, 10, 1, 1, 1);
+}
+
+static void end_of(struct streams *streams, uint64_t id, const char *owner)
+{
+	tell_number(streams, id, id);
+	streams_end(streams, id, owner);
+}
+
+/* Somebody who makes and ends many loses his own, once he has his share; others keep theirs. */
+static void test_ended_by_owner(void **state)
+{
+	struct streams *streams = *state;
+	uint64_t id = 1;
+
+	end_of(streams, id++, NULL);
+	end_of(streams, id++, "/a");
+	end_of(streams, id++, "/b");
+	for (; id <= 3 + STREAM_ENDED_PER_OWNER; id++)
+		end_of(streams, id, "/b");
+	assert_reads(streams, 3, 10, 0, 0, 0);
+	assert_reads(streams, 4, 10, 1, 4, 1);
+	for (; id <= 10 * STREAM_ENDED_MAX; id++)
+		end_of(streams, id, "/b");
+	assert_reads(streams, 1, 10, 1, 1, 1);
+	assert_reads(streams, 2, 10, 1, 2, 1);
+	assert_reads(streams, id - STREAM_ENDED_PER_OWNER - 1, 10, 0, 0, 0);
+	assert_reads(streams, id - STREAM_ENDED_PER_OWNER, 10, 1, id - STREAM_ENDED_PER_OWNER, 1);
+	assert_int_equal(HASH_COUNT(streams->by_instance), 2 + STREAM_ENDED_PER_OWNER);
 }
 
 static void test_find_ended(void **state)
@@ -207,8 +235,8 @@ static void test_find_ended(void **state)
 	tell(streams, 2, "c2", "");
 	tell(streams, 3, NULL, "");
 	assert_int_equal(streams_find_ended(streams, "c1"), 0); /* alive */
-	streams_end(streams, 3);
-	streams_end(streams, 1);
+	streams_end(streams, 3, NULL);
+	streams_end(streams, 1, NULL);
 	assert_int_equal(streams_find_ended(streams, "c1"), 1);
 	assert_int_equal(streams_find_ended(streams, "c"), 0);
 	assert_int_equal(streams_find_ended(streams, ""), 0);
@@ -216,9 +244,9 @@ static void test_find_ended(void **state)
 	/* The last one of the name, whatever their ids; one that lives does not count. */
 	tell(streams, 9, "c1", "");
 	tell(streams, 4, "c1", "");
-	streams_end(streams, 9);
+	streams_end(streams, 9, NULL);
 	assert_int_equal(streams_find_ended(streams, "c1"), 9);
-	streams_end(streams, 4);
+	streams_end(streams, 4, NULL);
 	assert_int_equal(streams_find_ended(streams, "c1"), 4);
 }
 
@@ -230,7 +258,7 @@ static void test_renamed(void **state)
 	tell(streams, 1, "netns-4026532000", "");
 	tell(streams, 1, "web", "");
 	tell(streams, 1, NULL, "");
-	streams_end(streams, 1);
+	streams_end(streams, 1, NULL);
 	assert_int_equal(streams_find_ended(streams, "netns-4026532000"), 0);
 	assert_int_equal(streams_find_ended(streams, "web"), 1);
 }
@@ -278,7 +306,7 @@ static void test_folding(void **state)
 	tell(streams, 1, "c", "another");
 	tell(streams, 1, "c", "the same");
 	tell(streams, 1, "c", "the same");
-	streams_end(streams, 1); /* said at the end, too */
+	streams_end(streams, 1, NULL); /* said at the end, too */
 	assert_last(streams, "the last record was repeated 1 times");
 }
 
@@ -365,6 +393,7 @@ int main(void)
 		on_streams(test_rings_are_apart),
 		on_streams(test_ended_are_kept_for_a_while),
 		on_streams(test_first_to_end_goes_first),
+		on_streams(test_ended_by_owner),
 		on_streams(test_find_ended),
 		on_streams(test_renamed),
 		on_streams(test_folding),
