@@ -21,7 +21,7 @@
 struct supervisor {
 	struct options options;
 	uv_loop_t loop;
-	uv_signal_t signals[3]; /* TERM, INT, CHLD */
+	uv_signal_t signals[5]; /* as in watch_signals() */
 	uv_prepare_t turn;	/* before the loop waits */
 	struct ring ring;
 	struct kernel kernel;
@@ -223,11 +223,13 @@ static void complain(void *arg, const char *text)
 
 static int watch_signals(struct supervisor *s)
 {
-	static const int numbers[] = { SIGTERM, SIGINT, SIGCHLD };
+	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGHUP };
+	struct sigaction hangup = { 0 }; /* which nohup(1) has it ignore */
+	size_t n = ARRAY_SIZE(numbers) - (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN);
 	int err = 0;
 
 	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < ARRAY_SIZE(numbers) && !err; i++) {
+	for (size_t i = 0; i < n && !err; i++) {
 		err = uv_signal_init(&s->loop, &s->signals[i]);
 		s->signals[i].data = s;
 		if (!err)
@@ -296,7 +298,7 @@ static int start(struct supervisor *s)
 	log_open(s->options.to_stderr ? LOG_SINK_STDERR : LOG_SINK_AUTO);
 	err = changes_open(&s->changes, s->options.run_dir, complain, s);
 	if (err)
-		return fail("write the ledger in", s->options.run_dir, err, " (no change is made without one)");
+		return fail(s->changes.ledger.doing, s->changes.ledger.path, err, ledger_hint(&s->changes.ledger, err));
 	err = changes_read_off(&s->changes, s->options.run_dir, s->options.state_dir, &path);
 	if (err)
 		return fail("read what is turned off in", path, err, " (without that file nothing is)");

@@ -61,11 +61,12 @@ static void forget_parents_signals(void)
 {
 	sigset_t none;
 
-	signal(SIGCHLD, SIG_DFL); /* it and the next two are all that the supervisor handles */
+	signal(SIGCHLD, SIG_DFL); /* it and the next four are all that the supervisor handles */
 	/* A terminal's ^C, or a service manager's TERM to the whole group, is for the supervisor: its end of
 	 * file is what ends a worker, in order. */
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);

@@ -17,78 +17,143 @@
 
 /* --- start -------------------------------------------------------------------------------------- */
 
-static void set_aside(struct ledger *ledger, const char *why)
-{
-	char path[4096], text[8192 + 256];
+static const char reading[] = "read the ledger";
 
-	snprintf(path, sizeof(path), "%s.%s-%lld", ledger->path, why, (long long)time(NULL));
-	if (rename(ledger->path, path) < 0)
-		snprintf(text, sizeof(text), "cannot set the ledger %s aside (%s): %s", ledger->path, why, strerror(errno));
-	else
-		snprintf(text, sizeof(text), "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
-			 why, path);
-	ledger->complain(ledger->arg, text);
-}
-
+/* All of it, which may take several reads. */
 static int read_whole(const char *path, char **ret_text, size_t *ret_size)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
 	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
 	struct stat st;
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size > LEDGER_FILE_MAX)
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size > LEDGER_FILE_MAX)
 		return -EFBIG;
 	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
-		return -EPERM; /* put there when others could: a rollback would write what they like */
+		return -EKEYREJECTED; /* put there when others could: a rollback would write what they like */
 	text = malloc(st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
-	n = read(fd, text, st.st_size);
+	while ((n = read(fd, text + size, st.st_size - size)) > 0)
+		size += n;
 	if (n < 0)
 		return -errno;
-	*ret_size = n;
+	*ret_size = size;
 	*ret_text = take_ptr(text);
 	return 0;
 }
 
-static void take_up(struct ledger *ledger, const char *boot_id)
+/* Of a file that was read, and is of no use as a whole; NULL: it could not be read, or is sound. */
+static const char *why_aside(int err)
 {
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
-	int err = read_whole(ledger->path, &text, &size);
-
-	if (err == -ENOENT)
-		return;
-	if (!err)
-		err = ledger_replay(ledger, text, size, boot_id);
-	if (err)
-		set_aside(ledger, err == -ESTALE	    ? "other-boot"
-				  : err == -EPROTONOSUPPORT ? "other-version"
-				  : err == -EPERM	    ? "not-ours"
-							    : "damaged");
+	switch (-err) {
+	case ESTALE:
+		return "other-boot";
+	case EPROTONOSUPPORT:
+		return "other-version";
+	case EKEYREJECTED:
+		return "not-ours";
+	case EBADMSG:
+		return "damaged";
+	default:
+		return NULL;
+	}
 }
 
-int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)
+static int read_file(struct ledger *ledger)
 {
+	_cleanup_free_ char *text = NULL;
 	char boot_id[64];
-	int err;
+	size_t size = 0;
+	int err = ledger_file_read_boot_id(boot_id);
 
-	*ledger = (struct ledger){ .fd = -1, .complain = complain_to, .arg = arg };
+	if (!err)
+		err = read_whole(ledger->path, &text, &size);
+	if (!err)
+		err = ledger_replay(ledger, text, size, boot_id);
+	ledger->aside = why_aside(err);
+	return ledger->aside || err == -ENOENT ? 0 : err;
+}
+
+int ledger_read(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)
+{
+	*ledger = (struct ledger){ .fd = -1, .doing = reading, .complain = complain_to, .arg = arg };
 	if (asprintf(&ledger->path, "%s/ledger", run_dir) < 0) {
 		ledger->path = NULL;
 		return -ENOMEM;
 	}
-	err = ledger_file_read_boot_id(boot_id);
+	return read_file(ledger);
+}
+
+/* A second name: at no moment is there no ledger. */
+static int set_aside(struct ledger *ledger)
+{
+	char path[4096], text[8192 + 256];
+	int n = snprintf(path, sizeof(path), "%s.%s-%lld", ledger->path, ledger->aside, (long long)time(NULL));
+
+	for (int i = 2; link(ledger->path, path) < 0; i++) {
+		if (errno != EEXIST || n < 0 || (size_t)n + sizeof(".123") > sizeof(path) || i > 999)
+			return -errno;
+		snprintf(path + n, sizeof(path) - n, ".%d", i);
+	}
+	if (ledger->netns)
+		snprintf(text, sizeof(text), "lines of the ledger are damaged: the others count, and the file is kept as %s", path);
+	else
+		snprintf(text, sizeof(text), "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
+			 ledger->aside, path);
+	ledger->complain(ledger->arg, text);
+	return 0;
+}
+
+int ledger_begin(struct ledger *ledger)
+{
+	int err = 0;
+
+	ledger->doing = "set aside the ledger";
+	if (ledger->aside)
+		err = set_aside(ledger);
 	if (err)
 		return err;
-	take_up(ledger, boot_id);
-	err = ledger_file_rewrite(ledger);
-	if (err)
-		ledger_file_complain(ledger, "write", err);
-	return err;
+	ledger->aside = NULL;
+	ledger->doing = "write the ledger";
+	return ledger_file_rewrite(ledger);
+}
+
+int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain_to)(void *arg, const char *text), void *arg)
+{
+	int err = ledger_read(ledger, run_dir, complain_to, arg);
+
+	return err ? err : ledger_begin(ledger);
+}
+
+#define KEPT "it is left as it is, as it may hold initial values; "
+
+const char *ledger_hint(const struct ledger *ledger, int error)
+{
+	if (ledger->doing != reading)
+		return " (no change is made without one)";
+	switch (-error) {
+	case EMFILE:
+	case ENFILE:
+		return " (" KEPT "allow more open files, as with 'ulimit -n')";
+	case ENOMEM:
+		return " (" KEPT "it needs as much memory as the file is long)";
+	case EFBIG:
+		return " (" KEPT "it is longer than 256 MiB; if it is moved away, initial values will be those found)";
+	case EINVAL:
+	case ELOOP:
+		return " (" KEPT "it is no regular file: move it away)";
+	case EACCES:
+	case EPERM:
+		return " (" KEPT "it must be root's to read)";
+	default:
+		return " (" KEPT "if it is moved away, initial values will be those found)";
+	}
 }
 
 /* --- what is recorded --------------------------------------------------------------------------- */
@@ -103,9 +168,9 @@ static void settle(struct ledger *ledger, struct ledger_entry *entry, const char
 		PUT(entry->history->intent.to, value);
 	}
 	ledger_count_scenario(entry, entry->history->intent.scenario, 1);
-	ledger_push_row(entry, &entry->history->intent);
+	entry->history->last = entry->history->intent;
 	ledger_file_entry(ledger, entry);
-	ledger_file_row(ledger, entry, &entry->history->intent);
+	ledger_file_change(ledger, entry);
 }
 
 enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value)
@@ -155,6 +220,8 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change)
 			return err;
 	}
 	err = ledger_make_history(entry);
+	if (!err)
+		err = ledger_call_netns(ledger, change->netns_cookie, change->container, change->container_id);
 	if (err)
 		return err;
 	intent = &entry->history->intent;
@@ -220,8 +287,8 @@ void ledger_renew(struct ledger *ledger, uint64_t netns_cookie, const char *tuna
 void ledger_set_state(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
 		      const char *why)
 {
-	ledger_state_put(ledger, netns_cookie, tuner, state, why);
-	ledger_file_state(ledger, ledger_get_state(ledger, netns_cookie, tuner));
+	if (!ledger_state_put(ledger, netns_cookie, tuner, state, why))
+		ledger_file_state(ledger, ledger_get_state(ledger, netns_cookie, tuner));
 }
 
 int ledger_remember(struct ledger *ledger, uint64_t netns_cookie, const char *name, const struct bpftune_memory *memory)

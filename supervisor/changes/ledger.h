@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The ledger: each tunable's initial and current value in each namespace, and every change, on record
+ * The ledger: each tunable's initial and current value in each namespace, and the latest change, on record
  * before it is written. It is the supervisor's, in memory and in RUN_DIR/ledger, so it outlives any process.
  *
  * The file is lines of "CRC32 JSON\n", appended; the first names the version and the boot. Namespace
@@ -14,16 +14,28 @@
 /* What a worker's change is about; strings are borrowed. */
 struct ledger_change {
 	uint64_t netns_cookie;
-	const char *container, *tuner, *tunable, *scenario, *from, *to, *reason;
+	const char *container, *container_id; /* NULL: none */
+	const char *tuner, *tunable, *scenario, *from, *to, *reason;
 };
 
 /*
- * Reads RUN_DIR/ledger of this boot and goes on with it. A torn last line is dropped; a damaged file or one
- * of another version is set aside under a new name, one of another boot archived; each with a complaint.
- * 0, or -errno when the file cannot be written: then the ledger holds in memory only, and grants nothing.
+ * Reads RUN_DIR/ledger of this boot, and changes no file. A torn last line is passed over. Of a damaged file the sound
+ * lines count; of one of another version or boot, none: `aside` says so. 0; -errno: what the file says is not known.
  */
+int ledger_read(struct ledger *ledger, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg);
+
+/*
+ * Goes on with what was read, in a new file. An old one that is to be set aside keeps its bytes under another name, with a
+ * complaint. 0; -errno: the ledger holds in memory only, and grants nothing.
+ */
+int ledger_begin(struct ledger *ledger);
+
+/* Both. */
 int ledger_open(struct ledger *ledger, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg);
 void ledger_close(struct ledger *ledger);
+
+/* After a failure of one of these, which is of `doing` something to `path`: what to do about it, in brackets. */
+const char *ledger_hint(const struct ledger *ledger, int error);
 
 enum ledger_news {
 	LEDGER_FIRST,   /* an initial value */

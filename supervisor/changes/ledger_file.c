@@ -18,24 +18,28 @@
 #define COMPACT_MORE_BYTES (8 << 20) /* memories are long lines, of which the last counts */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
-json_t *ledger_file_parse(const char *line, size_t n)
+int ledger_file_parse(const char *line, size_t n, json_t **ret_object)
 {
 	char crc_text[CRC_CHARS + 1] = "", *end;
+	json_error_t error;
 	json_t *object;
 	uint32_t crc;
 
 	if (n < CRC_CHARS + 3 || n > LEDGER_LINE_MAX || line[CRC_CHARS] != ' ')
-		return NULL;
+		return -EBADMSG;
 	memcpy(crc_text, line, CRC_CHARS);
 	crc = strtoul(crc_text, &end, 16);
 	if (*end || crc != crc32(0, (const Bytef *)line + CRC_CHARS + 1, n - CRC_CHARS - 1))
-		return NULL;
-	object = json_loadb(line + CRC_CHARS + 1, n - CRC_CHARS - 1, JSON_REJECT_DUPLICATES, NULL);
+		return -EBADMSG;
+	object = json_loadb(line + CRC_CHARS + 1, n - CRC_CHARS - 1, JSON_REJECT_DUPLICATES, &error);
+	if (!object)
+		return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
 	if (!json_is_object(object)) {
 		json_decref(object);
-		return NULL;
+		return -EBADMSG;
 	}
-	return object;
+	*ret_object = object;
+	return 0;
 }
 
 /* One write(2), so a line is whole or torn, never mixed. */
@@ -77,12 +81,16 @@ static json_t *entry_json(const struct ledger_entry *entry)
 			 "foreign", entry->foreign, "scenarios", scenarios);
 }
 
-static json_t *row_json(const char *kind, const struct ledger_entry *entry, const struct ledger_row *row)
+static json_t *row_json(const struct ledger *ledger, const char *kind, const struct ledger_entry *entry,
+			const struct ledger_row *row)
 {
-	return json_pack("{s:s s:I s:s s:I s:s s:s s:s s:s s:s}", "kind", kind, "netns",
+	const struct ledger_netns *netns = ledger_find_netns(ledger, entry->key.netns_cookie);
+
+	return json_pack("{s:s s:I s:s s:I s:s s:s s:s s:s s:s s:s* s:s*}", "kind", kind, "netns",
 			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "time_us",
 			 (json_int_t)row->time_us, "from", row->from, "to", row->to, "tuner", row->tuner,
-			 "scenario", row->scenario, "reason", row->reason);
+			 "scenario", row->scenario, "reason", row->reason, "container", netns->name, "container_id",
+			 netns->container_id);
 }
 
 static json_t *state_json(const struct ledger_state *state)
@@ -141,10 +149,10 @@ static int write_all(struct ledger *ledger, int fd, const char *boot_id, size_t 
 
 	for (entry = ledger->entries; entry && !err; entry = entry->hh.next) {
 		err = write_line(fd, entry_json(entry), bytes);
-		for (size_t i = 0; i < entry->n_rows && !err; i++)
-			err = write_line(fd, row_json("change", entry, &entry->rows[i]), bytes);
+		if (!err && ledger_last(entry))
+			err = write_line(fd, row_json(ledger, "change", entry, ledger_last(entry)), bytes);
 		if (!err && entry->intended)
-			err = write_line(fd, row_json("intent", entry, &entry->history->intent), bytes);
+			err = write_line(fd, row_json(ledger, "intent", entry, &entry->history->intent), bytes);
 	}
 	for (state = ledger->states; state && !err; state = state->hh.next)
 		err = write_line(fd, state_json(state), bytes);
@@ -163,7 +171,7 @@ static size_t lines_to_keep(const struct ledger *ledger)
 	size_t n = 1 + HASH_COUNT(ledger->states) + HASH_COUNT(ledger->memories);
 
 	for (entry = ledger->entries; entry; entry = entry->hh.next)
-		n += 1 + entry->n_rows + entry->intended;
+		n += 1 + (ledger_last(entry) != NULL) + entry->intended;
 	return n;
 }
 
@@ -198,11 +206,19 @@ int ledger_file_rewrite(struct ledger *ledger)
 	return 0;
 }
 
+/* The next start would not read a longer one. */
+static bool is_full(const struct ledger *ledger)
+{
+	return ledger->file_bytes + LEDGER_LINE_MAX > LEDGER_FILE_MAX;
+}
+
 /* Rewriting takes 6 us a line, while all else waits: only where it makes the file half as long, by lines or by bytes. */
 static bool is_worth_rewriting(const struct ledger *ledger)
 {
-	return ledger->file_lines > 2 * lines_to_keep(ledger) ||
-	       ledger->file_bytes > 2 * ledger->rewritten_bytes + COMPACT_MORE_BYTES;
+	size_t keep = lines_to_keep(ledger);
+
+	return ledger->file_lines > 2 * keep || ledger->file_bytes > 2 * ledger->rewritten_bytes + COMPACT_MORE_BYTES ||
+	       (is_full(ledger) && ledger->file_lines > keep + keep / 8);
 }
 
 static void compact(struct ledger *ledger)
@@ -217,13 +233,21 @@ static void compact(struct ledger *ledger)
 
 static int append(struct ledger *ledger, json_t *line)
 {
-	off_t end = ledger->file_bytes;
+	off_t end;
 	int err;
 
 	if (ledger->fd < 0) {
 		json_decref(line);
 		return -EROFS;
 	}
+	if (is_full(ledger))
+		compact(ledger);
+	if (is_full(ledger)) {
+		json_decref(line);
+		ledger_file_complain(ledger, "write", -EFBIG);
+		return -EFBIG;
+	}
+	end = ledger->file_bytes;
 	err = write_line(ledger->fd, line, &ledger->file_bytes);
 	if (err) {
 		ledger_file_complain(ledger, "write", err);
@@ -248,12 +272,12 @@ int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry)
 
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry)
 {
-	return append(ledger, row_json("intent", entry, &entry->history->intent));
+	return append(ledger, row_json(ledger, "intent", entry, &entry->history->intent));
 }
 
-int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row)
+int ledger_file_change(struct ledger *ledger, const struct ledger_entry *entry)
 {
-	return append(ledger, row_json("change", entry, row));
+	return append(ledger, row_json(ledger, "change", entry, &entry->history->last));
 }
 
 int ledger_file_state(struct ledger *ledger, const struct ledger_state *state)

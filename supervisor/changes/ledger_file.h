@@ -7,13 +7,13 @@
 
 #include "supervisor/changes/ledger_table.h"
 
-/* One line without its newline: the object of it, a new reference; NULL: checksum or JSON is wrong. */
-json_t *ledger_file_parse(const char *line, size_t n);
+/* One line without its newline: the object of it, a new reference. -EBADMSG: checksum or JSON is wrong; -ENOMEM. */
+int ledger_file_parse(const char *line, size_t n, json_t **ret_object);
 
 /* Each appends one line. -errno of write(2); what could not be written was complained of. */
 int ledger_file_entry(struct ledger *ledger, struct ledger_entry *entry);
 int ledger_file_intent(struct ledger *ledger, const struct ledger_entry *entry);
-int ledger_file_row(struct ledger *ledger, const struct ledger_entry *entry, const struct ledger_row *row);
+int ledger_file_change(struct ledger *ledger, const struct ledger_entry *entry);
 int ledger_file_state(struct ledger *ledger, const struct ledger_state *state);
 int ledger_file_memory(struct ledger *ledger, uint64_t netns_cookie, const char *name,
 		       const struct bpftune_memory *memory);

@@ -11,14 +11,17 @@ static const char *text_of(json_t *line, const char *key)
 	return json_string_value(json_object_get(line, key));
 }
 
-static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	const char *tunable = text_of(line, "tunable"), *initial = text_of(line, "initial"), *name;
-	struct ledger_entry *entry = tunable ? ledger_entry_get(ledger, netns_cookie, tunable) : NULL;
+	struct ledger_entry *entry;
 	json_t *changes;
 
-	if (!entry || !initial)
-		return false;
+	if (!tunable || !ledger_is_name(tunable) || !initial)
+		return -EBADMSG;
+	entry = ledger_entry_get(ledger, netns_cookie, tunable);
+	if (!entry)
+		return -ENOMEM;
 	entry->known = entry->on_disk = true;
 	PUT(entry->initial, initial);
 	PUT(entry->current, text_of(line, "current"));
@@ -30,17 +33,25 @@ static bool replay_entry(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 	json_object_foreach(json_object_get(line, "scenarios"), name, changes)
 		if (*name)
 			ledger_count_scenario(entry, name, json_integer_value(changes));
-	return true;
+	return 0;
 }
 
-static struct ledger_entry *replay_row(const struct ledger *ledger, uint64_t netns_cookie, json_t *line,
-				       struct ledger_row *ret_row)
+/* A change, granted or carried out. */
+static int replay_row(struct ledger *ledger, uint64_t netns_cookie, json_t *line, struct ledger_entry **ret_entry,
+		      struct ledger_row *ret_row)
 {
 	const char *tunable = text_of(line, "tunable"), *from = text_of(line, "from"), *to = text_of(line, "to");
-	const char *scenario = text_of(line, "scenario");
+	const char *scenario = text_of(line, "scenario"), *container = text_of(line, "container");
+	struct ledger_entry *entry = tunable ? ledger_find(ledger, netns_cookie, tunable) : NULL;
+	int err;
 
-	if (!tunable || !from || !to || !scenario || !*scenario)
-		return NULL;
+	if (!entry || !from || !to || !scenario || !*scenario)
+		return -EBADMSG;
+	err = ledger_make_history(entry);
+	if (!err && container)
+		err = ledger_call_netns(ledger, netns_cookie, container, text_of(line, "container_id"));
+	if (err)
+		return err;
 	memset(ret_row, 0, sizeof(*ret_row));
 	ret_row->time_us = json_integer_value(json_object_get(line, "time_us"));
 	PUT(ret_row->from, from);
@@ -48,43 +59,42 @@ static struct ledger_entry *replay_row(const struct ledger *ledger, uint64_t net
 	PUT(ret_row->tuner, text_of(line, "tuner"));
 	PUT(ret_row->scenario, scenario);
 	PUT(ret_row->reason, text_of(line, "reason"));
-	return ledger_find(ledger, netns_cookie, tunable);
+	*ret_entry = entry;
+	return 0;
 }
 
-static bool replay_intent(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_intent(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
+	struct ledger_entry *entry;
 	struct ledger_row row;
-	struct ledger_entry *entry = replay_row(ledger, netns_cookie, line, &row);
+	int err = replay_row(ledger, netns_cookie, line, &entry, &row);
 
-	if (!entry)
-		return false;
-	if (ledger_make_history(entry))
-		return false;
+	if (err)
+		return err;
 	entry->history->intent = row;
 	entry->intended = true;
-	return true;
+	return 0;
 }
 
-static bool replay_change(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_change(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
+	struct ledger_entry *entry;
 	struct ledger_row row;
-	struct ledger_entry *entry = replay_row(ledger, netns_cookie, line, &row);
+	int err = replay_row(ledger, netns_cookie, line, &entry, &row);
 
-	if (entry)
-		ledger_push_row(entry, &row);
-	return entry != NULL;
+	if (!err)
+		entry->history->last = row;
+	return err;
 }
 
-static bool replay_state(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_state(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	const char *tuner = text_of(line, "tuner"), *state = text_of(line, "state");
 
 	for (enum tuner_state i = TUNER_ACTIVE; tuner && state && i <= TUNER_OFF; i++)
-		if (!strcmp(state, tuner_state_name(i))) {
-			ledger_state_put(ledger, netns_cookie, tuner, i, text_of(line, "why"));
-			return true;
-		}
-	return false;
+		if (!strcmp(state, tuner_state_name(i)))
+			return ledger_state_put(ledger, netns_cookie, tuner, i, text_of(line, "why"));
+	return -EBADMSG;
 }
 
 static int digit(char c)
@@ -93,38 +103,39 @@ static int digit(char c)
 }
 
 /* A damaged memory is left out: initial values do not depend on it. */
-static bool replay_memory(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_memory(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	const char *name = text_of(line, "name"), *digits = text_of(line, "data");
 	size_t size = digits ? strlen(digits) / 2 : 0;
 	uint8_t data[BPFTUNE_MEMORY_BYTES_MAX];
+	int err;
 
 	if (!name || !digits)
-		return false;
+		return -EBADMSG;
 	for (size_t i = 0; i < size && size <= sizeof(data); i++) {
 		int high = digit(digits[2 * i]), low = digit(digits[2 * i + 1]);
 
 		if (high < 0 || low < 0)
-			return true;
+			return 0;
 		data[i] = high << 4 | low;
 	}
-	ledger_memory_put(ledger, netns_cookie, name,
-			  &(struct bpftune_memory){ json_integer_value(json_object_get(line, "version")), size, data });
-	return true;
+	err = ledger_memory_put(ledger, netns_cookie, name,
+				&(struct bpftune_memory){ json_integer_value(json_object_get(line, "version")), size, data });
+	return err == -ENOMEM ? err : 0;
 }
 
-static bool replay_gone(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
+static int replay_gone(struct ledger *ledger, uint64_t netns_cookie, json_t *line)
 {
 	(void)line;
 	ledger_forget(ledger, netns_cookie);
-	return true;
+	return 0;
 }
 
 static int replay_line(struct ledger *ledger, json_t *line)
 {
 	static const struct {
 		const char *name;
-		bool (*replay)(struct ledger *ledger, uint64_t netns_cookie, json_t *line);
+		int (*replay)(struct ledger *ledger, uint64_t netns_cookie, json_t *line);
 	} kinds[] = {
 		{ "entry", replay_entry }, { "intent", replay_intent }, { "change", replay_change },
 		{ "state", replay_state }, { "memory", replay_memory }, { "gone", replay_gone },
@@ -134,7 +145,7 @@ static int replay_line(struct ledger *ledger, json_t *line)
 
 	for (size_t i = 0; kind && json_is_integer(cookie) && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (!strcmp(kind, kinds[i].name))
-			return kinds[i].replay(ledger, json_integer_value(cookie), line) ? 0 : -EBADMSG;
+			return kinds[i].replay(ledger, json_integer_value(cookie), line);
 	return -EBADMSG;
 }
 
@@ -153,19 +164,26 @@ static int replay_head(json_t *line, const char *boot_id)
 int ledger_replay(struct ledger *ledger, const char *text, size_t size, const char *boot_id)
 {
 	const char *end = text + size, *newline;
-	bool head = true;
+	bool head = true, damaged = false;
 	int err = 0;
 
 	/* What has no newline is torn: the write that should have ended it never returned. */
 	for (; !err && text < end && (newline = memchr(text, '\n', end - text)); text = newline + 1, head = false) {
-		json_t *line = ledger_file_parse(text, newline - text);
+		json_t *line = NULL;
 
-		err = !line ? -EBADMSG : head ? replay_head(line, boot_id) : replay_line(ledger, line);
+		err = ledger_file_parse(text, newline - text, &line);
+		if (!err)
+			err = head ? replay_head(line, boot_id) : replay_line(ledger, line);
 		json_decref(line);
+		if (err == -EBADMSG && !head) {
+			damaged = true; /* each line stands for itself */
+			err = 0;
+		}
 	}
 	if (!err && head && size)
 		err = -EBADMSG; /* not even a first line */
+	damaged |= end - text > LEDGER_LINE_MAX; /* no one write */
 	if (err)
 		ledger_forget_all(ledger);
-	return err;
+	return err ? err : damaged ? -EBADMSG : 0;
 }

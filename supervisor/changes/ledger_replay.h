@@ -6,8 +6,9 @@
 #include "supervisor/changes/ledger_table.h"
 
 /*
- * Takes the text of a ledger file into an empty ledger. 0; -EBADMSG: damaged; -EPROTONOSUPPORT: another
- * version; -ESTALE: another boot. After an error the ledger is empty again.
+ * Takes the text of a ledger file into an empty ledger. 0; -EBADMSG: some lines are damaged, and what the others say is
+ * taken, unless the first one is, which tells the boot. -EPROTONOSUPPORT: another version; -ESTALE: another boot; -ENOMEM:
+ * then the ledger is empty again.
  */
 int ledger_replay(struct ledger *ledger, const char *text, size_t size, const char *boot_id);
 

@@ -14,15 +14,18 @@ void ledger_put(char *to, size_t size, const char *from)
 	snprintf(to, size, "%s", from ? from : "");
 }
 
+bool ledger_is_name(const char *name)
+{
+	return *name && strlen(name) < LEDGER_NAME_BYTES;
+}
+
 static bool make_key(struct ledger_key *key, uint64_t netns_cookie, const char *name)
 {
-	size_t n = strlen(name);
-
 	memset(key, 0, sizeof(*key));
-	if (!n || n >= sizeof(key->name))
+	if (!ledger_is_name(name))
 		return false;
 	key->netns_cookie = netns_cookie;
-	memcpy(key->name, name, n);
+	memcpy(key->name, name, strlen(name));
 	return true;
 }
 
@@ -50,6 +53,37 @@ static struct ledger_netns *netns_get(struct ledger *ledger, uint64_t cookie)
 	return netns;
 }
 
+const struct ledger_netns *ledger_find_netns(const struct ledger *ledger, uint64_t netns_cookie)
+{
+	return netns_find(ledger, netns_cookie);
+}
+
+/* JSON is UTF-8. */
+static int set_text(char **text, const char *new)
+{
+	char escaped[1024], *copy = NULL;
+
+	if (new) {
+		log_escape(new, escaped, sizeof(escaped));
+		if (*text && !strcmp(*text, escaped))
+			return 0;
+		copy = strdup(escaped);
+		if (!copy)
+			return -ENOMEM;
+	}
+	free(*text);
+	*text = copy;
+	return 0;
+}
+
+int ledger_call_netns(struct ledger *ledger, uint64_t netns_cookie, const char *name, const char *container_id)
+{
+	struct ledger_netns *netns = netns_get(ledger, netns_cookie);
+	int err = netns ? set_text(&netns->name, name) : -ENOMEM;
+
+	return err ? err : set_text(&netns->container_id, container_id);
+}
+
 /* --- entries ------------------------------------------------------------------------------------ */
 
 static struct ledger_history no_history; /* nobody writes to it */
@@ -68,7 +102,6 @@ static void free_entry(struct ledger *ledger, struct ledger_entry *entry)
 {
 	if (entry->history != &no_history)
 		free(entry->history);
-	free(entry->rows);
 	pool_put(&ledger->entry_pool, entry);
 }
 
@@ -126,20 +159,7 @@ void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigne
 
 const struct ledger_row *ledger_last(const struct ledger_entry *entry)
 {
-	return entry->n_rows ? &entry->rows[entry->n_rows - 1] : NULL;
-}
-
-void ledger_push_row(struct ledger_entry *entry, const struct ledger_row *row)
-{
-	struct ledger_row *rows;
-
-	if (entry->n_rows == LEDGER_ROWS_MAX)
-		memmove(entry->rows, entry->rows + 1, --entry->n_rows * sizeof(*rows));
-	rows = realloc(entry->rows, (entry->n_rows + 1) * sizeof(*rows));
-	if (!rows)
-		return; /* the value is kept all the same */
-	entry->rows = rows;
-	rows[entry->n_rows++] = *row;
+	return *entry->history->last.scenario ? &entry->history->last : NULL;
 }
 
 /* --- states ------------------------------------------------------------------------------------- */
@@ -166,23 +186,27 @@ const struct ledger_state *ledger_get_state(const struct ledger *ledger, uint64_
 	return state;
 }
 
-void ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
-		      const char *why)
+int ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
+		     const char *why)
 {
 	struct ledger_state *known = (struct ledger_state *)ledger_get_state(ledger, netns_cookie, tuner);
-	struct ledger_netns *netns = known ? NULL : netns_get(ledger, netns_cookie);
+	struct ledger_netns *netns;
 	struct ledger_key key;
 
+	if (!make_key(&key, netns_cookie, tuner))
+		return -EINVAL;
 	if (!known) {
-		known = netns && make_key(&key, netns_cookie, tuner) ? calloc(1, sizeof(*known)) : NULL;
+		netns = netns_get(ledger, netns_cookie);
+		known = netns ? calloc(1, sizeof(*known)) : NULL;
 		if (!known)
-			return;
+			return -ENOMEM;
 		known->key = key;
 		LL_PREPEND(netns->states, known);
 		HASH_ADD(hh, ledger->states, key, sizeof(known->key), known);
 	}
 	known->state = state;
 	log_escape(why ? why : "", known->why, sizeof(known->why)); /* a process calls itself what it likes; JSON is UTF-8 */
+	return 0;
 }
 
 /* --- memories ----------------------------------------------------------------------------------- */
@@ -254,6 +278,8 @@ void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 	while (netns->memories)
 		free_memory(ledger, netns, netns->memories);
 	HASH_DEL(ledger->netns, netns);
+	free(netns->name);
+	free(netns->container_id);
 	free(netns);
 }
 

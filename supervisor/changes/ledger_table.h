@@ -16,7 +16,6 @@
 #define LEDGER_WORD_BYTES 48 /* of a tuner or a scenario */
 #define LEDGER_WHY_BYTES 160
 #define LEDGER_SCENARIOS_MAX 8
-#define LEDGER_ROWS_MAX 64
 #define LEDGER_LINE_MAX (2 * BPFTUNE_MEMORY_BYTES_MAX + 1024) /* bytes are written as two digits each */
 #define LEDGER_MEMORIES_MAX (32 * 1024 * 1024)		      /* bytes, of all namespaces */
 #define LEDGER_FILE_MAX (256 * 1024 * 1024)
@@ -43,7 +42,8 @@ struct ledger_row {
 
 /* Of an entry that was to be changed: most never are. */
 struct ledger_history {
-	struct ledger_row intent; /* the last */
+	struct ledger_row intent; /* the latest */
+	struct ledger_row last;	  /* the latest that was carried out; all zeros: none was */
 	struct ledger_scenario scenarios[LEDGER_SCENARIOS_MAX]; /* those that changed it; "" ends them */
 };
 
@@ -51,8 +51,6 @@ struct ledger_entry {
 	struct ledger_key key;
 	char initial[BPFTUNE_VALUE_BYTES], current[BPFTUNE_VALUE_BYTES];
 	char ours[BPFTUNE_VALUE_BYTES]; /* what a foreign value takes the place of, till it has been read; not on disk */
-	struct ledger_row *rows; /* the last LEDGER_ROWS_MAX changes, oldest first; the entry's own */
-	size_t n_rows;
 	bool known;    /* the initial value was read; it may be "" */
 	bool on_disk;  /* the file has a line of it */
 	bool foreign;  /* somebody else wrote `current` */
@@ -82,6 +80,7 @@ struct ledger_memory {
 
 struct ledger_netns {
 	uint64_t cookie;
+	char *name, *container_id; /* as the latest change had them; NULL: none */
 	struct ledger_entry *entries;
 	struct ledger_state *states;
 	struct ledger_memory *memories;
@@ -91,6 +90,8 @@ struct ledger_netns {
 struct ledger {
 	int fd;     /* -1: in memory only */
 	char *path;
+	const char *doing; /* what is being done to the file: "read the ledger" and others */
+	const char *aside; /* why the file is to be set aside; NULL: all of it is of use */
 	size_t file_bytes, file_lines, compact_at;
 	size_t rewritten_bytes; /* how long the file was when it was rewritten last */
 	struct ledger_entry *entries;
@@ -107,6 +108,14 @@ struct ledger {
 #define PUT(field, from) ledger_put(field, sizeof(field), from)
 void ledger_put(char *to, size_t size, const char *from);
 
+/* Whether it may be the name of a tunable, a tuner or a memory. */
+bool ledger_is_name(const char *name);
+
+/* What an operator calls the namespace; NULL: not known. */
+const struct ledger_netns *ledger_find_netns(const struct ledger *ledger, uint64_t netns_cookie);
+/* A container id may be NULL. 0 or -ENOMEM. */
+int ledger_call_netns(struct ledger *ledger, uint64_t netns_cookie, const char *name, const char *container_id);
+
 /* NULL: not known. */
 struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 
@@ -121,11 +130,11 @@ int ledger_make_history(struct ledger_entry *entry);
 
 /* NULL: never changed. */
 const struct ledger_row *ledger_last(const struct ledger_entry *entry);
-void ledger_push_row(struct ledger_entry *entry, const struct ledger_row *row);
 
 const struct ledger_state *ledger_get_state(const struct ledger *ledger, uint64_t netns_cookie, const char *tuner);
-void ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
-		      const char *why);
+/* 0; -EINVAL: not a name; -ENOMEM. */
+int ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *tuner, enum tuner_state state,
+		     const char *why);
 const char *tuner_state_name(enum tuner_state state);
 
 /* NULL: none. */

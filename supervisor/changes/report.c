@@ -84,6 +84,7 @@ static void on_intent(struct changes *changes, struct instance *instance, const 
 	send_answer(changes, instance, report, allowed && !ledger_intent(&changes->ledger, &(struct ledger_change){
 		.netns_cookie = cookie,
 		.container = instance->view.name,
+		.container_id = instance->container_id,
 		.tuner = changes->kernel->plugins.tuners[report->tuner]->name,
 		.tunable = tunable->name,
 		.scenario = scenario_of(changes, report),

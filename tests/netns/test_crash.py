@@ -60,13 +60,32 @@ def test_killed_supervisor_leaves_nothing(lab, kind):
     supervisor.stop()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
 def test_orderly_end(lab, number):
-    supervisor = lab.supervisor()
+    supervisor = lab.supervisor(tuners=only("poke"))
     lab.container("netns", "bt-last")
     supervisor.ready("host", "bt-last")
     supervisor.stop(number)
+    assert f"stopping on {signal.strsignal(number)}" in supervisor.stderr()
     assert not (supervisor.run_dir / "control.sock").exists()
+
+
+def test_signals_are_for_the_supervisor(lab):
+    """A terminal sends them to workers as well."""
+    supervisor = lab.supervisor(tuners=only("poke"))
+    worker = supervisor.ready("host")["worker"]["pid"]
+    for number in signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM:
+        os.kill(worker, number)
+    supervisor.rollback("host")     # it answers
+    assert supervisor.instance("host")["worker"] == {"pid": worker, "state": "ready", "restarts": 0}
+
+
+def test_nohup(lab):
+    supervisor = lab.supervisor(tuners=only("poke"), wrap=("nohup",))
+    os.kill(supervisor.pid, signal.SIGHUP)
+    supervisor.ready("host")
+    supervisor.stop()
+    assert f"stopping on {signal.strsignal(signal.SIGTERM)}" in supervisor.stderr()
 
 
 def test_end_while_a_flow_runs(lab):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ledger's file: nothing that it may hold keeps the supervisor from its work, and no change goes without it."""
+import errno
 import json
 import os
 import pathlib
@@ -58,8 +59,8 @@ def test_that_is_sound(lab, container, run_dir):
 @pytest.mark.parametrize("spoil, kept", [
     (lambda text: text.replace('"initial": "33"', '"initial": "34"'), "damaged"),
     (lambda text: "\0" * len(text) + "\n", "damaged"),
-    (lambda text: text + "\n", "damaged"),
-], ids=["value", "zeroes", "empty line"])
+    (lambda text: text[1:], "damaged"),
+], ids=["value", "zeroes", "head"])
 def test_damaged(lab, container, run_dir, spoil, kept):
     check_set_aside(lab, container, run_dir, spoil(ledger_of(container)), kept)
 
@@ -83,6 +84,51 @@ def check_set_aside(lab, container, run_dir, text, why):
     assert aside.read_text() == text
     assert str(aside) in supervisor.stderr() and str(aside) in str(supervisor.log("host"))
     assert_tunes(supervisor, container)
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda text: text + "\n",
+    lambda text: text + line(kind="entry", netns=1, tunable=TTL, initial="1", current="1")[1:],
+    lambda text: text + line(kind="a later version's", netns=1),
+], ids=["empty line", "cut", "unknown"])
+def test_sound_lines_count(lab, container, run_dir, spoil):
+    text = spoil(ledger_of(container))
+    (run_dir / "ledger").write_text(text)
+    supervisor = lab.supervisor(tuners=only("poke"), run_dir=run_dir)
+    supervisor.ready(container.name)
+    assert supervisor.tunable(container.name, TTL)["initial"] == "33"
+    aside, = run_dir.glob("ledger.damaged-*")
+    assert aside.read_text() == text
+    assert str(aside) in supervisor.stderr() and str(aside) in str(supervisor.log("host"))
+
+
+def make_huge(path, container):
+    path.write_text(ledger_of(container))
+    os.truncate(path, (256 << 20) + 1)
+
+
+def make_directory(path, _container):
+    path.mkdir()
+
+
+def make_link(path, container):
+    (path.parent / "elsewhere").write_text(ledger_of(container))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("make, why", [
+    (make_huge, os.strerror(errno.EFBIG)), (make_directory, "no regular file"), (make_link, "no regular file"),
+], ids=["huge", "directory", "link"])
+def test_unreadable(container, run_dir, make, why):
+    """It is left as it is: what it says is not known to be wrong."""
+    ledger = run_dir / "ledger"
+    make(ledger, container)
+    before = os.lstat(ledger)
+    result = run(BPFTUNE, "run", "--stderr", "--plugin-dir", only("poke"), "--run-dir", run_dir, check=False)
+    assert result.returncode == 1 and f"cannot read the ledger {ledger}" in result.stderr and why in result.stderr
+    after = os.lstat(ledger)
+    assert (after.st_ino, after.st_size, after.st_mtime_ns) == (before.st_ino, before.st_size, before.st_mtime_ns)
+    assert not list(run_dir.glob("ledger.*"))
 
 
 def test_torn(lab, container, run_dir):

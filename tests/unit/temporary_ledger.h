@@ -101,8 +101,9 @@ static inline enum ledger_news value(struct ledger *ledger, const char *now)
 
 static inline int intent_by(struct ledger *ledger, const char *from, const char *to, const char *scenario)
 {
-	return ledger_intent(ledger, &(struct ledger_change){ .netns_cookie = NETNS, .container = "c", .tuner = "first",
-							      .tunable = NAME, .scenario = scenario, .from = from,
+	return ledger_intent(ledger, &(struct ledger_change){ .netns_cookie = NETNS, .container = "c",
+							      .container_id = "c1d", .tuner = "first", .tunable = NAME,
+							       .scenario = scenario, .from = from,
 							      .to = to, .reason = "because" });
 }
 
@@ -182,8 +183,9 @@ static inline void assert_populated(const struct ledger *ledger)
 	assert_int_equal(HASH_COUNT(ledger->entries), 3);
 	assert_int_equal(HASH_COUNT(ledger->states), 1);
 	assert_entry(ledger, "1", "4", 2, false);
-	assert_row(&entry_of(ledger)->rows[0], "1", "2", "near");
-	assert_row(&entry_of(ledger)->rows[1], "2", "4", "near");
+	assert_row(ledger_last(entry_of(ledger)), "2", "4", "near");
+	assert_string_equal(ledger_find_netns(ledger, NETNS)->name, "c");
+	assert_string_equal(ledger_find_netns(ledger, NETNS)->container_id, "c1d");
 	assert_string_equal(ledger_find(ledger, NETNS, "a.y")->initial, "cubic \"x\"\\");
 	assert_string_equal(ledger_find(ledger, NETNS + 1, NAME)->current, "4096 16384 65536");
 	assert_int_equal(ledger_get_state(ledger, NETNS + 1, "first")->state, TUNER_MANUAL);

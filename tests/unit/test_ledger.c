@@ -20,6 +20,18 @@ static void test_initial_is_kept(void **state)
 	assert_null(ledger_find(ledger, NETNS + 1, NAME));
 }
 
+static void make_changes(struct ledger *ledger, unsigned int n)
+{
+	char from[16] = "0", to[16];
+
+	value(ledger, from);
+	for (unsigned int i = 1; i <= n; i++) {
+		snprintf(to, sizeof(to), "%u", i);
+		change(ledger, from, to);
+		strcpy(from, to);
+	}
+}
+
 static void test_changes(void **state)
 {
 	static const char *const values[] = { "1", "2", "4", "8", "16", "32" };
@@ -32,11 +44,51 @@ static void test_changes(void **state)
 		assert_entry(ledger, "1", values[i], i, true); /* not before it is done */
 		outcome(ledger, values[i + 1], 0);
 		assert_entry(ledger, "1", values[i + 1], i + 1, false);
+		assert_row(ledger_last(entry_of(ledger)), values[i], values[i + 1], i % 2 ? "far" : "near");
 	}
-	assert_int_equal(entry_of(ledger)->n_rows, n);
-	for (size_t i = 0; i < n; i++)
-		assert_row(&entry_of(ledger)->rows[i], values[i], values[i + 1], i % 2 ? "far" : "near");
-	assert_ptr_equal(ledger_last(entry_of(ledger)), &entry_of(ledger)->rows[n - 1]);
+}
+
+/* Of its changes the latest that was carried out is kept. */
+static void test_last_change(void **state)
+{
+	struct ledger *ledger = ledger_of(state);
+
+	make_changes(ledger, 10);
+	assert_int_equal(intent_by(ledger, "10", "11", "far"), 0);
+	outcome(ledger, NULL, -EACCES);
+	assert_int_equal(intent_by(ledger, "10", "12", "far"), 0);
+	for (int again = 0; again < 3; again++, assert_int_equal(reopen(*state), 0)) {
+		assert_entry(ledger, "0", "10", 10, true);
+		assert_row(ledger_last(entry_of(ledger)), "9", "10", "near");
+	}
+}
+
+/* As the latest change has it; a ledger of a version that did not tell has no name. */
+static void test_what_it_is_called(void **state)
+{
+	struct ledger *ledger = ledger_of(state);
+	struct ledger_change change = { .netns_cookie = NETNS, .tunable = NAME, .tuner = "first", .scenario = "near",
+					.from = "1", .to = "2" };
+
+	value(ledger, "1");
+	assert_null(ledger_find_netns(ledger, NETNS)->name);
+	assert_int_equal(ledger_intent(ledger, &change), 0);
+	assert_int_equal(reopen(*state), 0);
+	assert_null(ledger_find_netns(ledger, NETNS)->name);
+	outcome(ledger, "2", 0);
+	change.container = "web \xff";
+	assert_int_equal(ledger_intent(ledger, &change), 0);
+	for (int again = 0; again < 3; again++, assert_int_equal(reopen(*state), 0)) {
+		assert_string_equal(ledger_find_netns(ledger, NETNS)->name, "web \\xff");
+		assert_null(ledger_find_netns(ledger, NETNS)->container_id);
+	}
+	outcome(ledger, "2", 0);
+	change.container = change.container_id = "0123abc";
+	assert_int_equal(ledger_intent(ledger, &change), 0);
+	for (int again = 0; again < 2; again++, assert_int_equal(reopen(*state), 0)) {
+		assert_string_equal(ledger_find_netns(ledger, NETNS)->name, "0123abc");
+		assert_string_equal(ledger_find_netns(ledger, NETNS)->container_id, "0123abc");
+	}
 }
 
 /* The kernel rounds: what was read back counts. */
@@ -276,32 +328,6 @@ static void test_scenarios_are_counted(void **state)
 	}
 }
 
-static void make_changes(struct ledger *ledger, unsigned int n)
-{
-	char from[16] = "0", to[16];
-
-	value(ledger, from);
-	for (unsigned int i = 1; i <= n; i++) {
-		snprintf(to, sizeof(to), "%u", i);
-		change(ledger, from, to);
-		strcpy(from, to);
-	}
-}
-
-static void test_rows_are_bounded(void **state)
-{
-	struct ledger *ledger = ledger_of(state);
-	unsigned int n = LEDGER_ROWS_MAX + 10;
-
-	make_changes(ledger, n);
-	for (int again = 0; again < 2; again++, assert_int_equal(reopen(*state), 0)) {
-		assert_entry(ledger, "0", "74", n, false);
-		assert_int_equal(entry_of(ledger)->n_rows, LEDGER_ROWS_MAX);
-		assert_row(&entry_of(ledger)->rows[0], "10", "11", "near");
-		assert_row(ledger_last(entry_of(ledger)), "73", "74", "near");
-	}
-}
-
 static void test_values_are_cut(void **state)
 {
 	struct ledger *ledger = ledger_of(state);
@@ -349,6 +375,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		on_a_ledger(test_initial_is_kept),
 		on_a_ledger(test_changes),
+		on_a_ledger(test_last_change),
+		on_a_ledger(test_what_it_is_called),
 		on_a_ledger(test_outcome_is_what_was_read_back),
 		on_a_ledger(test_failed_outcome),
 		on_a_ledger(test_outcome_without_intent),
@@ -361,7 +389,6 @@ int main(void)
 		on_a_ledger(test_doubt),
 		on_a_ledger(test_renew),
 		on_a_ledger(test_scenarios_are_counted),
-		on_a_ledger(test_rows_are_bounded),
 		on_a_ledger(test_values_are_cut),
 		on_a_ledger(test_tuner_states),
 	};
