@@ -18,7 +18,7 @@ _bpftune()
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
 		[status]='--json'
 		[log]='--json --follow --lines -f -n'
-		[rollback]='--all --dry-run --json'
+		[rollback]='--all --dry-run --json --offline'
 		[resume]=''
 		[off]='--all'
 		[on]='--all'

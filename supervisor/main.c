@@ -19,7 +19,7 @@ static const char usage[] =
 	"                                                       the supervisor, in the foreground\n"
 	"  bpftune status [CONTAINER] [--json]                  instances, workers, tunables\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
-	"  bpftune rollback CONTAINER|--all [--dry-run] [--json]\n"
+	"  bpftune rollback CONTAINER|--all [--dry-run] [--json] [--offline]\n"
 	"                                                       put initial values back\n"
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
 	"  bpftune off|on CONTAINER|--all [TUNER]               turn a tuner off or on, or all\n"
@@ -31,11 +31,12 @@ static const char usage[] =
 	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
 
 enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION,
-       OPTION_ALL };
+       OPTION_ALL, OPTION_OFFLINE };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "all", no_argument, NULL, OPTION_ALL },
+	{ "offline", no_argument, NULL, OPTION_OFFLINE },
 	{ "stderr", no_argument, NULL, OPTION_STDERR },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
@@ -65,7 +66,7 @@ static const struct command {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
 	{ "status", client_status, { OPTION_JSON }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
-	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN }, 1, 1 },
+	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN, OPTION_OFFLINE }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },
 	{ "off", client_off, { OPTION_ALL }, 1, 2 },
 	{ "on", client_on, { OPTION_ALL }, 1, 2 },
@@ -75,6 +76,8 @@ static const struct command {
 
 static int carry_out(const struct command *command, const struct command_line *line)
 {
+	if (line->question.offline)
+		return client_offline(&line->question);
 	if (command->ask) {
 		int status = client_compare_versions(&line->question);
 
@@ -125,6 +128,9 @@ static int take_option(struct command_line *line, int option)
 		break;
 	case OPTION_ALL:
 		line->question.all = true;
+		break;
+	case OPTION_OFFLINE:
+		line->question.offline = true;
 		break;
 	case OPTION_STDERR:
 		line->run.to_stderr = true;

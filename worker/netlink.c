@@ -54,6 +54,11 @@ struct target {
 	uint64_t value;
 };
 
+bool netlink_is_neightbl(const char *name)
+{
+	return !strncmp(name, "arp_cache.", 10) || !strncmp(name, "ndisc_cache.", 12);
+}
+
 static int parse_name(const char *name, struct target *target)
 {
 	const char *dot = strchr(name, '.'), *last = strrchr(name, '.');

@@ -7,11 +7,16 @@
 #ifndef BPFTUNE_WORKER_NETLINK_H
 #define BPFTUNE_WORKER_NETLINK_H
 
+#include <stdbool.h>
+
 #include "ipc/report.h"
 
 struct netlink_extack {
 	char text[128]; /* the kernel's own words on an error; "": none */
 };
+
+/* Whether the name is of such a table; a sysctl's is not. */
+bool netlink_is_neightbl(const char *name);
 
 /* 0; -EINVAL: no such attribute; -ENOENT: no such table; -ENODEV; or -errno. */
 int netlink_read_neightbl(const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);

@@ -139,6 +139,20 @@ struct rollback *rollback_start(struct changes *changes, struct instance *only, 
 /* Nobody waits for the result any more; the values are put back all the same. */
 void rollback_detach(struct rollback *rollback);
 
+struct offline_refusal {
+	char text[8192];
+};
+
+/*
+ * Without a supervisor: rolls back one namespace, or all (NULL), by what the ledger of that run directory says. The
+ * caller holds the directory's lock. Blocks. The result is a new reference, as above, with "gone": [{ container, netns
+ * }] of namespaces that do not exist any more, and in a dry run, which writes nothing, "plan" as below; `instance` is
+ * null. 0, or -errno with a sentence.
+ */
+int rollback_offline(const char *run_dir, const char *container, bool dry_run,
+		     void (*complain)(void *arg, const char *text), void *arg, json_t **ret_result,
+		     struct offline_refusal *ret_refusal);
+
 /* What a rollback would do: [{ instance, container, tunable, from, to, command, why }], a new reference. */
 json_t *rollback_plan(struct changes *changes, const struct instance *only);
 

@@ -102,9 +102,11 @@ static int set_aside(struct ledger *ledger)
 		snprintf(path + n, sizeof(path) - n, ".%d", i);
 	}
 	if (ledger->netns)
-		snprintf(text, sizeof(text), "lines of the ledger are damaged: the others count, and the file is kept as %s", path);
+		snprintf(text, sizeof(text),
+			 "lines of the ledger are damaged: the others count, and the file is kept as %s", path);
 	else
-		snprintf(text, sizeof(text), "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
+		snprintf(text, sizeof(text),
+			 "the ledger was of no use (%s) and is kept as %s: initial values are now those found",
 			 ledger->aside, path);
 	ledger->complain(ledger->arg, text);
 	return 0;

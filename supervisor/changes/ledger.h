@@ -25,8 +25,8 @@ struct ledger_change {
 int ledger_read(struct ledger *ledger, const char *run_dir, void (*complain)(void *arg, const char *text), void *arg);
 
 /*
- * Goes on with what was read, in a new file. An old one that is to be set aside keeps its bytes under another name, with a
- * complaint. 0; -errno: the ledger holds in memory only, and grants nothing.
+ * Goes on with what was read, in a new file. An old one that is to be set aside keeps its bytes under another name,
+ * with a complaint. 0; -errno: the ledger holds in memory only, and grants nothing.
  */
 int ledger_begin(struct ledger *ledger);
 

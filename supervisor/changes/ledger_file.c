@@ -88,8 +88,8 @@ static json_t *row_json(const struct ledger *ledger, const char *kind, const str
 
 	return json_pack("{s:s s:I s:s s:I s:s s:s s:s s:s s:s s:s* s:s*}", "kind", kind, "netns",
 			 (json_int_t)entry->key.netns_cookie, "tunable", entry->key.name, "time_us",
-			 (json_int_t)row->time_us, "from", row->from, "to", row->to, "tuner", row->tuner,
-			 "scenario", row->scenario, "reason", row->reason, "container", netns->name, "container_id",
+			 (json_int_t)row->time_us, "from", row->from, "to", row->to, "tuner", row->tuner, "scenario",
+			 row->scenario, "reason", row->reason, "container", netns->name, "container_id",
 			 netns->container_id);
 }
 

@@ -119,8 +119,9 @@ static int replay_memory(struct ledger *ledger, uint64_t netns_cookie, json_t *l
 			return 0;
 		data[i] = high << 4 | low;
 	}
-	err = ledger_memory_put(ledger, netns_cookie, name,
-				&(struct bpftune_memory){ json_integer_value(json_object_get(line, "version")), size, data });
+	err = ledger_memory_put(
+		ledger, netns_cookie, name,
+		&(struct bpftune_memory){ json_integer_value(json_object_get(line, "version")), size, data });
 	return err == -ENOMEM ? err : 0;
 }
 

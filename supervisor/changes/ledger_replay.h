@@ -7,8 +7,8 @@
 
 /*
  * Takes the text of a ledger file into an empty ledger. 0; -EBADMSG: some lines are damaged, and what the others say is
- * taken, unless the first one is, which tells the boot. -EPROTONOSUPPORT: another version; -ESTALE: another boot; -ENOMEM:
- * then the ledger is empty again.
+ * taken, unless the first one is, which tells the boot. -EPROTONOSUPPORT: another version; -ESTALE: another boot;
+ * -ENOMEM: then the ledger is empty again.
  */
 int ledger_replay(struct ledger *ledger, const char *text, size_t size, const char *boot_id);
 

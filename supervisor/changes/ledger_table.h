@@ -50,7 +50,8 @@ struct ledger_history {
 struct ledger_entry {
 	struct ledger_key key;
 	char initial[BPFTUNE_VALUE_BYTES], current[BPFTUNE_VALUE_BYTES];
-	char ours[BPFTUNE_VALUE_BYTES]; /* what a foreign value takes the place of, till it has been read; not on disk */
+	char ours[BPFTUNE_VALUE_BYTES]; /* what a foreign value takes the place of, till it has been read; not on disk
+					 */
 	bool known;    /* the initial value was read; it may be "" */
 	bool on_disk;  /* the file has a line of it */
 	bool foreign;  /* somebody else wrote `current` */

@@ -10,8 +10,6 @@
 
 #include "supervisor/changes/state.h"
 
-#define SET_SINCE "somebody else set it since"
-
 struct step {
 	uint64_t instance;
 	struct bpftune_owner owner;
@@ -98,7 +96,7 @@ static json_t *row(const struct instance *instance, const char *tunable, const c
 
 static const char *why_left(const struct changes *changes, const struct instance *instance, const struct step *step)
 {
-	return entry_of(changes, instance, step)->foreign ? SET_SINCE : NULL;
+	return entry_of(changes, instance, step)->foreign ? ROLLBACK_SET_SINCE : NULL;
 }
 
 json_t *rollback_plan(struct changes *changes, const struct instance *only)
@@ -229,6 +227,7 @@ static void send_step(struct rollback *rollback, struct step *step)
 	err = ledger_intent(&changes->ledger, &(struct ledger_change){
 		.netns_cookie = instance->view.netns_cookie,
 		.container = instance->view.name,
+		.container_id = instance->container_id,
 		.tuner = changes->kernel->plugins.tuners[step->owner.tuner]->name,
 		.tunable = tunable_of(changes, step)->name,
 		.scenario = LEDGER_ROLLBACK,
@@ -339,7 +338,7 @@ void rollback_outcome(struct changes *changes, struct instance *instance, const 
 		if (!step->is_sent || may_try_again(rollback, step, instance, report))
 			send_step(rollback, step);
 		else if (theirs || report->error)
-			leave(rollback, step, theirs || report->error == -ESTALE ? SET_SINCE : strerror(-report->error));
+			leave(rollback, step, theirs || report->error == -ESTALE ? ROLLBACK_SET_SINCE : strerror(-report->error));
 		else
 			end_step(rollback, step, rollback->restored,
 				 row(instance, tunable_of(changes, step)->name, report->from, report->to, NULL));

@@ -5,6 +5,8 @@
 
 #include "supervisor/changes/changes.h"
 
+#define ROLLBACK_SET_SINCE "somebody else set it since"
+
 /* An outcome that a worker reports: maybe one that a rollback waits for. */
 void rollback_outcome(struct changes *changes, struct instance *instance, const struct bpftune_report *report);
 

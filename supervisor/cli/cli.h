@@ -10,7 +10,7 @@ struct question {
 	const char *run_dir;
 	const char *container; /* NULL: all */
 	const char *tuner;     /* of resume, off and on; NULL: all */
-	bool all, json, follow, dry_run;
+	bool all, json, follow, dry_run, offline;
 	int lines; /* -1: the supervisor's default */
 };
 
@@ -20,6 +20,9 @@ int client_compare_versions(const struct question *question);
 int client_status(const struct question *question);
 int client_log(const struct question *question);
 int client_rollback(const struct question *question);
+/* `rollback --offline`, which asks no supervisor. */
+int client_offline(const struct question *question);
+
 int client_resume(const struct question *question);
 int client_off(const struct question *question);
 int client_on(const struct question *question);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "ipc/exit.h"
-#include "supervisor/cli/ask.h"
+#include "supervisor/cli/rollback.h"
 
 static void print_restored(json_t *rows, const char *verb)
 {
@@ -27,7 +27,18 @@ static void print_plan(json_t *plan)
 			printf("%s  # %s: now %s\n", text_of(item, "command"), text_of(item, "container"), text_of(item, "from"));
 }
 
-static void print_rollback(const struct question *question, json_t *result, void *arg)
+/* Of a rollback that has found them by itself. */
+static void print_gone(json_t *rows)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (rows, i, item)
+		printf("gone %s: no task and no mount has its namespace any more (cookie %lld)\n",
+		       text_of(item, "container"), (long long)number_of(item, "netns"));
+}
+
+void print_rollback(const struct question *question, json_t *result, void *arg)
 {
 	size_t *n_left = arg;
 
@@ -39,8 +50,9 @@ static void print_rollback(const struct question *question, json_t *result, void
 	print_plan(json_object_get(result, "plan"));
 	print_restored(json_object_get(result, "restored"), "restored");
 	print_restored(json_object_get(result, "left"), "left");
+	print_gone(json_object_get(result, "gone"));
 	if (!json_object_get(result, "plan") && !json_array_size(json_object_get(result, "restored")) &&
-	    !json_array_size(json_object_get(result, "left")))
+	    !json_array_size(json_object_get(result, "left")) && !json_array_size(json_object_get(result, "gone")))
 		printf("nothing to roll back\n");
 }
 

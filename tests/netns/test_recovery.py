@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, SLOWNESS, TTL, change, names, only, pokes, values
+from lab import CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, SLOWNESS, TTL, change, names, only, pokes, values, wait_for
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,32 +82,74 @@ def test_worker_that_hangs(lab):
     assert values(container) == initial
 
 
+def poke_without_end(lab, container):
+    loop = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
+    # In the container's cgroup as well, as what runs in a container is.
+    script = f"echo $$ >'{container.cgroup_procs()}'; exec nsenter --net='{container.netns}' sh -c '{loop}'"
+    load = subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL, start_new_session=True)
+    lab.callback(load.wait)
+    lab.callback(os.killpg, load.pid, signal.SIGKILL)
+
+
+def kill_worker(supervisor, names, rng):
+    """Of one that dies again and again the next comes later and later: maybe there is none now."""
+    worker = supervisor.workers().get(rng.choice(names))
+    if worker:
+        os.kill(worker, signal.SIGKILL)
+
+
+def kill_client(supervisor, words, rng):
+    client = subprocess.Popen(supervisor.command(*words), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    time.sleep(rng.uniform(0, 0.1))
+    client.kill()
+    client.wait()
+
+
+def kill_asker(supervisor, names, rng):
+    words = rng.choice((["rollback", "--all"], ["rollback", names[0]], ["log", "-f"], ["status", "--json"]))
+    kill_client(supervisor, words, rng)
+    for name in names if words[0] == "rollback" else ():
+        supervisor.cli("resume", name, check=False)     # a name may not be known yet
+
+
+def kill_supervisor(supervisor, _names, rng):
+    supervisor.kill()
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        kill_client(supervisor, ["rollback", "--offline", "--all"], rng)
+        wait_for(lambda: not supervisor.traces(), 5, "the client's worker to go")
+    supervisor.start()
+
+
 def test_killed_at_random_moments(lab, capsys):
-    """kill -9 of workers and supervisors while values change all the time: each comes back to the byte."""
+    """kill -9 of workers, supervisors and clients while values change all the time: each comes back to the byte, whether a
+    supervisor puts it back or none."""
     seed = int(time.time())
     with capsys.disabled():
         print(f"\nseed {seed}", end=" ")
     rng = random.Random(seed)
     containers = [lab.container(kind, f"bt-load-{kind}") for kind in KINDS]
-    initial = [values(container) for container in containers]
+    initial, ready = [values(container) for container in containers], [container.name for container in containers]
     supervisor = lab.supervisor(tuners=only("poke"))
-    for container in containers:
-        loop = f"while :; do {pokes()}/poke-0; {pokes()}/poke-1; sleep 0.002; done"
-        # In the container's cgroup as well, as what runs in a container is.
-        script = f"echo $$ >'{container.cgroup_procs()}'; exec nsenter --net='{container.netns}' sh -c '{loop}'"
-        load = subprocess.Popen(["sh", "-c", script], stdin=subprocess.DEVNULL, start_new_session=True)
-        lab.callback(load.wait)
-        lab.callback(os.killpg, load.pid, signal.SIGKILL)
-    ready = [container.name for container in containers]
-    for _ in range(25):
-        supervisor.ready(*ready, deadline=5)
-        time.sleep(rng.uniform(0, 0.1))
-        os.kill(supervisor.workers()[rng.choice(ready)], signal.SIGKILL)
-        time.sleep(rng.uniform(0, 0.1))
-        supervisor.kill()
-        supervisor.start()
     supervisor.ready(*ready, deadline=5)
-    assert all(supervisor.tunable(name, TTL)["changes"] > 25 for name in ready)
-    result = supervisor.rollback()
-    assert not result["left"]
+    for container in containers:
+        poke_without_end(lab, container)
+    rounds = max(10, int(50 / SLOWNESS))
+    for _ in range(rounds):
+        time.sleep(rng.uniform(0, 0.1))
+        rng.choice((kill_worker, kill_asker, kill_supervisor))(supervisor, ready, rng)
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready(*ready, deadline=5)
+    assert all(supervisor.tunable(name, TTL)["changes"] > rounds // 2 for name in ready)
+    assert not supervisor.rollback()["left"]
+    assert [values(container) for container in containers] == initial
+
+    for container in containers:
+        supervisor.resume(container.name)
+    wait_for(lambda: all(before[TTL] != values(container)[TTL] for before, container in zip(initial, containers)), 5,
+             "values to change again")
+    supervisor.kill()
+    result = supervisor.cli("rollback", "--offline", "--json", "--all")
+    assert TTL in names(json.loads(result.stdout)["restored"])
     assert [values(container) for container in containers] == initial

@@ -101,10 +101,15 @@ static inline enum ledger_news value(struct ledger *ledger, const char *now)
 
 static inline int intent_by(struct ledger *ledger, const char *from, const char *to, const char *scenario)
 {
-	return ledger_intent(ledger, &(struct ledger_change){ .netns_cookie = NETNS, .container = "c",
-							      .container_id = "c1d", .tuner = "first", .tunable = NAME,
-							       .scenario = scenario, .from = from,
-							      .to = to, .reason = "because" });
+	return ledger_intent(ledger, &(struct ledger_change){ .netns_cookie = NETNS,
+							      .container = "c",
+							      .container_id = "c1d",
+							      .tuner = "first",
+							      .tunable = NAME,
+							      .scenario = scenario,
+							      .from = from,
+							      .to = to,
+							      .reason = "because" });
 }
 
 static inline int intent(struct ledger *ledger, const char *from, const char *to)

@@ -67,8 +67,9 @@ static void test_last_change(void **state)
 static void test_what_it_is_called(void **state)
 {
 	struct ledger *ledger = ledger_of(state);
-	struct ledger_change change = { .netns_cookie = NETNS, .tunable = NAME, .tuner = "first", .scenario = "near",
-					.from = "1", .to = "2" };
+	struct ledger_change change = {
+		.netns_cookie = NETNS, .tunable = NAME, .tuner = "first", .scenario = "near", .from = "1", .to = "2"
+	};
 
 	value(ledger, "1");
 	assert_null(ledger_find_netns(ledger, NETNS)->name);
