@@ -73,7 +73,7 @@ static void drop_cut_character(char *line)
 #define RECORD_STRINGS(r) { &(r)->container, &(r)->tuner, &(r)->scenario, &(r)->text, \
 			    &(r)->tunable, &(r)->from, &(r)->to }
 
-struct log_record *log_record_new(const struct log_record *fields)
+struct log_record *log_record_new(struct heap *heap, const struct log_record *fields)
 {
 	struct log_record copy = *fields, *record;
 	const char **strings[] = RECORD_STRINGS(&copy);
@@ -86,7 +86,7 @@ struct log_record *log_record_new(const struct log_record *fields)
 			log_escape(*strings[i], escaped, sizeof(escaped));
 			size += strlen(escaped) + 1;
 		}
-	record = malloc(size);
+	record = heap_get(heap, size);
 	if (!record)
 		return NULL;
 	at = (char *)(record + 1);

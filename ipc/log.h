@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ipc/heap.h"
+
 /* NULL strings are fields that the record does not have. */
 struct log_record {
 	uint64_t seq;      /* counts up over all streams; 0 until a stream takes it */
@@ -27,8 +29,8 @@ enum log_sink {
 /* CLOCK_REALTIME in microseconds. */
 uint64_t log_realtime_us(void);
 
-/* A copy in one allocation, to be free()d; its strings are escaped. NULL: no memory. */
-struct log_record *log_record_new(const struct log_record *fields);
+/* A copy in one allocation of the heap, to be put back there; its strings are escaped. NULL: no memory. */
+struct log_record *log_record_new(struct heap *heap, const struct log_record *fields);
 
 /* "2026-11-22T20:15:01.123+00:00 c1 tcp_buffer: net.ipv4.tcp_wmem ... -> ... (scenario): text", no newline. */
 void log_human(const struct log_record *record, char *ret_line, size_t size);

@@ -15,7 +15,7 @@ struct pool {
 	size_t used_bytes; /* of the newest */
 };
 
-/* An object of all zeros, whose size is that of all objects of the pool, at most a page. NULL: no memory. */
+/* An object of all zeros, whose size is that of all objects of the pool, at most 16 KiB. NULL: no memory. */
 void *pool_get(struct pool *pool, size_t bytes);
 
 void pool_put(struct pool *pool, void *object);

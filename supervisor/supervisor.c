@@ -55,9 +55,10 @@ static bool on_event(void *arg, const struct bpftune_event *event)
 
 static void on_freed(void *arg, struct instance *instance)
 {
-	(void)arg;
+	struct supervisor *s = arg;
+
 	workers_free(instance);
-	changes_free(instance);
+	changes_free(&s->changes, instance);
 }
 
 /* --- what the rooms tell ------------------------------------------------------------------------ */

@@ -44,6 +44,7 @@ struct changes {
 
 	/* Of this room only. */
 	struct off_rules off;
+	struct pool learnt; /* what tuners know of remote hosts is nothing to another instance's worker */
 	struct rollback *rollbacks; /* under way */
 	uv_timer_t prune;	    /* once, when what lives has been sighted */
 };
@@ -81,7 +82,7 @@ void changes_written(struct changes *changes, const struct bpftune_event *event)
 void changes_end(struct changes *changes, struct instance *instance);
 
 /* Frees what the instance has of this room. */
-void changes_free(struct instance *instance);
+void changes_free(struct changes *changes, struct instance *instance);
 
 /* --- tuners ------------------------------------------------------------------------------------- */
 

@@ -45,7 +45,7 @@ static void forget(struct changes *changes, struct instance *instance, struct le
 {
 	take_back(changes, instance, learnt);
 	HASH_DEL(instance->state->learnt, learnt);
-	free(learnt);
+	pool_put(&changes->learnt, learnt);
 }
 
 void learnt_forget(struct changes *changes, struct instance *instance, uint64_t tuners)
@@ -85,7 +85,7 @@ static struct learnt *find_or_make(struct changes *changes, struct instance *ins
 		HASH_DEL(instance->state->learnt, learnt); /* to be the newest */
 	} else {
 		make_room(changes, instance, key->tuner);
-		learnt = calloc(1, sizeof(*learnt));
+		learnt = pool_get(&changes->learnt, sizeof(*learnt));
 		if (!learnt)
 			return NULL;
 		learnt->key = *key;
@@ -147,12 +147,12 @@ json_t *changes_learnt(const struct changes *changes, const struct instance *ins
 	return learnt;
 }
 
-void learnt_free(struct learnt **table)
+void learnt_free(struct changes *changes, const struct instance *instance)
 {
 	struct learnt *learnt, *next;
 
-	HASH_ITER(hh, *table, learnt, next) {
-		HASH_DEL(*table, learnt);
-		free(learnt);
+	HASH_ITER(hh, instance->state->learnt, learnt, next) {
+		HASH_DEL(instance->state->learnt, learnt);
+		pool_put(&changes->learnt, learnt);
 	}
 }

@@ -37,6 +37,6 @@ void learnt_tell_again(struct changes *changes, const struct instance *instance,
 /* All that these tuners (bit n: of number n) have told and decided. */
 void learnt_forget(struct changes *changes, struct instance *instance, uint64_t tuners);
 
-void learnt_free(struct learnt **table);
+void learnt_free(struct changes *changes, const struct instance *instance);
 
 #endif

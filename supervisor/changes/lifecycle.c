@@ -55,6 +55,7 @@ void changes_stop(struct changes *changes)
 void changes_close(struct changes *changes)
 {
 	ledger_close(&changes->ledger);
+	pool_close(&changes->learnt);
 	off_rules_close(&changes->off);
 }
 
@@ -91,11 +92,11 @@ void changes_end(struct changes *changes, struct instance *instance)
 	learnt_take_back(changes, instance, UINT64_MAX);
 }
 
-void changes_free(struct instance *instance)
+void changes_free(struct changes *changes, struct instance *instance)
 {
 	if (!instance->state)
 		return;
-	learnt_free(&instance->state->learnt);
+	learnt_free(changes, instance);
 	free(instance->state->memory);
 	free(instance->state);
 	instance->state = NULL;

@@ -13,10 +13,10 @@ static void stream_free(struct streams *streams, struct stream *stream)
 {
 	HASH_DEL(streams->by_instance, stream);
 	for (size_t i = 0; i < stream->capacity; i++)
-		free(stream->records[i]);
+		heap_put(&streams->heap, stream->records[i]);
 	free(stream->records);
-	free(stream->name);
-	free(stream->owner);
+	heap_put(&streams->heap, stream->name);
+	heap_put(&streams->heap, stream->owner);
 	free(stream);
 }
 
@@ -74,13 +74,13 @@ static void keep(struct streams *streams, struct stream *stream, struct log_reco
 	struct log_record **slot;
 
 	if (!make_room(stream)) {
-		free(record);
+		heap_put(&streams->heap, record);
 		return;
 	}
 	slot = &stream->records[stream->n++ % stream->capacity];
 	record->time_us = now_us;
 	record->seq = ++streams->seq;
-	free(*slot);
+	heap_put(&streams->heap, *slot);
 	*slot = record;
 	log_write(record);
 	if (streams->on_record)
@@ -97,7 +97,7 @@ static void say_repeated(struct streams *streams, struct stream *stream, uint64_
 		return;
 	snprintf(text, sizeof(text), "the last record was repeated %u times", stream->repeated);
 	stream->repeated = 0;
-	note = log_record_new(&(struct log_record){
+	note = log_record_new(&streams->heap, &(struct log_record){
 		.instance = stream->instance,
 		.severity = repeated->severity,
 		.container = stream->name,
@@ -111,22 +111,22 @@ static void say_repeated(struct streams *streams, struct stream *stream, uint64_
 void streams_log(struct streams *streams, const struct log_record *fields)
 {
 	struct stream *stream = stream_get(streams, fields);
-	struct log_record *record = log_record_new(fields);
+	struct log_record *record = log_record_new(&streams->heap, fields);
 	uint64_t now_us = log_realtime_us();
 	const struct log_record *last;
 
 	if (!stream || !record) {
-		free(record);
+		heap_put(&streams->heap, record);
 		return;
 	}
 	if (record->container && (!stream->name || strcmp(stream->name, record->container))) {
-		free(stream->name);
-		stream->name = strdup(record->container);
+		heap_put(&streams->heap, stream->name);
+		stream->name = heap_strdup(&streams->heap, record->container);
 	}
 	last = newest(stream);
 	if (last && now_us - last->time_us < STREAM_FOLD_US && says_the_same(last, record)) {
 		stream->repeated++;
-		free(record);
+		heap_put(&streams->heap, record);
 		return;
 	}
 	say_repeated(streams, stream, now_us);
@@ -158,7 +158,7 @@ void streams_end(struct streams *streams, uint64_t instance, const char *owner)
 		return;
 	say_repeated(streams, stream, log_realtime_us());
 	stream->ended = ++streams->endings;
-	stream->owner = owner ? strdup(owner) : NULL;
+	stream->owner = owner ? heap_strdup(&streams->heap, owner) : NULL;
 	one_too_many = owner ? first_of_many(streams, owner, STREAM_ENDED_PER_OWNER) : NULL;
 	if (!one_too_many)
 		one_too_many = first_of_many(streams, NULL, STREAM_ENDED_MAX);
@@ -208,4 +208,5 @@ void streams_free(struct streams *streams)
 
 	HASH_ITER(hh, streams->by_instance, stream, next)
 		stream_free(streams, stream);
+	heap_close(&streams->heap);
 }

@@ -26,6 +26,7 @@ struct stream {
 };
 
 struct streams {
+	struct heap heap; /* what the records say of one container is nothing to another's worker */
 	struct stream *by_instance;
 	uint64_t seq, endings;
 	void (*on_record)(void *arg, const struct log_record *record); /* each new record */

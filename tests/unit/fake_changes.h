@@ -177,7 +177,7 @@ static void free_instance(struct fixture *fixture, struct instance *instance)
 		close(instance->child->event_fd);
 	registry_remove(&fixture->instances, instance);
 	workers_free(instance);
-	changes_free(instance);
+	changes_free(&fixture->changes, instance);
 	registry_free(&fixture->instances, instance);
 }
 

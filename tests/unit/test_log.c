@@ -127,7 +127,8 @@ static const struct log_record plain = {
 
 static void test_copy(void **state)
 {
-	_cleanup_free_ struct log_record *copy = log_record_new(&change), *without = log_record_new(&plain);
+	struct heap heap = { 0 };
+	struct log_record *copy = log_record_new(&heap, &change), *without = log_record_new(&heap, &plain);
 
 	(void)state;
 	assert_non_null(copy);
@@ -149,17 +150,23 @@ static void test_copy(void **state)
 	assert_null(without->tunable);
 	assert_null(without->from);
 	assert_null(without->to);
+	heap_put(&heap, copy);
+	heap_put(&heap, without);
+	heap_close(&heap);
 }
 
 static void test_copy_is_escaped(void **state)
 {
 	struct log_record hostile = { .container = "c1\nfake: line", .tuner = "\x1b[2J", .text = "\xff" };
-	_cleanup_free_ struct log_record *copy = log_record_new(&hostile);
+	struct heap heap = { 0 };
+	struct log_record *copy = log_record_new(&heap, &hostile);
 
 	(void)state;
 	assert_string_equal(copy->container, "c1\\x0afake: line");
 	assert_string_equal(copy->tuner, "\\x1b[2J");
 	assert_string_equal(copy->text, "\\xff");
+	heap_put(&heap, copy);
+	heap_close(&heap);
 }
 
 /* All strings at once, each as long as it likes and growing fourfold. */
@@ -168,12 +175,13 @@ static void test_copy_is_bounded(void **state)
 	static char text[65536];
 	struct log_record hostile = { .container = text, .tuner = text, .scenario = text, .text = text,
 				      .tunable = text, .from = text, .to = text };
-	_cleanup_free_ struct log_record *copy = NULL;
+	struct log_record *copy;
+	struct heap heap = { 0 };
 	char line[128];
 
 	(void)state;
 	memset(text, '\n', sizeof(text) - 1);
-	copy = log_record_new(&hostile);
+	copy = log_record_new(&heap, &hostile);
 	assert_non_null(copy);
 	assert_true(strlen(copy->to) < 4096);
 	assert_int_equal(strlen(copy->to) % strlen("\\x0a"), 0);
@@ -181,6 +189,8 @@ static void test_copy_is_bounded(void **state)
 	log_human(copy, line, 100);
 	assert_int_equal(strlen(line), 99);
 	assert_int_equal(line[100], '#');
+	heap_put(&heap, copy);
+	heap_close(&heap);
 }
 
 /* What is too long ends with a whole character. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/heap.h"
 #include "ipc/pool.h"
 
 #define OBJECTS 2000 /* of several chunks */
@@ -52,6 +53,40 @@ static void test_objects(void **state)
 	pool_close(&pool);
 }
 
+/* Of each size: nobody else's, aligned, all zeros, also when another had it before; up to the largest. */
+static void test_heap(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 48, 49, 300, 4096, HEAP_BYTES_MAX };
+	struct heap heap = { 0 };
+	char *objects[2 * ARRAY_SIZE(sizes)];
+
+	(void)state;
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+			size_t bytes = sizes[i / 2];
+
+			objects[i] = heap_get(&heap, bytes);
+			assert_non_null(objects[i]);
+			assert_int_equal((uintptr_t)objects[i] % _Alignof(max_align_t), 0);
+			for (size_t j = 0; j < bytes; j++)
+				assert_int_equal(objects[i][j], 0);
+			memset(objects[i], 'a' + (int)i, bytes);
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(objects); i++) {
+			for (size_t j = 0; j < sizes[i / 2]; j++)
+				assert_int_equal(objects[i][j], 'a' + (int)i);
+			heap_put(&heap, objects[i]);
+		}
+	}
+	assert_null(heap_get(&heap, HEAP_BYTES_MAX + 1));
+	assert_null(heap_get(&heap, SIZE_MAX));
+	heap_put(&heap, NULL);
+	objects[0] = heap_strdup(&heap, "text");
+	assert_string_equal(objects[0], "text");
+	heap_put(&heap, objects[0]);
+	heap_close(&heap);
+}
+
 #ifndef __SANITIZE_ADDRESS__
 /* A child has none of it: not even an address at which a system call could read. */
 static void test_children_have_none(void **state)
@@ -80,7 +115,7 @@ static void test_children_have_none(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_objects),		cmocka_unit_test(test_heap),
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(test_children_have_none),
 #endif

@@ -278,7 +278,7 @@ static void test_written(void **state)
 		if (cases[i].why ? !now || now->state != TUNER_MANUAL || strcmp(now->why, cases[i].why) : now != NULL)
 			fail_msg("%s: %s", cases[i].what, now ? now->why : "active");
 		ledger_gone(&fixture->changes.ledger, COOKIE);
-		changes_free(fixture->instance);
+		changes_free(&fixture->changes, fixture->instance);
 	}
 }
 
