@@ -10,22 +10,10 @@
 #include <sys/socket.h>
 
 #include "supervisor/operator/connection.h"
+#include "supervisor/operator/io.bpftune.varlink.h"
 #include "supervisor/operator/method.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const char *const names[] = {
-	"org.varlink.service.GetInfo",
-	"org.varlink.service.GetInterfaceDescription",
-	"io.bpftune.GetStatus",
-	"io.bpftune.GetTuners",
-	"io.bpftune.ListInstances",
-	"io.bpftune.GetLog",
-	"io.bpftune.Rollback",
-	"io.bpftune.Resume",
-	"io.bpftune.None",
-	"io.none.None",
-};
 
 /* In the place of libc's, so that the log goes to a syslog that takes all and keeps nothing. */
 int connect(int fd, const struct sockaddr *address, socklen_t size)
@@ -104,19 +92,31 @@ static void converse(struct operator *room, const char *bytes, size_t size)
 	varlink_reader_clear(&client.reader);
 }
 
-static void send_parameters(struct operator *room, const char *line, size_t n)
+static void call(struct operator *room, const char *interface, const char *method, size_t n_method, const char *line, size_t n)
 {
 	static const char *const ways[] = { "", "\"more\":true,", "\"oneway\":true," };
 	char text[4096];
 
-	if (n > sizeof(text) - 256)
-		return;
-	for (size_t i = 0; i < ARRAY_SIZE(names) * ARRAY_SIZE(ways); i++) {
-		int size = snprintf(text, sizeof(text), "{%s\"method\":\"%s\",\"parameters\":%.*s}",
-				    ways[i % ARRAY_SIZE(ways)], names[i / ARRAY_SIZE(ways)], (int)n, line);
+	for (size_t i = 0; i < ARRAY_SIZE(ways) && n < sizeof(text) - 256; i++) {
+		int size = snprintf(text, sizeof(text), "{%s\"method\":\"%s.%.*s\",\"parameters\":%.*s}", ways[i], interface,
+				    (int)n_method, method, (int)n, line);
 
 		converse(room, text, size + 1);
 	}
+}
+
+/* Of each method that the interface's description has. */
+static void send_parameters(struct operator *room, const char *line, size_t n)
+{
+	static const char *const others[] = { "GetInfo", "GetInterfaceDescription", "None" };
+	const char *method = io_bpftune_varlink;
+
+	while ((method = strstr(method, "\nmethod "))) {
+		method += strlen("\nmethod ");
+		call(room, "io.bpftune", method, strcspn(method, "("), line, n);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		call(room, "org.varlink.service", others[i], strlen(others[i]), line, n);
 }
 
 static void keep_line(void *arg, const struct log_record *record)
@@ -126,11 +126,28 @@ static void keep_line(void *arg, const struct log_record *record)
 	streams_log(&room->streams, record);
 }
 
+/* Such as the timer of a worker that is to end. */
+static void close_handle(uv_handle_t *handle, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
 static void close_room(struct fixture *fixture, struct operator *room)
 {
+	static const char *const files[] = { "off", "off-always" };
+	char path[300];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/%s", fixture->dir, files[i]);
+		unlink(path);
+	}
 	changes_end(&fixture->changes, fixture->instance);
-	while (uv_run(room->loop, UV_RUN_NOWAIT))
-		;
+	for (int i = 0; i < 4; i++) /* rollbacks, which free themselves, first */
+		uv_run(room->loop, UV_RUN_NOWAIT);
+	uv_walk(room->loop, close_handle, NULL);
+	uv_run(room->loop, UV_RUN_DEFAULT);
 	check(uv_loop_close(room->loop) == 0);
 	streams_free(&room->streams);
 }
@@ -139,13 +156,15 @@ static void close_room(struct fixture *fixture, struct operator *room)
 static void open_room(struct fixture *fixture, struct operator *room)
 {
 	static struct bpftune_tuner shown;
-	static char path[] = "/only.so";
+	static char file[] = "/only.so";
 	struct bpftune_report change = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2", .text = "why" };
+	const char *path;
 
+	check(changes_read_off(&fixture->changes, fixture->dir, fixture->dir, &path) == 0);
 	shown = tuner;
 	shown.summary = "what it does";
 	fixture->kernel.plugins.tuners[0] = &shown;
-	fixture->kernel.plugins.paths[0] = path;
+	fixture->kernel.plugins.paths[0] = file;
 	uv_loop_init(&fixture->loop);
 	room->kernel = &fixture->kernel;
 	room->instances = &fixture->instances;
