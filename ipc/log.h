@@ -4,6 +4,7 @@
 #define BPFTUNE_IPC_LOG_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct log_record {
 	uint64_t time_us;  /* CLOCK_REALTIME */
 	uint64_t instance; /* id */
 	int severity;      /* syslog(3) priority */
+	bool is_copy;	   /* of one in another instance's stream: not for the sink, nor for who reads all streams */
 	const char *container, *tuner, *scenario, *text;
 	const char *tunable, *from, *to; /* of a change */
 };

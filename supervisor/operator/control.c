@@ -17,9 +17,10 @@
 
 /* --- followers ---------------------------------------------------------------------------------- */
 
-static bool follows(const struct connection *connection, uint64_t instance)
+static bool follows(const struct connection *connection, const struct log_record *record)
 {
-	return connection->following && (!connection->follow_instance || connection->follow_instance == instance);
+	return connection->following &&
+	       (connection->follow_instance ? connection->follow_instance == record->instance : !record->is_copy);
 }
 
 void control_tell(struct operator *operator, const struct log_record *record)
@@ -29,7 +30,7 @@ void control_tell(struct operator *operator, const struct log_record *record)
 	DL_FOREACH_SAFE(operator->connections, connection, next) {
 		struct call call = { .connection = connection };
 
-		if (!follows(connection, record->instance))
+		if (!follows(connection, record))
 			continue;
 		if (uv_stream_get_write_queue_size((uv_stream_t *)&connection->pipe) > FOLLOW_BYTES_MAX) {
 			connection->missed++;

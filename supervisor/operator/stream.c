@@ -82,7 +82,8 @@ static void keep(struct streams *streams, struct stream *stream, struct log_reco
 	record->seq = ++streams->seq;
 	heap_put(&streams->heap, *slot);
 	*slot = record;
-	log_write(record);
+	if (!record->is_copy)
+		log_write(record);
 	if (streams->on_record)
 		streams->on_record(streams->arg, record);
 }
@@ -100,6 +101,7 @@ static void say_repeated(struct streams *streams, struct stream *stream, uint64_
 	note = log_record_new(&streams->heap, &(struct log_record){
 		.instance = stream->instance,
 		.severity = repeated->severity,
+		.is_copy = repeated->is_copy,
 		.container = stream->name,
 		.tuner = repeated->tuner,
 		.text = text,
@@ -119,7 +121,7 @@ void streams_log(struct streams *streams, const struct log_record *fields)
 		heap_put(&streams->heap, record);
 		return;
 	}
-	if (record->container && (!stream->name || strcmp(stream->name, record->container))) {
+	if (record->container && !record->is_copy && (!stream->name || strcmp(stream->name, record->container))) {
 		heap_put(&streams->heap, stream->name);
 		stream->name = heap_strdup(&streams->heap, record->container);
 	}
@@ -194,7 +196,7 @@ int streams_read(const struct streams *streams, uint64_t instance, size_t n,
 		return -ENOMEM;
 	for (const struct stream *stream = streams->by_instance; stream; stream = stream->hh.next)
 		for (size_t i = 0; i < stream->capacity && (!instance || stream->instance == instance); i++)
-			if (stream->records[i])
+			if (stream->records[i] && (instance || !stream->records[i]->is_copy))
 				records[have++] = stream->records[i];
 	qsort(records, have, sizeof(*records), by_seq);
 	for (size_t i = have > n ? have - n : 0; i < have; i++)

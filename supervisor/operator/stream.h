@@ -34,7 +34,7 @@ struct streams {
 };
 
 /*
- * Stamps time and number on the record, keeps it in its instance's stream, writes it to the sink. One that
+ * Stamps time and number on the record, keeps it in its instance's stream, writes it to the sink if it is no copy. One that
  * says what the newest said less than STREAM_FOLD_US ago is only counted; the next other one is preceded by
  * "repeated N times".
  */
@@ -49,7 +49,7 @@ void streams_end(struct streams *streams, uint64_t instance, const char *owner);
 /* The instance of the last ended stream of that name; 0: none. */
 uint64_t streams_find_ended(const struct streams *streams, const char *name);
 
-/* The last n records of one instance, or of all (0), oldest first. -ENOMEM. */
+/* The last n records of one instance, or of all without copies (0), oldest first. -ENOMEM. */
 int streams_read(const struct streams *streams, uint64_t instance, size_t n,
 		 void (*got)(void *arg, const struct log_record *record), void *arg);
 

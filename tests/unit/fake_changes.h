@@ -45,6 +45,7 @@ static const struct bpftune_tuner tuner = {
 struct line {
 	uint64_t instance;
 	int severity;
+	bool is_copy;
 	char container[32], tuner[16], scenario[16], tunable[16], from[BPFTUNE_VALUE_BYTES], to[BPFTUNE_VALUE_BYTES];
 	char text[BPFTUNE_TEXT_BYTES + 64];
 };
@@ -128,7 +129,11 @@ static void note_line(void *arg, const struct log_record *record)
 	struct fixture *fixture = arg;
 	struct line *line = &fixture->log[fixture->n_log++ % ARRAY_SIZE(fixture->log)];
 
-	*line = (struct line){ .instance = record->instance, .severity = record->severity };
+	*line = (struct line){
+		.instance = record->instance,
+		.severity = record->severity,
+		.is_copy = record->is_copy,
+	};
 	copy_text(line->container, sizeof(line->container), record->container);
 	copy_text(line->tuner, sizeof(line->tuner), record->tuner);
 	copy_text(line->scenario, sizeof(line->scenario), record->scenario);

@@ -157,7 +157,7 @@ static void test_value_while_a_change_is_under_way(void **state)
 	}
 }
 
-/* A change on the host that a container's worker asked for is in both logs. */
+/* A change on the host that a container's worker asked for is in both logs; the sink takes one of them. */
 static void test_change_that_was_asked_for(void **state)
 {
 	struct fixture *fixture = *state;
@@ -175,6 +175,7 @@ static void test_change_that_was_asked_for(void **state)
 	assert_int_equal(fixture->n_log, 2);
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(fixture->log[i].instance, i ? asker->view.id : fixture->instance->view.id);
+		assert_int_equal(fixture->log[i].is_copy, i);
 		assert_string_equal(fixture->log[i].text, "because; asked for by netns-2002");
 	}
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
@@ -383,6 +384,45 @@ static void test_folding_ends(void **state)
 
 #define on_streams(test) cmocka_unit_test_setup_teardown(test, open_streams, close_streams)
 
+static unsigned int n_lines(int fd)
+{
+	char text[4096];
+	ssize_t size = read(fd, text, sizeof(text));
+	unsigned int n = 0;
+
+	for (ssize_t i = 0; i < size; i++)
+		n += text[i] == '\n';
+	return n;
+}
+
+/* A record and its copy: each in its stream; the sink, and who reads all streams, gets one. */
+static void test_copy(void **state)
+{
+	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	struct log_record record = { .instance = 1, .container = "host", .text = "1", .severity = LOG_INFO };
+	struct streams *streams = *state;
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+	tell(streams, 2, "c", "0");
+	dup2(fds[1], STDERR_FILENO);
+	streams_log(streams, &record);
+	record.instance = 2;
+	record.is_copy = true;
+	streams_log(streams, &record);
+	streams_log(streams, &record); /* folded */
+	record.text = "2";
+	streams_log(streams, &record);
+	dup2(real, STDERR_FILENO);
+	assert_int_equal(n_lines(fds[0]), 1);
+	close(fds[0]);
+	close(fds[1]);
+	assert_reads(streams, 1, 10, 1, 1, 0);
+	assert_reads(streams, 0, 10, 2, 0, 1);
+	streams_end(streams, 2, NULL);
+	assert_int_equal(streams_find_ended(streams, "c"), 2); /* it keeps its own name */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +440,7 @@ int main(void)
 		on_streams(test_repeated_how_often),
 		on_streams(test_different_ones_are_not_folded),
 		on_streams(test_folding_ends),
+		on_streams(test_copy),
 	};
 
 	return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
