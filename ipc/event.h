@@ -15,7 +15,10 @@ struct bpftune_event {
 	__u64 netns_cookie; /* the namespace it is about (SO_NETNS_COOKIE) */
 	__u64 time_ns;      /* CLOCK_MONOTONIC when it was noticed */
 	__u64 instance;     /* instance id of a container that shares the host's namespace; 0: by cookie */
-	__u32 pid;          /* thread group id of the task concerned; 0: none */
+	union {
+		__u32 pid;	/* thread group id of the task concerned; 0: none */
+		__u32 n_askers; /* of a request: how many instances may ask */
+	};
 	__u16 tuner;        /* the tuner's number, or one of bpftune_event_source */
 	__u16 scenario;     /* the tuner's scenario, or that source's enum */
 	__u64 asker;        /* instance id of who requests a host-scoped change; 0: nobody */
@@ -71,6 +74,7 @@ enum bpftune_order {
 	BPFTUNE_REFUSE,  /* do not; payload: bpftune_owner */
 	BPFTUNE_READ,    /* read it again and report its value; payload: bpftune_owner */
 	BPFTUNE_RESTORE, /* put that value back if nobody else changed it; payload: bpftune_restore */
+	BPFTUNE_ASKER_GONE, /* that instance has asked for a host-scoped change, and has ended; payload: its id */
 };
 
 struct bpftune_restore {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Notices what applications ask for by SO_SNDBUF and SO_RCVBUF, and TCP sockets that such a size holds back. It
- * changes no call and fails none.
+ * Notices what applications ask for by SO_SNDBUF and SO_RCVBUF, and sockets that such a size holds back. It changes no
+ * call and fails none.
  */
 #include "bpf/remote.bpf.h"
 #include "bpf/receiver.bpf.h"
@@ -12,7 +12,9 @@
 #define SOL_SOCKET 1 /* include/uapi/asm-generic/socket.h */
 #define SO_SNDBUF 7
 #define SO_RCVBUF 8
+#define ENOMEM 12     /* include/uapi/asm-generic/errno-base.h */
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define PAGE_BYTES_MIN 4096
 #define EPHEMERAL_MIN 32768   /* net.ipv4.ip_local_port_range as it comes */
 #define WISH_BYTES_MIN 212992 /* no kernel's limit is below that by itself */
@@ -21,6 +23,8 @@
 #define LOOK_NS (1000 * NSEC_PER_MSEC)	/* long enough for a share of it to mean something */
 #define TELL_MIN_PERCENT 25
 #define RATE_NS (100 * NSEC_PER_MSEC)
+#define DROPPED_MIN 16 /* datagrams; fewer are no flow's */
+#define TELL_DROPPED_NS (1000 * NSEC_PER_MSEC)
 
 /* The largest wish of a namespace that was told. */
 struct reported {
@@ -50,6 +54,15 @@ struct receiver {
 };
 
 MAP(receivers, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct receiver);
+
+/* UDP sockets whose receive buffer an application asked for, by address, as above. */
+struct datagrams {
+	__u64 netns_cookie, told_ns;
+	struct sock_buf_wish wish;
+	__u32 dropped; /* since it asked */
+};
+
+MAP(datagrams_of, BPF_MAP_TYPE_LRU_HASH, 1024, __u64, struct datagrams);
 
 struct look {
 	__u64 told_ns, looked_ns;
@@ -93,6 +106,13 @@ static __always_inline void remember_receiver(__u64 address, __u64 cookie, const
 	bpf_map_update_elem(&receivers, &address, &receiver, BPF_ANY);
 }
 
+static __always_inline void remember_datagrams(__u64 address, __u64 cookie, const struct sock_buf_wish *wish)
+{
+	struct datagrams datagrams = { .netns_cookie = cookie, .wish = *wish };
+
+	bpf_map_update_elem(&datagrams_of, &address, &datagrams, BPF_ANY);
+}
+
 static __always_inline void wished(struct bpf_sockopt *ctx)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -118,6 +138,8 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 			note_fixed_receiver();
 			remember_receiver((__u64)ctx->sk, cookie, &wish);
 		}
+	} else if (ctx->sk->protocol == IPPROTO_UDP && wish.receive && wish.asked_bytes >= WISH_BYTES_MIN) {
+		remember_datagrams((__u64)ctx->sk, cookie, &wish);
 	}
 	tell_wish(cookie, &wish);
 }
@@ -296,4 +318,52 @@ ON_RCV_SPACE(sock_buf_receiver)
 	fixed.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	fixed.rate_bytes = 1000000ULL * reading.bytes / reading.rtt_us;
 	tell_fixed(sk, cookie, sharer_of(sk, cookie), SOCK_BUF_RECEIVE_FIXED, &fixed);
+}
+
+static __always_inline void tell_dropped(const struct sock *sk, const struct datagrams *datagrams, __u32 size_bytes)
+{
+	__u64 cookie = datagrams->netns_cookie, instance = sharer_of(sk, cookie);
+	struct sock_buf_dropped *dropped;
+	struct bpftune_event *event;
+
+	if (tuner_is_off(cookie) || !rate_allows(cookie, instance, SOCK_BUF_DATAGRAMS_DROPPED, RATE_NS))
+		return;
+	event = event_reserve(cookie, SOCK_BUF_DATAGRAMS_DROPPED);
+	if (!event)
+		return;
+	event->instance = instance;
+	event->pid = datagrams->wish.pid;
+	dropped = (struct sock_buf_dropped *)event->payload;
+	dropped->wish = datagrams->wish;
+	dropped->size_bytes = size_bytes;
+	dropped->dropped = datagrams->dropped;
+	dropped->port = local_port_of(sk);
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* A datagram does not fit into the socket's buffer: net/ipv4/udp.c: __udp_queue_rcv_skb(); newer kernels tell of IPv6, too. */
+SEC("raw_tp/udp_fail_queue_rcv_skb")
+int sock_buf_dropped(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct sock *sk = (const struct sock *)ctx->args[1];
+	__u64 address = (__u64)sk, now_ns;
+	struct datagrams *datagrams;
+	__u32 size_bytes;
+
+	if ((int)ctx->args[0] != -ENOMEM)
+		return 0;
+	datagrams = bpf_map_lookup_elem(&datagrams_of, &address);
+	if (!datagrams || BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie) != datagrams->netns_cookie)
+		return 0;
+	size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	if (size_bytes / 2 >= datagrams->wish.asked_bytes ||
+	    !(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
+		return 0; /* the wish was granted in full; or it is another socket */
+	now_ns = bpf_ktime_get_ns();
+	if (++datagrams->dropped < DROPPED_MIN ||
+	    (datagrams->told_ns && now_ns - datagrams->told_ns < TELL_DROPPED_NS))
+		return 0;
+	datagrams->told_ns = now_ns;
+	tell_dropped(sk, datagrams, size_bytes);
+	return 0;
 }

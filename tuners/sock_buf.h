@@ -9,6 +9,8 @@ enum sock_buf_scenario {
 	SOCK_BUF_WISH_CUT,
 	SOCK_BUF_SEND_FIXED,
 	SOCK_BUF_RECEIVE_FIXED,
+	SOCK_BUF_DATAGRAMS_DROPPED,
+	SOCK_BUF_NOT_NEEDED, /* no program tells it */
 };
 
 /* What an application asked for by setsockopt(2); the kernel gives twice that, for its own bookkeeping. */
@@ -34,5 +36,16 @@ struct sock_buf_fixed {
 };
 
 _Static_assert(sizeof(struct sock_buf_fixed) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
+
+/* A UDP socket that drops what comes, as its receive buffer is full; the host's limit made it smaller than asked for.
+ */
+struct sock_buf_dropped {
+	struct sock_buf_wish wish;
+	__u32 size_bytes; /* sk_rcvbuf */
+	__u32 dropped;	  /* datagrams, with this size */
+	__u32 port;
+};
+
+_Static_assert(sizeof(struct sock_buf_dropped) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
 #endif

@@ -5,14 +5,25 @@
 
 #define IPPROTO_TCP 6
 #define RATE_NS (100 * NSEC_PER_MSEC)
+#define RATE_OF_ALL_NS (5 * NSEC_PER_MSEC) /* however many namespaces there are */
 #define EASED_RATE_NS (1000 * NSEC_PER_MSEC)
 
 VERDICTS(8, struct tcp_mem_raised);
 
-static __always_inline void tell(__u16 scenario, const struct tcp_mem_use *use)
+/* For each value of tcp_mem: when a step is made, the next one need not wait. */
+static __always_inline void tell(const struct sock *sk, __u16 scenario, const struct tcp_mem_use *use)
 {
-	/* For each value of tcp_mem: when a step is made, the next one need not wait. */
-	emit(host_cookie, use->mem[2], scenario, use, sizeof(*use), scenario == TCP_MEM_EASED ? EASED_RATE_NS : RATE_NS);
+	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
+	struct bpftune_event *event;
+
+	if (tuner_is_off(host_cookie) || tuner_is_off(cookie) || !rate_allows(cookie, use->mem[2], scenario, RATE_NS) ||
+	    !rate_allows(0, use->mem[2], scenario, RATE_OF_ALL_NS))
+		return;
+	event = event_reserve(cookie, scenario);
+	if (!event)
+		return;
+	*(struct tcp_mem_use *)event->payload = *use;
+	bpf_ringbuf_submit(event, 0);
 }
 
 static __always_inline void read_use(const struct sock *sk, struct tcp_mem_use *ret_use)
@@ -42,9 +53,9 @@ ON_LOOK(tcp_mem_look)
 		return;
 	read_use((struct sock *)tp, &use);
 	if (use.allocated >= use.mem[1] - use.mem[1] / 4)
-		tell(TCP_MEM_NEAR_PRESSURE, &use);
+		tell((struct sock *)tp, TCP_MEM_NEAR_PRESSURE, &use);
 	else if (is_eased(&use))
-		tell(TCP_MEM_EASED, &use);
+		emit(host_cookie, use.mem[2], TCP_MEM_EASED, &use, sizeof(use), EASED_RATE_NS);
 }
 
 /* Memory is refused to a socket: net/core/sock.c: __sk_mem_raise_allocated(). */
@@ -59,6 +70,6 @@ int tcp_mem_refused(struct bpf_raw_tracepoint_args *ctx)
 	read_use(sk, &use);
 	/* Otherwise it is its cgroup's memory, or its own buffer, that is at its end. */
 	if (use.allocated >= use.mem[1] - use.mem[1] / 4)
-		tell(TCP_MEM_REFUSED, &use);
+		tell(sk, TCP_MEM_REFUSED, &use);
 	return 0;
 }

@@ -9,12 +9,14 @@ enum tcp_mem_scenario {
 	TCP_MEM_NEAR_PRESSURE,
 	TCP_MEM_REFUSED,
 	TCP_MEM_EASED,
+	TCP_MEM_NOT_NEEDED, /* no program tells it */
 };
 
 /* All in pages, all of the machine. */
 struct tcp_mem_use {
 	__u64 allocated; /* but for what each CPU keeps in reserve: up to 1 MiB */
 	__u64 mem[3];	 /* tcp_mem: low, pressure, high */
+	__u64 held;	 /* of that by the sockets of the namespace that it is told of: its worker fills it in */
 };
 
 _Static_assert(sizeof(struct tcp_mem_use) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");

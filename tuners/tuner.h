@@ -108,7 +108,7 @@ enum bpftune_direction {
  * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to().
  */
 struct bpftune_remedy {
-	unsigned int scenario; /* why, unless bpftune_try() says another */
+	unsigned int scenario; /* why, unless bpftune_try() says another; with `whole`: why what nobody claims is taken back */
 	unsigned int tunable;  /* of integers */
 	unsigned int value; /* the index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion */
 	enum bpftune_direction direction;
@@ -119,6 +119,12 @@ struct bpftune_remedy {
 	bool is_measured; /* by the tuner, which judges each step: of one integer only */
 	int64_t (*cap)(const struct bpftune *b, const void *state,
 		       int64_t current); /* how far it may go; NULL: as far as the tunable */
+	/*
+	 * Of a host-scoped tunable: by how much all who claim may have it raised, together; each container by its share of
+	 * that (bpftune_claim()). NULL: nobody needs to claim.
+	 */
+	int64_t (*whole)(const struct bpftune *b, const void *state);
+	bool adds_up; /* one's claim is on top of the others', as of a pool; else the largest claim is enough for all */
 };
 
 /* The supervisor's side of attaching; opaque. */
@@ -186,8 +192,8 @@ BPFTUNE_API int bpftune_propose_text(struct bpftune *b, unsigned int tunable, co
 
 /*
  * What a container's worker does about a host-scoped tunable: its event goes to the same tuner in the host's
- * worker, which sees who asks in event->asker and decides with the whole machine in view. 0; -EINVAL: this
- * is the host's worker already.
+ * worker, which sees who asks in event->asker and decides with the whole machine in view: on what the kernel counted, as
+ * far as bpftune_claim() lets it, never on a number that the asker chose. 0; -EINVAL: this is the host's worker already.
  */
 BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *event);
 
@@ -214,6 +220,13 @@ struct bpftune_measured {
 BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario,
 			    const struct bpftune_event *cause, const struct bpftune_measured *measured,
 			    const char *reason, ...) __attribute__((format(printf, 6, 7)));
+
+/*
+ * Host's worker: whoever is behind the event (event->asker; the host itself, if that is 0) needs the value of a remedy with
+ * `whole` to be so much more than it was before the first step. bpftune_try() goes as far as the claims do. A claim ends
+ * with its container, or an hour after it was last made; then the frame takes back what the others do not need.
+ */
+BPFTUNE_API void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more);
 
 /*
  * Gives up all steps of a remedy: the value goes back to what it was before the first, unless somebody else has set it
@@ -277,6 +290,10 @@ BPFTUNE_API uint64_t bpftune_available_pages(void);
 /* Tells the operator something that is not a change. `severity` is a syslog(3) priority. */
 BPFTUNE_API void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The same about an event: also in the log of the container that asked for something by it. */
+BPFTUNE_API void bpftune_log_event(struct bpftune *b, const struct bpftune_event *event, int severity, const char *format,
+				   ...) __attribute__((format(printf, 4, 5)));
 
 /*
  * The end of a tuner's file NAME.c, whose programs are in NAME.bpf.c: its attach function, its note, and the symbol

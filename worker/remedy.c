@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "worker/budget.h"
 #include "worker/trials.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -45,17 +46,47 @@ static struct trial_rule rule_of(const struct bpftune_remedy *what, const struct
 	};
 }
 
-static int64_t cap_of(const struct worker *worker, const struct subject *subject)
+static uint32_t stepped(const struct subject *subject)
+{
+	return subject->rule.value == TRIAL_ALL_INTS ? subject->tunable->n_ints - 1 : subject->rule.value;
+}
+
+/* What those who need it may have, the first value included. */
+static int64_t claimed(const struct worker *worker, const struct subject *subject)
+{
+	const struct bpftune_owner of = { .tuner = worker->running->number, .tunable = subject->what->tunable };
+	const struct budget_rule rule = {
+		.whole = subject->what->whole(worker->instance, worker->running->state),
+		.n_askers = worker->n_askers,
+		.adds_up = subject->what->adds_up,
+	};
+	const int64_t *first = trial_first(&subject->remedy->trial);
+	int64_t granted = worker->budget ? budget_granted(worker->budget, &of, &rule) : 0, sum;
+
+	if (!first)
+		first = subject->look.value;
+	return __builtin_add_overflow(first[stepped(subject)], granted, &sum) ? INT64_MAX : sum;
+}
+
+/* As far as the tuner lets it go. */
+static int64_t limit_of(const struct worker *worker, const struct subject *subject)
 {
 	const struct bpftune_tunable *tunable = subject->tunable;
-	uint32_t stepped = subject->rule.value == TRIAL_ALL_INTS ? tunable->n_ints - 1 : subject->rule.value;
 	bool any = !tunable->min && !tunable->max;
 
 	if (subject->what->cap)
-		return subject->what->cap(worker->instance, worker->running->state, subject->look.value[stepped]);
+		return subject->what->cap(worker->instance, worker->running->state,
+					  subject->look.value[stepped(subject)]);
 	if (subject->rule.is_down)
 		return any ? 0 : tunable->min;
 	return any ? INT_MAX : tunable->max;
+}
+
+static int64_t cap_of(const struct worker *worker, const struct subject *subject)
+{
+	int64_t limit = limit_of(worker, subject), most = subject->what->whole ? claimed(worker, subject) : limit;
+
+	return most < limit ? most : limit;
 }
 
 /* What is there to look at. -EBUSY: a proposal is under way. */
@@ -154,6 +185,64 @@ static int act(struct worker *worker, struct subject *subject, const struct moti
 	}
 }
 
+/* --- claims ------------------------------------------------------------------------------------- */
+
+static void claim(struct worker *worker, unsigned int tunable, uint64_t asker, int64_t more)
+{
+	const struct bpftune_owner of = { .tuner = worker->running->number, .tunable = tunable };
+
+	if (!worker->budget)
+		worker->budget = calloc(1, sizeof(*worker->budget));
+	if (worker->budget)
+		budget_claim(worker->budget, &of, asker, more, worker->now_ns);
+}
+
+/* Who needed what an earlier worker has raised is not known: the host is taken to have done, and need it no more. */
+static void inherit_claims(struct worker *worker, struct engine *engine)
+{
+	struct subject subject;
+
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++) {
+		const int64_t *first = trial_first(&engine->remedies[i].trial);
+
+		if (first && engine->tuner->remedies[i].whole && !find(worker, i, &subject))
+			claim(worker, subject.what->tunable, BUDGET_HOST,
+			      subject.look.value[stepped(&subject)] - first[stepped(&subject)]);
+	}
+}
+
+/* Back to the highest value that those who are left need. A proposal under way comes first. */
+static void lower(struct worker *worker, unsigned int index)
+{
+	int64_t to[TRIAL_INTS_MAX] = { 0 };
+	struct subject subject;
+
+	if (find(worker, index, &subject))
+		return;
+	subject.remedy->lost_claim = false;
+	subject.look.cap = claimed(worker, &subject);
+	if (trial_lower(&subject.remedy->trial, &subject.rule, &subject.look, to))
+		propose(worker, &subject, TRIAL_TAKE_BACK, to,
+			&(struct motive){
+				.scenario = subject.what->scenario,
+				.reason =
+					"it is higher than those need who are left, and had a need within the last hour" });
+}
+
+static void lower_all(struct worker *worker, struct engine *engine)
+{
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
+		if (engine->remedies[i].lost_claim)
+			lower(worker, i);
+}
+
+static void note_lost_claims(struct worker *worker, struct engine *engine)
+{
+	(void)worker;
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
+		engine->remedies[i].lost_claim = engine->tuner->remedies[i].whole != NULL;
+}
+
 /* --- counters ----------------------------------------------------------------------------------- */
 
 static bool counts(const struct bpftune_remedy *what)
@@ -235,6 +324,7 @@ static void tick(struct worker *worker, struct engine *engine)
 		}
 		pair += does_count ? 2 : 0;
 	}
+	lower_all(worker, engine);
 	trials_keep(worker, engine);
 }
 
@@ -245,6 +335,7 @@ static void settle(struct worker *worker, struct engine *engine)
 	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
 		if (!find(worker, i, &subject))
 			trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
+	lower_all(worker, engine);
 	trials_keep(worker, engine);
 }
 
@@ -275,6 +366,7 @@ int remedies_start(struct worker *worker, struct engine *engine)
 		return -ENOMEM;
 	trials_recall(engine);
 	settle(worker, engine);
+	inherit_claims(worker, engine);
 	return 0;
 }
 
@@ -299,7 +391,15 @@ static void each_engine(struct worker *worker, void (*act_on)(struct worker *wor
 
 void remedies_tick(struct worker *worker)
 {
+	if (worker->budget && budget_expire(worker->budget, worker->now_ns))
+		each_engine(worker, note_lost_claims);
 	each_engine(worker, tick);
+}
+
+void remedies_end_asker(struct worker *worker, uint64_t asker)
+{
+	if (worker->budget && budget_end(worker->budget, asker))
+		each_engine(worker, note_lost_claims);
 }
 
 void remedies_settle(struct worker *worker)
@@ -318,6 +418,8 @@ bool remedies_are_judging(const struct worker *worker)
 
 bool remedies_may_decay(const struct worker *worker)
 {
+	if (worker->budget && worker->budget->n)
+		return true;
 	for (size_t i = 0; i < worker->n_engines; i++) {
 		const struct engine *engine = &worker->engines[i];
 
@@ -375,6 +477,15 @@ __attribute__((format(printf, 7, 0))) static int move_to(struct worker *worker, 
 	err = propose(worker, subject, move, to, &(struct motive){ scenario, cause, text });
 	trials_keep(worker, worker->running);
 	return err;
+}
+
+void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more)
+{
+	struct worker *worker = tunable_worker();
+	const struct bpftune_tuner *tuner = worker->running->tuner;
+
+	if (b->id == BPFTUNE_HOST_ID && remedy < tuner->n_remedies && tuner->remedies[remedy].whole)
+		claim(worker, tuner->remedies[remedy].tunable, event->asker, more);
 }
 
 int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *cause,

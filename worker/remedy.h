@@ -17,10 +17,14 @@ void remedies_tick(struct worker *worker);
 /* A proposal was answered, or a value was read: what became of the steps? */
 void remedies_settle(struct worker *worker);
 
+/* An instance that has asked for host-scoped changes has ended: what nobody else needs goes back. */
+void remedies_end_asker(struct worker *worker, uint64_t asker);
+
 /* Some step is to be judged: ticks are due, whether there still is trouble or not. */
 bool remedies_are_judging(const struct worker *worker);
 
-/* Some step may be taken back for want of trouble: a tick is due now and then, even if nothing happens. */
+/* Some step may be taken back for want of trouble, or of somebody who needs it: a tick is due now and then, even if
+ * nothing happens. */
 bool remedies_may_decay(const struct worker *worker);
 
 #endif

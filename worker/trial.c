@@ -321,6 +321,22 @@ const int64_t *trial_before(const struct trial *trial)
 	return trial->is_trying ? trial->levels[trial->n_levels - 1] : NULL;
 }
 
+enum trial_move trial_lower(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
+			    int64_t ret_to[TRIAL_INTS_MAX])
+{
+	unsigned int i = stepped(rule);
+	uint8_t level;
+
+	trial_settle(trial, rule, look->now_ns, look->value);
+	level = trial->n_levels;
+	if (!level || !is_beyond(rule, look->value[i], look->cap))
+		return TRIAL_NONE;
+	do
+		copy(ret_to, trial->levels[--level]);
+	while (level && is_beyond(rule, ret_to[i], look->cap));
+	return TRIAL_TAKE_BACK;
+}
+
 const int64_t *trial_first(const struct trial *trial)
 {
 	return trial->n_levels ? trial->levels[0] : NULL;

@@ -55,7 +55,7 @@ enum trial_move {
 	TRIAL_UNDO,	 /* the step did not help: exactly the value from before it */
 	TRIAL_DECAY,	 /* not needed for long: exactly the value from before the last step that was kept */
 	TRIAL_RETURN,	 /* needed after all: exactly the value from before the decay */
-	TRIAL_TAKE_BACK, /* exactly the value from before the first step, or back to what the caller says */
+	TRIAL_TAKE_BACK, /* exactly the value from before the first step or a later one, or back to what the caller says */
 	TRIAL_FULL,	 /* there is trouble, and no room for a step: nothing is to be written */
 	N_TRIAL_MOVES
 };
@@ -93,6 +93,13 @@ enum trial_move trial_look(struct trial *trial, const struct trial_rule *rule, c
 /* The same, to give up all steps; and no step before `hold_until_ns`. TRIAL_NONE: the value is not the trial's. */
 enum trial_move trial_take_back(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
 				uint64_t hold_until_ns, int64_t ret_to[TRIAL_INTS_MAX]);
+
+/*
+ * The same, to give up as many steps as it takes for the stepped integer to be within the look's cap, or all. TRIAL_NONE
+ * also where it is within the cap already.
+ */
+enum trial_move trial_lower(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
+			    int64_t ret_to[TRIAL_INTS_MAX]);
 
 /*
  * The caller's measure says what the stepped integer should become, past the cap or not. Farther in the rule's

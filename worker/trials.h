@@ -8,6 +8,7 @@
 
 struct remedy {
 	struct trial trial;
+	bool lost_claim; /* somebody who needed the value needs it no more, and that is yet to be looked at */
 	bool has_window; /* of counters: what they were at its beginning */
 	uint64_t since_ns, trouble, work;
 };

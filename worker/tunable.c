@@ -323,15 +323,33 @@ int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_ve
 	return 0;
 }
 
-void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
+__attribute__((format(printf, 3, 0)))
+static void log_about(uint64_t asker, int severity, const char *format, va_list args)
 {
 	struct bpftune_report report = report_on(self->running, BPFTUNE_LOG, 0);
+
+	report.asker = asker;
+	report.severity = severity;
+	vsnprintf(report.text, sizeof(report.text), format, args);
+	send_report(self, &report);
+}
+
+void bpftune_log(struct bpftune *b, int severity, const char *format, ...)
+{
 	va_list args;
 
 	(void)b;
-	report.severity = severity;
 	va_start(args, format);
-	vsnprintf(report.text, sizeof(report.text), format, args);
+	log_about(0, severity, format, args);
 	va_end(args);
-	send_report(self, &report);
+}
+
+void bpftune_log_event(struct bpftune *b, const struct bpftune_event *event, int severity, const char *format, ...)
+{
+	va_list args;
+
+	(void)b;
+	va_start(args, format);
+	log_about(event->asker, severity, format, args);
+	va_end(args);
 }

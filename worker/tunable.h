@@ -10,6 +10,7 @@
 
 #include "tuners/tuner.h"
 
+struct budget;
 struct remedy;
 
 struct tunable {
@@ -43,6 +44,8 @@ struct worker {
 	size_t n_engines;
 	struct engine *running; /* the tuner whose handler runs */
 	uint64_t now_ns;	/* CLOCK_MONOTONIC, when the loop last called */
+	struct budget *budget;	/* what the host's tunables were asked for; NULL: nothing was */
+	uint32_t n_askers;	/* the instances that may ask, as of the last request */
 };
 
 /* The one worker that this process is, for the API functions that tuners call. */

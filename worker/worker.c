@@ -96,16 +96,6 @@ static void on_reread(uv_timer_t *timer)
 	tunable_read_doubtful(&serving->worker);
 }
 
-static void on_decay(uv_timer_t *timer)
-{
-	struct serving *serving = timer->data;
-
-	serving->worker.now_ns = uv_hrtime();
-	remedies_tick(&serving->worker);
-	if (!remedies_may_decay(&serving->worker))
-		uv_timer_stop(timer);
-}
-
 static void on_tick(uv_timer_t *timer)
 {
 	struct serving *serving = timer->data;
@@ -132,6 +122,17 @@ static void go_on_ticking(struct serving *serving, unsigned int ticks)
 		uv_timer_start(&serving->tick, on_tick, TICK_MS, TICK_MS);
 }
 
+static void on_decay(uv_timer_t *timer)
+{
+	struct serving *serving = timer->data;
+
+	serving->worker.now_ns = uv_hrtime();
+	remedies_tick(&serving->worker);
+	go_on_ticking(serving, TICKS);
+	if (!remedies_may_decay(&serving->worker))
+		uv_timer_stop(timer);
+}
+
 static void settle(struct serving *serving)
 {
 	remedies_settle(&serving->worker);
@@ -145,6 +146,7 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 {
 	struct worker *worker = &serving->worker;
 	const struct bpftune_owner *owner = (const struct bpftune_owner *)event->payload;
+	uint64_t asker;
 
 	switch (event->scenario) {
 	case BPFTUNE_GRANT:
@@ -157,6 +159,11 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 		break;
 	case BPFTUNE_RESTORE:
 		tunable_restore(worker, (const struct bpftune_restore *)event->payload);
+		break;
+	case BPFTUNE_ASKER_GONE:
+		memcpy(&asker, event->payload, sizeof(asker));
+		remedies_end_asker(worker, asker);
+		go_on_ticking(serving, TICKS); /* the tuners look what has become of it */
 		break;
 	}
 	settle(serving);
@@ -179,6 +186,8 @@ static void on_event(void *arg, const void *record)
 	if (!uv_is_active((uv_handle_t *)&serving->tick))
 		remedies_wake(worker);
 	engine->heard_ns = worker->now_ns;
+	if (event->asker)
+		worker->n_askers = event->n_askers;
 	worker->running = engine;
 	if (engine->tuner->event)
 		engine->tuner->event(worker->instance, engine->state, event);

@@ -25,6 +25,7 @@ struct instance_state {
 	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
 	uint64_t memory_due_ms; /* uv_now(): until then the ones that were filed use up what may be */
 	uint64_t manual_logged_ms; /* when a write by somebody else was last logged */
+	bool has_asked; /* its worker, for host-scoped changes: the host's is to know when it ends */
 	uint64_t unknown_writer;  /* bit n: the tuner of number n stepped aside, and it is not known yet for whom */
 };
 

@@ -82,8 +82,20 @@ void changes_ready(struct changes *changes, struct instance *instance)
 	rollback_ready(changes, instance);
 }
 
+/* What it asked for goes back, unless others need it: worker/budget.h. */
+static void end_asker(struct changes *changes, const struct instance *instance)
+{
+	struct instance *host = instance_host(changes->instances);
+	uint64_t id = instance->view.id;
+
+	if (instance->state && instance->state->has_asked && host)
+		workers_order(changes->workers, host, BPFTUNE_ASKER_GONE, &id, sizeof(id));
+}
+
 void changes_end(struct changes *changes, struct instance *instance)
 {
+	if (!changes->stopping)
+		end_asker(changes, instance);
 	rollback_drop(changes, instance->view.id);
 	if (!changes->stopping && !instance->view.shares_netns)
 		ledger_gone(&changes->ledger, instance->view.netns_cookie);

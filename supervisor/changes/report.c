@@ -193,28 +193,31 @@ static void on_request(struct changes *changes, struct instance *instance, const
 		.tuner = report->tuner,
 		.scenario = report->scenario,
 		.asker = instance->view.id,
+		.n_askers = workers_n_containers(changes->workers),
 	};
+	struct instance_state *state = instance_state_of(instance);
 
 	if (report->tuner < changes->kernel->plugins.n && changes_tuner_state(changes, instance, report->tuner) == TUNER_OFF)
 		return;
 	memcpy(event.payload, report->text, sizeof(event.payload));
 	if (report->tuner >= changes->kernel->plugins.n || !*scenario_of(changes, report))
 		changes->counters.unroutable++;
-	else if (host && changes_tuner_state(changes, host, report->tuner) == TUNER_ACTIVE) /* it may be the first to end */
+	else if (host && state && changes_tuner_state(changes, host, report->tuner) == TUNER_ACTIVE) { /* it may be the first to end */
+		state->has_asked = true;
 		workers_deliver(changes->workers, host, &event);
+	}
 }
 
 static void on_log(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
 {
 	const struct bpftune_tuner *tuner = report->tuner < changes->kernel->plugins.n ? changes->kernel->plugins.tuners[report->tuner] : NULL;
 
-	changes_log(changes, &(struct log_record){
+	log_for_both(changes, report, &(struct log_record){
 		.instance = instance->view.id,
 		.severity = report->severity >= LOG_EMERG && report->severity <= LOG_DEBUG ? report->severity : LOG_NOTICE,
 		.container = instance->view.name,
 		.tuner = tuner ? tuner->name : NULL,
-		.text = report->text,
-	});
+	}, "");
 }
 
 static void on_learnt(struct changes *changes, struct instance *instance, const struct bpftune_report *report)

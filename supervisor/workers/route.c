@@ -59,6 +59,13 @@ void workers_order(struct workers *workers, struct instance *instance, enum bpft
 		process_send(child, &event);
 }
 
+unsigned int workers_n_containers(const struct workers *workers)
+{
+	const struct instance *host = instance_host(workers->instances);
+
+	return workers->n_ready - (host && host->is_entered);
+}
+
 void workers_want(struct workers *workers, struct instance *instance)
 {
 	struct child *child = child_of(workers, instance);

@@ -86,6 +86,9 @@ void workers_deliver(struct workers *workers, struct instance *instance, const s
 void workers_order(struct workers *workers, struct instance *instance, enum bpftune_order order, const void *payload,
 		   size_t size);
 
+/* How many instances besides the host have a worker that is ready, so that each may ask the host's. */
+unsigned int workers_n_containers(const struct workers *workers);
+
 /* The instance is worth a worker, unless all tuners are off there. */
 void workers_want(struct workers *workers, struct instance *instance);
 

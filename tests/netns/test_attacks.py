@@ -14,7 +14,9 @@ import threading
 import pytest
 
 from crowd import Cgroup, Sleeper, wait_for_instance
-from lab import BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, only, run, said, wait_for
+from flooded import Flooded
+from lab import (BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
+                 sysctl_path, wait_for)
 
 pytestmark = pytest.mark.alone
 USER = 1234
@@ -447,6 +449,86 @@ class TestWorker:
             os.kill(worker, signal.SIGSTOP)
         supervisor.kill()
         assert not [worker for worker in workers if alive(worker)]
+
+
+# --- limits of the host's that a container's applications ask for -----------------------------------
+
+SOCKET_LIMITS = "net.core.wmem_max", "net.core.rmem_max"
+RMEM_MAX = "net.core.rmem_max"
+LIMIT = 300000
+MIB = 1 << 20
+MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+SOCKET_CAP = 16 * MIB if MEMORY > 64 << 30 else 4 * MIB     # tuners/decide_sock_buf.c
+SOCKET_WHOLE = MEMORY // os.sysconf("SC_PAGESIZE") // 1024 * os.sysconf("SC_PAGESIZE")
+
+# Asks for all that there is, in sockets of each kind, and keeps them until its standard input ends.
+GREEDY = """
+import socket, sys
+sockets = [socket.socket(family, kind) for family in (socket.AF_INET, socket.AF_INET6)
+           for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM)]
+for each in sockets:
+    for option in socket.SO_SNDBUF, socket.SO_RCVBUF:
+        each.setsockopt(socket.SOL_SOCKET, option, 2**31 - 1)
+print("asked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def limited(lab):
+    """A supervisor, and the host with small limits, which are put back at the end, whatever happens."""
+    with kept_sysctls(SOCKET_LIMITS):
+        for name in SOCKET_LIMITS:
+            sysctl_path(name).write_text(str(LIMIT))
+        supervisor = lab.supervisor(tuners=only("sock_buf"))
+        supervisor.ready("host")
+        yield supervisor
+
+
+@pytest.mark.parametrize("kind", ["netns", "runc"])
+def test_wish_for_all_there_is(lab, limited, kind):
+    """INT_MAX on idle sockets: it is told, and the host's limits stay to the byte."""
+    container = lab.container(kind, "bt-greedy")
+    limited.ready(container.name)
+    greedy = subprocess.Popen(container.command(sys.executable, "-c", GREEDY), text=True, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE)
+    lab.callback(greedy.communicate)
+    assert greedy.stdout.readline() == "asked\n"
+    for option in "SO_SNDBUF", "SO_RCVBUF":
+        said(limited, container.name, f"asked for {2**31 - 1} bytes by {option}")
+    assert [Host().sysctl(name) for name in SOCKET_LIMITS] == [str(LIMIT)] * 2
+    assert not limited.changes("host")
+
+
+def test_flooding_oneself(lab, limited):
+    """Whoever drops its own datagrams gets its budget, and no more; and the end of its container gives that back."""
+    n = min(max(3, SOCKET_WHOLE // (SOCKET_CAP - LIMIT) + 1), 20)     # so that a share is less than the cap
+    containers = [lab.container("netns", f"bt-flood{number}") for number in range(n)]
+    limited.ready(*(container.name for container in containers))
+    n_askers = sum(instance["worker"]["state"] == "ready" for instance in limited.status()["instances"]) - 1
+    budget = min(SOCKET_CAP, LIMIT + SOCKET_WHOLE // n_askers)
+    flooded, granted = lab.keep(Flooded(containers[0], 2**31 - 1)), LIMIT
+    while granted < budget:
+        assert flooded.open() == granted
+        wait_for(lambda: int(Host().sysctl(RMEM_MAX)) > granted, 5, f"the limit to go past {granted}")
+        granted = int(Host().sysctl(RMEM_MAX))
+        if granted > budget - budget // 8:
+            break       # a smaller step is none
+    assert flooded.open() == granted <= budget
+    told = len(limited.log(containers[0].name))
+    dropped = containers[0].counters("Udp")["RcvbufErrors"]
+    wait_for(lambda: containers[0].counters("Udp")["RcvbufErrors"] > dropped + 1000, 10, "the budget to be too small, too")
+    subprocess.run(containers[0].command(sys.executable, "-c", GREEDY), check=True, input="",
+                   stdout=subprocess.DEVNULL, text=True)    # the mark that what was before it has been seen
+    wait_for(lambda: len(limited.log(containers[0].name)) > told, 3, "the mark")
+    assert int(Host().sysctl(RMEM_MAX)) == granted
+    assert Host().sysctl("net.core.wmem_max") == str(LIMIT)
+
+    flooded.remove()
+    containers[0].clear(containers[0].name)
+    wait_for(lambda: Host().sysctl(RMEM_MAX) == str(LIMIT), 10, "the limit to go back")
+    limited.wait_for_log("host", RMEM_MAX, Host())
+    assert not [change for each in containers[1:] for change in limited.changes(each.name)]
 
 
 # --- names ------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What applications ask for by setsockopt(2): the host's limits follow, up to a cap; what holds a flow back is told."""
+"""What applications ask for by setsockopt(2): a wish is told; what holds a socket back is told, too, and if that is the host's
+limit, the limit follows, up to a cap, until the container ends."""
 import itertools
-import os
 import re
 import socket
 import subprocess
@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from flooded import Flooded
 from lab import AMPLE, CONGESTION, SLOWNESS, Host, kept_sysctls, only, said, sysctl_path, wait_for
 
 LIMITS = {"net.core.wmem_max": socket.SO_SNDBUF, "net.core.rmem_max": socket.SO_RCVBUF}
+RMEM_MAX = "net.core.rmem_max"
 START = 300000
 
 # Asks for buffers, and says what it got: FAMILY OPTION BYTES; the kernel gives twice what it grants.
@@ -99,26 +101,27 @@ def learnt(supervisor, container):
 
 @pytest.mark.parametrize("name", LIMITS)
 @pytest.mark.parametrize("kind", ["host", "netns", "runc"])
-def test_wish_is_granted_next_time(lab, supervisor, host, kind, name):
-    """In a container as on the host; the log of either says who asked. The other limit stays."""
+def test_wish_is_told(lab, supervisor, host, kind, name):
+    """In a container as on the host; the log of either says who asked, the sink has it once. Both limits stay."""
     container = host if kind == "host" else make(lab, kind, "wish")
     supervisor.ready(container.name)
-    assert ask(container, LIMITS[name], 1000000)[0] == START
-    wait_for(lambda: host.sysctl(name) == "1000000", 3, f"{name} to become what was asked for")
-    assert ask(container, LIMITS[name], 1000000) == [1000000, 1000000]
-    other = next(limit for limit in LIMITS if limit != name)
-    assert host.sysctl(other) == str(START)
-    supervisor.wait_for_log("host", name, host)
-    change = supervisor.changes("host", name)[-1]
-    assert (change["tuner"], change["scenario"], change["to"]) == ("sock_buf", "wish_cut", "1000000")
-    assert "asked for 1000000 bytes" in change["text"]
-    if kind != "host":
-        assert change["text"].endswith(f"; asked for by {container.name}")
-        assert supervisor.changes(container.name, name)[-1]["to"] == "1000000"
+    size = 1000000 + next(numbers)
+    assert ask(container, LIMITS[name], size) == [START, START]
+    text = f"asked for {size} bytes by SO_{'RCV' if 'rmem' in name else 'SND'}BUF and gets the host's limit, {START}"
+    for where in {"host", container.name}:
+        record = said(supervisor, where, text)
+        assert record["text"].endswith(f"; asked for by {container.name}") == (kind != "host")
+    assert supervisor.stderr().count(text) == 1
+    assert supervisor.cli("log", "--json").stdout.count(text) == 1      # of all containers
+    assert all(host.sysctl(limit) == str(START) for limit in LIMITS)
+
+
+def wishes_told(supervisor, container):
+    return [record["text"] for record in supervisor.log(container.name) if "gets the host's limit" in record["text"]]
 
 
 def test_modest_wishes(lab, supervisor, host):
-    """What the limit grants already, and what is no size, changes nothing."""
+    """What the limit grants already, and what is no size, is not told."""
     container, before = make(lab, "netns", "wish"), len(supervisor.changes("host"))
     supervisor.ready(container.name)
     for size in 4096, START, -1, 0, -2**31:
@@ -127,17 +130,50 @@ def test_modest_wishes(lab, supervisor, host):
     for family in socket.AF_UNIX, socket.AF_NETLINK:    # not the network's business
         ask(container, socket.SO_RCVBUF, 1000000, family)
     ask(container, socket.SO_SNDBUF, START + 1)      # the mark that all before it have been seen
-    wait_for(lambda: host.sysctl("net.core.wmem_max") == str(START + 1), 3, "the mark")
-    supervisor.wait_for_log("host", "net.core.wmem_max", host)
-    assert host.sysctl("net.core.rmem_max") == str(START)
-    assert len(supervisor.changes("host")) == before + 1
+    said(supervisor, container.name, f"asked for {START + 1} bytes")
+    assert len(wishes_told(supervisor, container)) == 1
+    assert len(supervisor.changes("host")) == before
 
 
-def test_cap(host):
-    """1/256 of the machine's memory, and 256 MiB."""
-    cap = min(256 << 20, os.sysconf("SC_PHYS_PAGES") // 256 * os.sysconf("SC_PAGESIZE"))
-    ask(host, socket.SO_RCVBUF, 2**31 - 1)
-    wait_for(lambda: host.sysctl("net.core.rmem_max") == str(cap), 3, "the limit to become the cap")
+@pytest.mark.parametrize("kind", ["netns", "runc", "host"])
+def test_granted_to_who_drops(lab, supervisor, host, kind):
+    """Twice what the socket has, as more is not known to be needed. At the end of the container it goes back."""
+    container = host if kind == "host" else make(lab, kind, "drops")
+    supervisor.ready(container.name)
+    flooded = lab.keep(Flooded(container, 10**7))
+    assert flooded.open() == START
+    wait_for(lambda: host.sysctl(RMEM_MAX) == str(2 * START), 5, "the limit to be raised")
+    supervisor.wait_for_log("host", RMEM_MAX, host)
+    change = supervisor.changes("host", RMEM_MAX)[-1]
+    assert (change["tuner"], change["scenario"]) == ("sock_buf", "datagrams_dropped")
+    assert "asked for 10000000 bytes by SO_RCVBUF and got" in change["text"]
+    assert host.sysctl("net.core.wmem_max") == str(START)
+    told = next(text for about, text in learnt(supervisor, container).items() if about.startswith("port "))
+    assert re.search(r"the host's limit granted \d+: \d+ datagrams were dropped", told)
+    assert flooded.open() == 2 * START
+    if kind == "host":
+        return
+    assert change["text"].endswith(f"; asked for by {container.name}")
+    assert supervisor.changes(container.name, RMEM_MAX)[0]["to"] == str(2 * START)
+    flooded.remove()
+    container.clear(container.name)
+    wait_for(lambda: host.sysctl(RMEM_MAX) == str(START), 10, "the limit to go back")
+    supervisor.wait_for_log("host", RMEM_MAX, host)
+    assert supervisor.changes("host", RMEM_MAX)[-1]["scenario"] == "not_needed"
+
+
+def test_granted_in_full_and_dropping(lab, supervisor, host):
+    """A socket that has what it asked for drops for other reasons than the limit."""
+    container = make(lab, "netns", "full")
+    supervisor.ready(container.name)
+    before = supervisor.changes("host")
+    flooded = lab.keep(Flooded(container, START))
+    assert flooded.open() == START
+    wait_for(lambda: container.counters("Udp")["RcvbufErrors"] > 1000, 5, "datagrams to be dropped")
+    ask(container, socket.SO_SNDBUF, START + 1)      # the mark
+    said(supervisor, container.name, f"asked for {START + 1} bytes")
+    assert host.sysctl(RMEM_MAX) == str(START) and supervisor.changes("host") == before
+    assert not learnt(supervisor, container)
 
 
 @pytest.mark.usefixtures("supervisor")

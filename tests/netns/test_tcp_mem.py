@@ -217,7 +217,8 @@ def test_raised_in_time_and_put_back(lab, supervisor, small, container):
     assert refusals(container) == before
     changes = supervisor.changes("host", TCP_MEM)[told:]
     assert changes[0]["from"] == SMALL and {change["scenario"] for change in changes} == {"near_pressure"}
-    assert "pages are to spare" in changes[-1]["text"] and not supervisor.changes(container.name)
+    assert "pages are to spare" in changes[-1]["text"] and changes[-1]["text"].endswith(f"; asked for by {container.name}")
+    assert [change["to"] for change in supervisor.changes(container.name)] == [change["to"] for change in changes]
     assert "raised from 6144 8192 16384" in supervisor.cli("status", "host").stdout
 
     load.tell("drop")
@@ -226,6 +227,17 @@ def test_raised_in_time_and_put_back(lab, supervisor, small, container):
     assert time.monotonic() - began > 8
     supervisor.wait_for_log("host", TCP_MEM, small)
     assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
+
+
+def test_put_back_at_the_end_of_the_container(lab, supervisor, small, container):
+    """Also where no other connection tells that the need is over."""
+    load = lab.keep(Load(container))
+    load.fill_up(6144)
+    wait_for(lambda: Host().sysctl(TCP_MEM) != SMALL, 3, "the limits to rise")
+    load.remove()
+    container.clear(container.name)
+    wait_for(lambda: Host().sysctl(TCP_MEM) == SMALL, 15, "the first limits to be back")
+    wait_for(lambda: "as they were at first" in supervisor.cli("status", "host").stdout, 5, "that to be told")
 
 
 def test_small_load(lab, supervisor, small, container):

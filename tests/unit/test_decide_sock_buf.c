@@ -15,50 +15,48 @@ static void test_cap(void **state)
 {
 	static const struct {
 		uint64_t memory_pages, page_bytes;
-		int64_t cap_bytes;
+		int64_t cap_bytes, whole_bytes;
 	} cases[] = {
-		{ 0, 4096, 0 },
-		{ 255, 4096, 0 },
-		{ 256, 4096, 4096 },
-		{ 6ULL << 18, 4096, 24 * MIB }, /* 6 GiB */
-		{ (64ULL << 18) - 1, 4096, 256 * MIB - 4096 },
-		{ 64ULL << 18, 4096, 256 * MIB },
-		{ UINT64_MAX, 4096, 256 * MIB }, /* sysconf(3) failed, too */
-		{ UINT64_MAX, UINT64_MAX, 256 * MIB },
-		{ 256, UINT64_MAX, 256 * MIB },
-		{ 1000, 0, 256 * MIB },
+		{ 0, 4096, 4 * MIB, 0 },
+		{ 1023, 4096, 4 * MIB, 0 },
+		{ 1024, 4096, 4 * MIB, 4096 },
+		{ 6ULL << 18, 4096, 4 * MIB, 6 * MIB }, /* 6 GiB */
+		{ 64ULL << 18, 4096, 4 * MIB, 64 * MIB },
+		{ (64ULL << 18) + 1, 4096, 16 * MIB, 64 * MIB },
+		{ 1ULL << 20, 65536, 4 * MIB, 64 * MIB },
+		{ 2ULL << 20, 65536, 16 * MIB, 128 * MIB },
+		{ UINT64_MAX, 4096, 4 * MIB, 4 * MIB }, /* sysconf(3) failed */
+		{ UINT64_MAX - 1, UINT64_MAX, 16 * MIB, INT64_MAX },
+		{ 1000, 0, 4 * MIB, 4 * MIB },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (sock_buf_cap_bytes(cases[i].memory_pages, cases[i].page_bytes) != cases[i].cap_bytes)
+		if (sock_buf_cap_bytes(cases[i].memory_pages, cases[i].page_bytes) != cases[i].cap_bytes ||
+		    sock_buf_whole_bytes(cases[i].memory_pages, cases[i].page_bytes) != cases[i].whole_bytes)
 			fail_msg("%llu pages of %llu", (unsigned long long)cases[i].memory_pages,
 				 (unsigned long long)cases[i].page_bytes);
 }
 
-static void test_next(void **state)
+static void test_wanted(void **state)
 {
 	static const struct {
-		int64_t asked_bytes, current_bytes, cap_bytes, next_bytes;
+		uint64_t asked_bytes, size_bytes, needed_bytes;
+		int64_t wanted_bytes;
 	} cases[] = {
-		{ 4 * MIB, 212992, 24 * MIB, 4 * MIB },
-		{ 212993, 212992, 24 * MIB, 212993 },
-		{ 212992, 212992, 24 * MIB, 0 },
-		{ 100, 212992, 24 * MIB, 0 },
-		{ 25 * MIB, 212992, 24 * MIB, 24 * MIB },
-		{ 25 * MIB, 24 * MIB, 24 * MIB, 0 },
-		{ 26 * MIB, 25 * MIB, 24 * MIB, 0 }, /* somebody's own limit is above our cap */
-		{ UINT32_MAX, 212992, 24 * MIB, 24 * MIB },
-		{ INT64_MAX, 212992, INT64_MAX, INT64_MAX },
-		{ 4 * MIB, 0, 24 * MIB, 4 * MIB },
-		{ 4 * MIB, 212992, 0, 0 },
-		{ 0, 0, 0, 0 },
+		{ 4 * MIB, 425984, 851968, 425984 },   /* what is needed */
+		{ 300000, 425984, 851968, 300000 },    /* what was asked for, if that is less */
+		{ 212992, 425984, 851968, 0 },	       /* granted in full */
+		{ 1000, 425984, 851968, 0 },
+		{ 0, 425984, 851968, 0 },	       /* it never asked, as far as we know */
+		{ INT32_MAX, 425984, 851968, 425984 }, /* whatever it asked for */
+		{ INT32_MAX, 425984, 50 * 425984ULL, 25 * 425984 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		if (sock_buf_next_bytes(cases[i].asked_bytes, cases[i].current_bytes, cases[i].cap_bytes) !=
-		    cases[i].next_bytes)
+		if (sock_buf_wanted_bytes(cases[i].asked_bytes, cases[i].size_bytes, cases[i].needed_bytes) !=
+		    cases[i].wanted_bytes)
 			fail_msg("case %zu", i);
 }
 
@@ -88,7 +86,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cap),
-		cmocka_unit_test(test_next),
+		cmocka_unit_test(test_wanted),
 		cmocka_unit_test(test_needed),
 	};
 

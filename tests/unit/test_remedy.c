@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "worker/budget.h"
 #include "worker/memory.h"
 #include "worker/remedy.h"
 
@@ -22,7 +23,9 @@ enum {
 	ERRORS,
 	OVERFLOWS,
 	MEMORY,
-	RATE
+	RATE,
+	LIMIT,
+	POOL
 };
 
 static int64_t memory_cap = 1000000;
@@ -33,11 +36,19 @@ static int64_t cap(const struct bpftune *b, const void *state, int64_t current)
 	return memory_cap;
 }
 
+static int64_t whole(const struct bpftune *b, const void *state)
+{
+	(void)b, (void)state;
+	return 4000;
+}
+
 static const struct bpftune_tunable tunables[] = {
 	{ .name = "net.test.buffer", .n_ints = 1 },
 	{ .name = "net.test.queue", .n_ints = 1, .min = 1, .max = 65535 },
 	{ .name = "net.test.memory", .n_ints = 3, .min = 1, .max = INT64_MAX },
 	{ .name = "net.test.limit", .n_ints = 3, .min = 1, .max = 10000 },
+	{ .name = "net.test.max", .n_ints = 1, .scope = BPFTUNE_SCOPE_HOST },
+	{ .name = "net.test.pool", .n_ints = 1, .scope = BPFTUNE_SCOPE_HOST },
 };
 
 static const struct bpftune_scenario scenarios[] = { { "errors", "" }, { "overflows", "" }, { "flood", "" } };
@@ -58,6 +69,8 @@ static const struct bpftune_remedy remedies[] = {
 		     .is_lasting = true,
 		     .cap = cap },
 	[RATE] = { .scenario = 2, .tunable = 3, .value = 2, .is_measured = true, .is_lasting = true },
+	[LIMIT] = { .scenario = 2, .tunable = 4, .step_percent = 400, .is_lasting = true, .whole = whole },
+	[POOL] = { .scenario = 2, .tunable = 5, .step_percent = 400, .is_lasting = true, .whole = whole, .adds_up = true },
 };
 
 static struct bpftune_tuner tuner = {
@@ -111,6 +124,8 @@ static void begin_worker(void)
 
 static void end_worker(void)
 {
+	free(world.worker.budget);
+	world.worker.budget = NULL;
 	free(world.engine.remedies);
 	free(world.engine.memories[BPFTUNE_MEMORY_OF_TRIALS].data);
 }
@@ -131,6 +146,8 @@ static int begin(void **state)
 	snprintf(world.values[1].value, sizeof(world.values[1].value), "128");
 	snprintf(world.values[2].value, sizeof(world.values[2].value), "300\t400\t800");
 	snprintf(world.values[3].value, sizeof(world.values[3].value), "4 16 64");
+	snprintf(world.values[4].value, sizeof(world.values[4].value), "1000");
+	snprintf(world.values[5].value, sizeof(world.values[5].value), "1000");
 	counted.errors = counted.datagrams = 1000;
 	counted.absent = false;
 	memory_cap = 1000000;
@@ -435,6 +452,139 @@ static void test_cap(void **state)
 	assert_string_equal(answer(true).to, "65535");
 }
 
+static void restart(void)
+{
+	assert_nothing(); /* the supervisor has all reports */
+	end_worker();
+	begin_worker();
+}
+
+/* Somebody needs so much more, of four who may ask. Gives what that comes to. */
+static int need(unsigned int remedy, uint64_t asker, int64_t more)
+{
+	const struct bpftune_event event = { .asker = asker };
+
+	world.worker.n_askers = 4;
+	bpftune_claim(&world.instance, remedy, &event, more);
+	return bpftune_try(&world.instance, remedy, 2, &event, NULL, "needed");
+}
+
+static void on_host(void)
+{
+	world.instance.id = BPFTUNE_HOST_ID;
+}
+
+static void end_asker(uint64_t asker)
+{
+	remedies_end_asker(&world.worker, asker);
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+}
+
+/* A limit goes as far as the largest of those who need it, each up to its share; and back when they end. */
+static void test_claims(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	on_host();
+	assert_int_equal(bpftune_try(&world.instance, LIMIT, 2, NULL, NULL, "nobody needs it"), -ENOSPC);
+	assert_int_equal(need(LIMIT, 7, 500), 0);
+	intent = answer(true);
+	assert_string_equal(intent.to, "1500");
+	assert_int_equal(intent.asker, 7);
+	assert_int_equal(need(LIMIT, 7, 500), -ENOSPC);
+	assert_int_equal(need(LIMIT, 8, 1000000), 0);
+	assert_string_equal(answer(true).to, "2000");
+	assert_int_equal(need(LIMIT, 8, 1000000), -ENOSPC);
+	assert_int_equal(need(LIMIT, BUDGET_HOST, 1000000), 0); /* the host itself is no container */
+	assert_string_equal(answer(true).to, "5000");
+	assert_true(remedies_may_decay(&world.worker));
+	end_asker(9);
+	end_asker(7);
+	assert_nothing(); /* others need more */
+	end_asker(BUDGET_HOST);
+	intent = answer(true);
+	assert_string_equal(intent.to, "2000");
+	assert_true(intent.scenario == 2 && !intent.asker);
+	end_asker(8);
+	assert_string_equal(answer(true).to, "1000");
+	assert_false(remedies_may_decay(&world.worker));
+}
+
+/* What one needs of a pool is on top of what the others need. */
+static void test_claims_of_a_pool(void **state)
+{
+	(void)state;
+	on_host();
+	assert_int_equal(need(POOL, 7, 1000000), 0);
+	assert_string_equal(answer(true).to, "2000");
+	assert_int_equal(need(POOL, 7, 1000000), -ENOSPC);
+	assert_int_equal(need(POOL, 8, 500), 0);
+	assert_string_equal(answer(true).to, "2500");
+	end_asker(7);
+	assert_string_equal(answer(true).to, "1000"); /* the highest value before a step that is within 1500 */
+	assert_int_equal(need(POOL, 8, 500), 0);
+	assert_string_equal(answer(true).to, "1500");
+}
+
+static void test_claims_end_after_an_hour(void **state)
+{
+	(void)state;
+	on_host();
+	assert_int_equal(need(LIMIT, 7, 500), 0);
+	answer(true);
+	world.worker.now_ns += 59 * MINUTE;
+	pass(0, 0);
+	assert_nothing();
+	world.worker.now_ns += MINUTE;
+	pass(0, 0);
+	assert_string_equal(answer(true).to, "1000");
+}
+
+/* The end is not forgotten while a step is on its way. */
+static void test_asker_ends_meanwhile(void **state)
+{
+	(void)state;
+	on_host();
+	assert_int_equal(need(LIMIT, 7, 500), 0);
+	remedies_end_asker(&world.worker, 7);
+	assert_string_equal(answer(true).to, "1500");
+	assert_string_equal(answer(true).to, "1000");
+}
+
+/* Which container it was is not known to the next worker: within an hour it is as if the host needed it. */
+static void test_claims_of_another_worker(void **state)
+{
+	(void)state;
+	on_host();
+	assert_int_equal(need(LIMIT, 7, 500), 0);
+	answer(true);
+	restart();
+	assert_true(remedies_may_decay(&world.worker));
+	end_asker(7);
+	assert_nothing();
+	assert_int_equal(need(LIMIT, 8, 400), -ENOSPC); /* that fits */
+	world.worker.now_ns += 30 * MINUTE;
+	assert_int_equal(need(LIMIT, 8, 400), -ENOSPC);
+	world.worker.now_ns += 30 * MINUTE;
+	pass(0, 0);
+	assert_string_equal(answer(true).to, "1000"); /* 1400 never was a value; who needs it asks again */
+	assert_int_equal(need(LIMIT, 8, 400), 0);
+	assert_string_equal(answer(true).to, "1400");
+}
+
+/* A container's worker claims nothing, and neither does a tuner for a remedy that needs no claim. */
+static void test_no_claims(void **state)
+{
+	(void)state;
+	assert_int_equal(need(LIMIT, 0, 500), -EPERM);
+	on_host();
+	bpftune_claim(&world.instance, OVERFLOWS, &(struct bpftune_event){ 0 }, 500);
+	bpftune_claim(&world.instance, 99, &(struct bpftune_event){ 0 }, 500);
+	assert_null(world.worker.budget);
+}
+
 static void test_somebody_else(void **state)
 {
 	long long ints[BPFTUNE_INTS_MAX];
@@ -502,13 +652,6 @@ static void assert_nothing_kept_anew(void)
 	struct bpftune_report report;
 
 	assert_int_equal(read(world.reports, &report, sizeof(report)), -1);
-}
-
-static void restart(void)
-{
-	assert_nothing(); /* the supervisor has all reports */
-	end_worker();
-	begin_worker();
 }
 
 static void test_own_measure_of_another_worker(void **state)
@@ -710,6 +853,12 @@ int main(void)
 		TEST(test_tuner_counts),
 		TEST(test_taken_back),
 		TEST(test_cap),
+		TEST(test_claims),
+		TEST(test_claims_of_a_pool),
+		TEST(test_claims_end_after_an_hour),
+		TEST(test_asker_ends_meanwhile),
+		TEST(test_claims_of_another_worker),
+		TEST(test_no_claims),
 		TEST(test_somebody_else),
 		TEST(test_own_measure),
 		TEST(test_own_measure_of_another_worker),

@@ -240,8 +240,11 @@ static void test_requests(void **state)
 	struct bpftune_report request = { .kind = BPFTUNE_REQUEST, .event_ns = 5, .text = "payload" };
 	struct bpftune_event event;
 
+	fixture->workers.n_ready = 5;
+	fixture->instance->is_entered = true;
 	changes_report(&fixture->changes, asker, &request);
 	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	assert_int_equal(event.n_askers, 4); /* the host is none */
 	assert_int_equal(event.tuner, 0);
 	assert_int_equal(event.netns_cookie, COOKIE);
 	assert_int_equal(event.asker, asker->view.id);
@@ -257,6 +260,46 @@ static void test_requests(void **state)
 	set_tuner_state(fixture, TUNER_MANUAL, "an administrator's");
 	changes_report(&fixture->changes, asker, &request);
 	assert_no_order(fixture);
+}
+
+/* The host's worker is told of the end of those that have asked. */
+static void test_asker_ends(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *asker = registry_add(&fixture->instances, 102, 2002);
+	struct instance *modest = registry_add(&fixture->instances, 103, 2003);
+	struct bpftune_event event;
+	uint64_t id;
+
+	changes_report(&fixture->changes, asker, &(struct bpftune_report){ .kind = BPFTUNE_REQUEST });
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	changes_end(&fixture->changes, modest);
+	assert_no_order(fixture);
+	changes_end(&fixture->changes, asker);
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	assert_int_equal(event.tuner, BPFTUNE_FROM_SUPERVISOR);
+	assert_int_equal(event.scenario, BPFTUNE_ASKER_GONE);
+	memcpy(&id, event.payload, sizeof(id));
+	assert_int_equal(id, asker->view.id);
+	fixture->changes.stopping = true;
+	changes_end(&fixture->changes, asker);
+	assert_no_order(fixture);
+}
+
+/* What the host's worker says of a request is in both logs. */
+static void test_log_about_a_request(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *asker = registry_add(&fixture->instances, 102, 2002);
+
+	changes_report(&fixture->changes, fixture->instance, &(struct bpftune_report){
+		.kind = BPFTUNE_LOG, .severity = LOG_INFO, .asker = asker->view.id, .text = "no" });
+	assert_int_equal(fixture->n_log, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(fixture->log[i].instance, i ? asker->view.id : fixture->instance->view.id);
+		assert_int_equal(fixture->log[i].is_copy, i);
+		assert_string_equal(fixture->log[i].text, "no; asked for by netns-2002");
+	}
 }
 
 /* The host's instance may be the first to go at the end. */
@@ -466,6 +509,8 @@ int main(void)
 		on_changes(test_log_lines),
 		on_changes(test_requests),
 		on_changes(test_request_without_host),
+		on_changes(test_asker_ends),
+		on_changes(test_log_about_a_request),
 		on_changes(test_learnt),
 		on_changes(test_verdict),
 		on_changes(test_verdict_in_a_dry_run),

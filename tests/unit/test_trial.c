@@ -391,6 +391,40 @@ static void test_own_measure_of_what_is_not_ours(void **state)
 	assert_false(world.trial.is_known);
 }
 
+/* Steps are given up until the value is within the cap, exactly to what it was before one of them; or all. */
+static void test_lowered(void **state)
+{
+	static const struct trial_rule lasting = { .n_ints = 1, .step_percent = 200 };
+	static const struct {
+		int64_t cap, to, first;
+	} cases[] = { { 799, 400, 100 }, { 400, 400, 100 }, { 399, 200, 100 }, { 150, 100, 0 }, { 1, 100, 0 } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world world = world_of(&lasting, 100, INT64_MAX);
+		int64_t to[TRIAL_INTS_MAX] = { 0 };
+		struct trial_look look = look_of(&world, 0, 0);
+
+		look.cap = 50;
+		assert_int_equal(trial_lower(&world.trial, &lasting, &look, to), TRIAL_NONE); /* it was not raised */
+		for (int step = 0; step < 3; step++)
+			assert_int_equal(see(&world, 1, 0), TRIAL_STEP);
+		look = look_of(&world, 0, 0);
+		look.cap = 800;
+		assert_int_equal(trial_lower(&world.trial, &lasting, &look, to), TRIAL_NONE);
+		look.cap = cases[i].cap;
+		assert_int_equal(trial_lower(&world.trial, &lasting, &look, to), TRIAL_TAKE_BACK);
+		assert_int_equal(to[0], cases[i].to);
+		trial_propose(&world.trial, &lasting, TRIAL_TAKE_BACK, &look, to);
+		world.value[0] = to[0];
+		trial_settle(&world.trial, &lasting, world.now_ns, world.value);
+		assert_int_equal(trial_first(&world.trial) ? trial_first(&world.trial)[0] : 0, cases[i].first);
+		assert_int_equal(see(&world, 1, 0), TRIAL_STEP);
+		assert_int_equal(world.value[0], 2 * cases[i].to);
+		assert_int_equal(trial_first(&world.trial)[0], 100);
+	}
+}
+
 /* Of more steps than are kept, the first value and the last step can be undone exactly. */
 static void test_many_steps(void **state)
 {
@@ -585,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_own_measure),
 		cmocka_unit_test(test_own_measure_down),
 		cmocka_unit_test(test_own_measure_of_what_is_not_ours),
+		cmocka_unit_test(test_lowered),
 		cmocka_unit_test(test_many_steps),
 		cmocka_unit_test(test_step_sizes),
 		cmocka_unit_test(test_all_ints),
