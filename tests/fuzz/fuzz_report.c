@@ -20,13 +20,15 @@ static void check(bool holds)
 
 static void show(void *arg, const struct log_record *record)
 {
-	struct log_record *copy = log_record_new(record);
+	struct heap heap = { 0 };
+	struct log_record *copy = log_record_new(&heap, record);
 	json_t *json = log_json(copy);
 
 	(void)arg;
 	check(json != NULL);
 	json_decref(json);
-	free(copy);
+	heap_put(&heap, copy);
+	heap_close(&heap);
 }
 
 static void ignore_complaint(void *arg, const char *text)
