@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # bash completion for bpftune(8)
 
-# _bpftune_names SECTION COMMAND [--run-dir DIR]: the names in this array of `bpftune status --json`.
+# _bpftune_names SECTION COMMAND [--run-dir DIR]: the names in this array of `bpftune status --json`. A user or a container may
+# have made a name of anything, and it goes to a shell: only those of plain characters are offered.
 _bpftune_names()
 {
 	local section=$1 program=$2
 	shift 2
 	command "$program" status --json "$@" 2>/dev/null |
-		sed -n '/^  "'"$section"'": \[/,/^  \]/s/^      "name": "\([^"\\]*\)",\{0,1\}$/\1/p'
+		sed -n '/^  "'"$section"'": \[/,/^  \]/s/^      "name": "\([[:alnum:]_.:@+/-]*\)",\{0,1\}$/\1/p'
 }
 
 _bpftune()
 {
-	local -a words run_dir=() operands=()
+	local -a words run_dir=() operands=() all=()
 	local line=${COMP_LINE:0:COMP_POINT} cur command='' candidates='' word i
 	local -A options=(
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
@@ -77,7 +78,11 @@ _bpftune()
 			;;
 		esac
 	fi
-	mapfile -t COMPREPLY < <(compgen -W "$candidates" -- "$cur")
+	# Not by compgen -W, which expands each word: $(...) would be run.
+	read -rd '' -a all <<<"$candidates"
+	for word in "${all[@]}"; do
+		[[ $word != "$cur"* ]] || COMPREPLY+=("$word")
+	done
 
 	# Of a word that bash has cut, it replaces the last piece only.
 	word=${COMP_WORDS[COMP_CWORD]}

@@ -17,6 +17,7 @@ from crowd import Cgroup, Sleeper, wait_for_instance
 from flooded import Flooded
 from lab import (BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
                  sysctl_path, wait_for)
+from test_completion import complete
 
 pytestmark = pytest.mark.alone
 USER = 1234
@@ -587,6 +588,15 @@ def test_wide_name(lab, namer):
     shown, ours = (next(line for line in lines if line.startswith(f"{instance['id']:4}  ")) for instance in (wide, plain))
     assert shown.startswith(f"{wide['id']:4}  bt-{'漢' * 14}  lxc ")     # 3 + 28 of 32 columns
     assert ours.startswith(f"{plain['id']:4}  {'bt-plain':32} lxc ")
+
+
+def test_name_that_is_a_command(lab, namer, tmp_path):
+    """Root's shell ran it when bpftune's completion offered it."""
+    evil = named(lab, namer, f"{SESSION}/lxc.payload.$(touch${{IFS}}ran)")
+    named(lab, namer, "/lxc.payload.bt-good")
+    assert evil["name"] == f"uid {USER}/$(touch${{IFS}}ran)"
+    assert complete(f"{BPFTUNE} --run-dir {namer.run_dir} status ", cwd=tmp_path) == {"host", "bt-good"}
+    assert not list(tmp_path.iterdir())
 
 
 # A process that makes namespaces and keeps them by a descriptor.

@@ -17,10 +17,10 @@ source "$1"; COMP_LINE=$2; COMP_POINT=${#2}; shift 2; COMP_WORDS=("$@"); COMP_CW
 """
 
 
-def complete(line):
+def complete(line, **options):
     """What the tabulator key would offer at the end of this line."""
     words = WORDS.findall(line) + ([""] if line.endswith(" ") else [])
-    return set(run("bash", "-c", SCRIPT, "bash", COMPLETION, line, *words).stdout.split())
+    return set(run("bash", "-c", SCRIPT, "bash", COMPLETION, line, *words, **options).stdout.split())
 
 
 def test_is_registered():
