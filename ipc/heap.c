@@ -28,10 +28,12 @@ void *heap_get(struct heap *heap, size_t bytes)
 
 void heap_put(struct heap *heap, void *object)
 {
-	char *start = (char *)object - HEAP_HEADER_BYTES;
+	char *start;
 
-	if (object)
-		pool_put(&heap->pools[((struct header *)start)->pool], start);
+	if (!object)
+		return;
+	start = (char *)object - HEAP_HEADER_BYTES;
+	pool_put(&heap->pools[((struct header *)start)->pool], start);
 }
 
 char *heap_strdup(struct heap *heap, const char *text)
