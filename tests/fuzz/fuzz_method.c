@@ -126,12 +126,21 @@ static void keep_line(void *arg, const struct log_record *record)
 	streams_log(&room->streams, record);
 }
 
-/* Such as the timer of a worker that is to end. */
-static void close_handle(uv_handle_t *handle, void *arg)
+static void free_timer(uv_handle_t *handle)
 {
-	(void)arg;
-	if (!uv_is_closing(handle))
-		uv_close(handle, NULL);
+	pool_put(handle->data, handle);
+}
+
+/* That of a worker which is to end, as all is turned off. */
+static void close_timer(struct fixture *fixture)
+{
+	struct child *child = fixture->instance->child;
+
+	if (!child || !child->timer)
+		return;
+	child->timer->data = &fixture->workers.timers;
+	uv_close((uv_handle_t *)child->timer, free_timer);
+	child->timer = NULL;
 }
 
 static void close_room(struct fixture *fixture, struct operator *room)
@@ -144,10 +153,9 @@ static void close_room(struct fixture *fixture, struct operator *room)
 		unlink(path);
 	}
 	changes_end(&fixture->changes, fixture->instance);
-	for (int i = 0; i < 4; i++) /* rollbacks, which free themselves, first */
-		uv_run(room->loop, UV_RUN_NOWAIT);
-	uv_walk(room->loop, close_handle, NULL);
+	close_timer(fixture);
 	uv_run(room->loop, UV_RUN_DEFAULT);
+	pool_close(&fixture->workers.timers);
 	check(uv_loop_close(room->loop) == 0);
 	streams_free(&room->streams);
 }
