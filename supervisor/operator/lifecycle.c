@@ -2,6 +2,7 @@
 /* The room's start and end, and what it tells the service manager. */
 #include <errno.h>
 #include <stdio.h>
+#include <syslog.h>
 
 #include "supervisor/operator/control.h"
 
@@ -32,8 +33,42 @@ void operator_say_stopping(struct operator *operator)
 	notify_send(&operator->notify, "STOPPING=1");
 }
 
+/* NULL: root of the host's. */
+static const char *owner_of(const struct operator* operator, uint64_t id)
+{
+	const struct instance *instance = id == INSTANCE_HOST ? NULL : instance_by_id(operator->instances, id);
+
+	if (!instance || instance->is_mounted)
+		return NULL;
+	return instance->owner ? instance->owner : "";
+}
+
+static void log_left_out(struct operator* operator, const struct log_record * next, const char *owner, unsigned int n)
+{
+	char text[320];
+
+	snprintf(text, sizeof(text), "%u records about namespaces of %.256s were left out", n,
+		 *owner ? owner : "no container");
+	streams_log(&operator->streams, &(struct log_record){
+						.instance = next->instance,
+						.severity = LOG_WARNING,
+						.container = next->container,
+						.text = text,
+					});
+}
+
 void operator_log(struct operator *operator, const struct log_record *record)
 {
+	const char *owner = owner_of(operator, record->instance);
+	unsigned int left_out;
+
+	/* Every change is logged: tuners do not make many. */
+	if (owner && !record->tunable) {
+		if (!log_budget_allows(&operator->log_owners, owner, uv_now(operator->loop), &left_out))
+			return;
+		if (left_out)
+			log_left_out(operator, record, owner, left_out);
+	}
 	streams_log(&operator->streams, record);
 }
 
@@ -71,5 +106,6 @@ void operator_stop(struct operator *operator)
 void operator_close(struct operator *operator)
 {
 	streams_free(&operator->streams);
+	log_budget_free(&operator->log_owners);
 	notify_close(&operator->notify);
 }

@@ -8,6 +8,7 @@
 
 #include "supervisor/changes/changes.h"
 #include "supervisor/operator/claim.h"
+#include "supervisor/operator/log_budget.h"
 #include "supervisor/operator/notify.h"
 #include "supervisor/operator/stream.h"
 
@@ -26,6 +27,7 @@ struct operator {
 
 	/* Of this room only. */
 	struct streams streams;
+	struct log_owner *log_owners; /* what each has of its budget */
 	struct notify notify;
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;
@@ -45,7 +47,7 @@ int operator_listen(struct operator *operator);
 /* To the service manager. */
 void operator_say_stopping(struct operator *operator);
 
-/* A record for its instance's stream, for who follows it, and for the sink. */
+/* A record for its instance's stream, for who follows it, and for the sink; or none, if its owner has had too many. */
 void operator_log(struct operator *operator, const struct log_record *record);
 
 /* Handles the calls that were there when the loop last looked. */
