@@ -60,7 +60,22 @@ struct netns_ipv4 {
 	__u8 sysctl_tcp_moderate_rcvbuf;
 };
 
+struct ctl_table_set {
+	/* Of the tables that each network namespace has: net/sysctl_net.c: is_seen(). */
+	int (*is_seen)(struct ctl_table_set *set);
+};
+
+struct ctl_table_header {
+	struct ctl_table_set *set;
+};
+
+/* What a struct bpf_sysctl is, seen from inside. */
+struct bpf_sysctl_kern {
+	struct ctl_table_header *head;
+};
+
 struct net {
+	struct ctl_table_set sysctls;
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_ipv4 ipv4;

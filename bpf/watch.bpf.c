@@ -58,8 +58,54 @@ struct {
 	__type(value, __u8);
 } host_cgroups SEC(".maps"); /* where a program of the host's namespace was executed: told once */
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, BPFTUNE_RATES_MAX);
+	__type(key, struct watch_write);
+	__type(value, __u64); /* up to when what it may cost is spent */
+} writes SEC(".maps");
+
+/* What containers may cost in all, however many namespaces, tunables and cgroups they have; and tasks in the host's. */
+enum budget {
+	BUDGET_FIRST_WRITES,
+	BUDGET_WRITES,
+	BUDGET_PLACES,
+	BUDGET_HOST_PLACES,
+	N_BUDGETS
+};
+MAP(budgets, BPF_MAP_TYPE_ARRAY, N_BUDGETS, __u32, __u64);
+
 #define MOVES_MIN_NS (100 * NSEC_PER_MSEC) /* the supervisor looks later than that after the last: PLACE_REPORTED_MS */
-#define WRITES_MIN_NS NSEC_PER_MSEC /* per tunable, once its tuner is taken */
+#define WRITES_NS \
+	(50 * NSEC_PER_MSEC) /* for each more of a tunable; the worker looks again later than that: REREAD_MS */
+#define WRITE_BURST 8
+#define BUDGET_NS (2 * NSEC_PER_MSEC)
+#define FIRST_WRITES_BURST 1024 /* sysctl(8) in many new containers at once */
+#define WRITES_BURST 256
+#define NETNS_PLACES_NS (20 * NSEC_PER_MSEC) /* of one namespace */
+#define NETNS_PLACES_BURST 64
+#define PLACES_BURST 512
+#define HOST_PLACES_NS (200 * NSEC_PER_USEC) /* a service's start, or a login, is a few */
+#define HOST_PLACES_BURST 4096
+
+/* At most `burst` at once, and one more every interval_ns. Two CPUs at one moment may both pass. */
+static __always_inline _Bool spend(__u64 *spent_to, __u64 interval_ns, __u32 burst)
+{
+	__u64 now = bpf_ktime_get_ns(), full = now > burst * interval_ns ? now - burst * interval_ns : 0;
+	__u64 then = (*spent_to > full ? *spent_to : full) + interval_ns;
+
+	if (then > now)
+		return 0;
+	*spent_to = then;
+	return 1;
+}
+
+static __always_inline _Bool spend_of_budget(__u32 which, __u64 interval_ns, __u32 burst)
+{
+	__u64 *spent_to = bpf_map_lookup_elem(&budgets, &which);
+
+	return spent_to && spend(spent_to, interval_ns, burst);
+}
 
 static __always_inline __u64 memory_cgroup_id(struct task_struct *task)
 {
@@ -157,6 +203,18 @@ int watch_newtask(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/* A namespace's own limit comes first, so that it uses up what all may cost only slowly. */
+static __always_inline _Bool may_tell_of_place(__u64 cookie)
+{
+	struct watch_netns *known;
+
+	if (cookie == host_cookie)
+		return spend_of_budget(BUDGET_HOST_PLACES, HOST_PLACES_NS, HOST_PLACES_BURST);
+	known = bpf_map_lookup_elem(&netns, &cookie);
+	return known && spend(&known->placed_to, NETNS_PLACES_NS, NETNS_PLACES_BURST) &&
+	       spend_of_budget(BUDGET_PLACES, BUDGET_NS, PLACES_BURST);
+}
+
 /*
  * A task has executed a program, or was moved, outside of the cgroup that is paired with its namespace: clone3(2) and
  * setns(2) do that without moving. `moved_to` is the id of where it was moved; 0: it was not.
@@ -171,7 +229,7 @@ static __always_inline void look_at_place(struct task_struct *task, __u64 cookie
 		if (gate && gate->cgroup_id && bpf_get_current_ancestor_cgroup_id(gate->cgroup_level) == gate->cgroup_id)
 			return;
 	}
-	if (rate_of_map_allows(&moves, &move, MOVES_MIN_NS))
+	if (rate_of_map_allows(&moves, &move, MOVES_MIN_NS) && may_tell_of_place(cookie))
 		tell(cookie, BPFTUNE_NETNS_PLACED, task, 0, inode);
 }
 
@@ -183,7 +241,7 @@ static __always_inline void look_for_sharer(struct task_struct *task)
 
 	if (!bpf_map_lookup_elem(&host_cgroups, &cgroup_id) &&
 	    !bpf_map_update_elem(&host_cgroups, &cgroup_id, &one, BPF_NOEXIST) &&
-	    !tell(host_cookie, BPFTUNE_NETNS_PLACED, task, 0, 0))
+	    !(may_tell_of_place(host_cookie) && tell(host_cookie, BPFTUNE_NETNS_PLACED, task, 0, 0)))
 		bpf_map_delete_elem(&host_cgroups, &cgroup_id);
 }
 
@@ -349,23 +407,65 @@ static __always_inline _Bool same_value(const char *a, const char *b)
 	return 1;
 }
 
+/*
+ * The namespace whose table is written: a descriptor of /proc/sys/net may have been opened in another namespace than
+ * the writer's. Where the kernel does not tell, the writer's own.
+ */
+static __always_inline struct net *net_of_table(struct bpf_sysctl *ctx, struct net *writers)
+{
+	struct ctl_table_header *head = NULL;
+	struct ctl_table_set *set;
+
+	if (!bpf_core_field_exists(struct bpf_sysctl_kern, head) || !bpf_core_field_exists(struct net, sysctls))
+		return writers;
+	bpf_probe_read_kernel(&head, sizeof(head), (void *)ctx + bpf_core_field_offset(struct bpf_sysctl_kern, head));
+	set = BPF_CORE_READ(head, set);
+	/* The tables of the whole machine have no is_seen(). */
+	if (!set || BPF_CORE_READ(set, is_seen) != BPF_CORE_READ(writers, sysctls.is_seen))
+		return writers;
+	return (void *)set - bpf_core_field_offset(struct net, sysctls);
+}
+
+static __always_inline _Bool spend_of_write(const struct watch_write *write)
+{
+	__u64 *spent_to = bpf_map_lookup_elem(&writes, write), never = 0;
+
+	if (!spent_to) {
+		bpf_map_update_elem(&writes, write, &never, BPF_NOEXIST);
+		spent_to = bpf_map_lookup_elem(&writes, write);
+	}
+	return !spent_to || spend(spent_to, WRITES_NS, WRITE_BURST);
+}
+
+/* The host's writes are its administrator's: no container uses up what they may cost. */
+static __always_inline _Bool may_tell_of_write(const struct watch_taken *who, __u32 tunable, _Bool is_first)
+{
+	const struct watch_write write = { who->netns_cookie, who->tuner, tunable };
+
+	if (!spend_of_write(&write))
+		return 0;
+	if (who->netns_cookie == host_cookie)
+		return 1;
+	return is_first ? spend_of_budget(BUDGET_FIRST_WRITES, BUDGET_NS, FIRST_WRITES_BURST)
+			: spend_of_budget(BUDGET_WRITES, BUDGET_NS, WRITES_BURST);
+}
+
 static __always_inline void somebody_writes(struct bpf_sysctl *ctx, struct task_struct *task,
 					    const struct watch_taken *who, const struct bpftune_owner *owner)
 {
 	char current_value[sizeof(((struct bpftune_written *)0)->value)] = {};
 	struct bpftune_written written = { .owner = *owner };
-	struct bpftune_event *event;
 	__u8 reported = WATCH_REPORTED, unreported = WATCH_UNREPORTED;
+	struct bpftune_event *event = NULL;
+	_Bool is_first;
 
 	bpf_sysctl_get_current_value(ctx, current_value, sizeof(current_value));
 	bpf_sysctl_get_new_value(ctx, written.value, sizeof(written.value));
 	if (same_value(written.value, current_value))
 		return;
-	if (!rate_allows(who->netns_cookie, owner->tuner, owner->tunable, WRITES_MIN_NS) &&
-	    !bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST))
-		return;
-	bpf_map_update_elem(&taken, who, &reported, BPF_NOEXIST);
-	event = event_reserve(who->netns_cookie, BPFTUNE_SYSCTL_WRITTEN);
+	is_first = !bpf_map_update_elem(&taken, who, &reported, BPF_NOEXIST);
+	if (may_tell_of_write(who, owner->tunable, is_first))
+		event = event_reserve(who->netns_cookie, BPFTUNE_SYSCTL_WRITTEN);
 	if (!event) {
 		bpf_map_update_elem(&taken, who, &unreported, BPF_EXIST);
 		return;
@@ -387,7 +487,9 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	char name[BPFTUNE_SYSCTL_NAME_BYTES] = {};
 	const struct bpftune_owner *owner;
 	struct watch_taken who = {};
+	struct net *net, *writers;
 	struct task_struct *task;
+	__u64 cookie;
 
 	if (!ctx->write || bpf_sysctl_get_name(ctx, name, sizeof(name), 0) < 0)
 		return 1;
@@ -395,11 +497,16 @@ int watch_sysctl(struct bpf_sysctl *ctx)
 	if (!owner)
 		return 1;
 	task = (struct task_struct *)bpf_get_current_task();
-	who.netns_cookie = BPF_CORE_READ(task, nsproxy, net_ns, net_cookie);
+	writers = BPF_CORE_READ(task, nsproxy, net_ns);
+	net = net_of_table(ctx, writers);
+	who.netns_cookie = BPF_CORE_READ(net, net_cookie);
 	who.tuner = owner->tuner;
 	if (is_own(task))
 		return !bpf_map_lookup_elem(&taken, &who);
-	sight(task, &who.netns_cookie); /* maybe the first that is seen of the namespace */
-	somebody_writes(ctx, task, &who, owner);
+	if (net == writers)
+		sight(task, &cookie); /* maybe the first that is seen of the namespace */
+	/* In a namespace that is not known nobody tunes, and nobody would take the entry in `taken` away. */
+	if (who.netns_cookie == host_cookie || bpf_map_lookup_elem(&netns, &who.netns_cookie))
+		somebody_writes(ctx, task, &who, owner);
 	return 1;
 }

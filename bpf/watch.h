@@ -11,6 +11,7 @@ struct watch_netns {
 	__u32 tid;   /* the last thread seen in it: one that is no leader may have a namespace of its own */
 	__u32 left;  /* a NETNS_LEFT is on its way; the sweep clears it */
 	__u32 round; /* of the sweep that looked at it last */
+	__u64 placed_to; /* up to when is spent what events of its tasks' places may cost */
 };
 
 /* A task's move, or where it executes: its namespace and its cgroup. No cgroup: the namespace was turned away. */
@@ -20,6 +21,12 @@ struct watch_move {
 };
 
 #define WATCH_TURNED_AWAY_NS 10000000000ULL /* so long nothing is told of a namespace whose owner has too many */
+
+/* A tunable that somebody writes in a namespace. */
+struct watch_write {
+	__u64 netns_cookie;
+	__u32 tuner, tunable; /* their numbers */
+};
 
 struct watch_taken {
 	__u64 netns_cookie;

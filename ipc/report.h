@@ -27,14 +27,21 @@ enum bpftune_report_kind {
 	BPFTUNE_MEMORY,	   /* `text` holds a struct bpftune_memory_part */
 };
 
+/* Of a VALUE, in `scenario`. */
+enum bpftune_look {
+	BPFTUNE_LOOK,
+	BPFTUNE_LOOK_AGAIN, /* a while after a READ: what somebody was about to write then is there by now, or never
+			       will be */
+};
+
 struct bpftune_report {
 	uint16_t kind;     /* bpftune_report_kind; unknown ones are counted */
 	uint16_t tuner;    /* number, or BPFTUNE_FROM_SUPERVISOR for the worker itself */
 	uint16_t tunable;  /* index in the tuner's table */
-	uint16_t scenario; /* index in the tuner's table */
+	uint16_t scenario; /* index in the tuner's table; of a VALUE: enum bpftune_look */
 	int32_t error;     /* 0 or -errno */
 	int32_t severity;  /* LOG: syslog(3) priority */
-	uint64_t event_ns; /* time_ns of the event that caused it; 0: none */
+	uint64_t event_ns; /* time_ns of the event that caused it, or of the READ that is answered; 0: none */
 	uint64_t asker;    /* instance that asked for a host-scoped change; 0: nobody */
 	char from[BPFTUNE_VALUE_BYTES];
 	char to[BPFTUNE_VALUE_BYTES];

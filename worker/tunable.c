@@ -87,7 +87,7 @@ bool tunable_is_ours(const struct worker *worker, const struct bpftune_tunable *
 	return !worker->instance->shares_netns;
 }
 
-static void report_value(struct worker *worker, struct engine *engine, unsigned int i)
+static void report_value(struct worker *worker, struct engine *engine, unsigned int i, enum bpftune_look look)
 {
 	struct bpftune_report report = report_on(engine, BPFTUNE_VALUE, i);
 	const struct bpftune_tunable *tunable = &engine->tuner->tunables[i];
@@ -95,6 +95,9 @@ static void report_value(struct worker *worker, struct engine *engine, unsigned 
 
 	if (!tunable_is_ours(worker, tunable))
 		return;
+	report.scenario = look;
+	if (look == BPFTUNE_LOOK_AGAIN)
+		report.event_ns = engine->tunables[i].doubtful_ns;
 	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
 	if (report.error)
 		*value = '\0';
@@ -107,7 +110,7 @@ static void report_value(struct worker *worker, struct engine *engine, unsigned 
 void tunable_read_all(struct worker *worker, struct engine *engine)
 {
 	for (size_t i = 0; i < engine->tuner->n_tunables; i++)
-		report_value(worker, engine, i);
+		report_value(worker, engine, i, BPFTUNE_LOOK);
 }
 
 const char *bpftune_value(const struct bpftune *b, unsigned int tunable)
@@ -279,7 +282,7 @@ void tunable_restore(struct worker *worker, const struct bpftune_restore *restor
 	carry_out(worker, what, tunable, &change);
 }
 
-bool tunable_read(struct worker *worker, const struct bpftune_owner *owner)
+bool tunable_read(struct worker *worker, const struct bpftune_owner *owner, uint64_t order_ns)
 {
 	const struct bpftune_tunable *what;
 	struct engine *engine;
@@ -287,9 +290,9 @@ bool tunable_read(struct worker *worker, const struct bpftune_owner *owner)
 
 	if (!tunable)
 		return false;
-	report_value(worker, engine, owner->tunable);
-	tunable->doubtful = *tunable->value;
-	return tunable->doubtful;
+	report_value(worker, engine, owner->tunable, BPFTUNE_LOOK);
+	tunable->doubtful_ns = *tunable->value ? order_ns : 0;
+	return tunable->doubtful_ns;
 }
 
 void tunable_read_doubtful(struct worker *worker)
@@ -298,9 +301,9 @@ void tunable_read_doubtful(struct worker *worker)
 		struct engine *engine = &worker->engines[i];
 
 		for (size_t j = 0; j < engine->tuner->n_tunables; j++) {
-			if (engine->tunables[j].doubtful)
-				report_value(worker, engine, j);
-			engine->tunables[j].doubtful = false;
+			if (engine->tunables[j].doubtful_ns)
+				report_value(worker, engine, j, BPFTUNE_LOOK_AGAIN);
+			engine->tunables[j].doubtful_ns = 0;
 		}
 	}
 }

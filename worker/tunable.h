@@ -18,7 +18,7 @@ struct tunable {
 	char ours[BPFTUNE_VALUE_BYTES];  /* as we last wrote it, or first read it */
 	struct bpftune_report intent;    /* while `pending` */
 	bool pending;                    /* an intent waits for its answer */
-	bool doubtful;                   /* read when a write that it was read for may not have been made yet */
+	uint64_t doubtful_ns; /* time of the READ for which it was read: a write may not have been made by then; 0: none */
 };
 
 /* A tuner at work in this worker. */
@@ -65,7 +65,7 @@ void tunable_answer(struct worker *worker, const struct bpftune_owner *owner, bo
  * Reads one tunable again and reports its value. True: a look a little later is due, as the hook that tells of a write runs
  * before it (kernel/bpf/cgroup.c: __cgroup_bpf_run_filter_sysctl()), and does not tell of another right after it.
  */
-bool tunable_read(struct worker *worker, const struct bpftune_owner *owner);
+bool tunable_read(struct worker *worker, const struct bpftune_owner *owner, uint64_t order_ns);
 
 /* That look. */
 void tunable_read_doubtful(struct worker *worker);

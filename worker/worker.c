@@ -154,7 +154,7 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 		tunable_answer(worker, owner, event->scenario == BPFTUNE_GRANT);
 		break;
 	case BPFTUNE_READ:
-		if (tunable_read(worker, owner))
+		if (tunable_read(worker, owner, event->time_ns))
 			uv_timer_start(&serving->reread, on_reread, REREAD_MS, 0);
 		break;
 	case BPFTUNE_RESTORE:

@@ -19,14 +19,23 @@ struct learnt;
 struct memory_parts;
 struct rollback;
 
+/* A tuner that stepped aside in an instance. */
+struct manual {
+	uint64_t due_ms;	 /* uv_now(): until then, writes are counted, not logged */
+	uint64_t written_ns;	 /* uv_hrtime() when the last was told of */
+	unsigned int more;	 /* so many were */
+	bool is_said;		 /* that it stepped aside */
+	bool is_in_doubt;	 /* whether what was written has arrived */
+	bool has_unknown_writer; /* a worker has read the value before the event came that tells who wrote it */
+};
+
 /* What this room keeps of an instance, besides the ledger. */
 struct instance_state {
 	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
 	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
 	uint64_t memory_due_ms; /* uv_now(): until then the ones that were filed use up what may be */
-	uint64_t manual_logged_ms; /* when a write by somebody else was last logged */
 	bool has_asked; /* its worker, for host-scoped changes: the host's is to know when it ends */
-	uint64_t unknown_writer;  /* bit n: the tuner of number n stepped aside, and it is not known yet for whom */
+	struct manual *manual;	/* of each tuner, by its number; NULL: none has stepped aside */
 };
 
 struct changes {

@@ -179,6 +179,7 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 {
 	struct ledger_entry *entry = ledger_entry_get(ledger, netns_cookie, tunable);
 	enum ledger_news news = LEDGER_SAME;
+	bool is_one_more;
 
 	if (!entry)
 		return LEDGER_SAME;
@@ -199,10 +200,13 @@ enum ledger_news ledger_value(struct ledger *ledger, uint64_t netns_cookie, cons
 	entry->ours[0] = '\0';
 	if (news == LEDGER_SAME && !entry->intended && !strcmp(value, entry->current))
 		return LEDGER_SAME; /* nothing new to write down */
+	/* Whoever writes one value after the other costs the file nothing: theirs is theirs. */
+	is_one_more = news == LEDGER_FOREIGN && entry->foreign && !entry->intended;
 	entry->renew = entry->intended = false;
 	entry->foreign = news == LEDGER_FOREIGN || (entry->foreign && news != LEDGER_FIRST);
 	PUT(entry->current, value);
-	ledger_file_entry(ledger, entry);
+	if (!is_one_more)
+		ledger_file_entry(ledger, entry);
 	return news;
 }
 
@@ -258,14 +262,17 @@ void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tu
 void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value)
 {
 	struct ledger_entry *entry = ledger_find(ledger, netns_cookie, tunable);
+	bool is_news;
 
 	if (!entry || (entry->foreign && !strcmp(entry->current, value)))
 		return;
-	if (!entry->foreign)
+	is_news = !entry->foreign;
+	if (is_news)
 		PUT(entry->ours, entry->current);
 	entry->foreign = true;
 	PUT(entry->current, value);
-	ledger_file_entry(ledger, entry);
+	if (is_news)
+		ledger_file_entry(ledger, entry);
 }
 
 void ledger_doubt(struct ledger *ledger, uint64_t netns_cookie, const char *tunable)

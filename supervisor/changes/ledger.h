@@ -57,8 +57,8 @@ int ledger_intent(struct ledger *ledger, const struct ledger_change *change);
 void ledger_outcome(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, int error, const char *value);
 
 /*
- * Somebody else's value, which the kernel may not take: then ours is read next. Ours that is read may be theirs (`doubt`);
- * the next one read is a new initial one (`renew`).
+ * Somebody else's value, which the kernel may not take: then ours is read next. Ours that is read may be theirs
+ * (`doubt`); the next one read is a new initial one (`renew`). Theirs in place of theirs is not written to the file.
  */
 void ledger_foreign(struct ledger *ledger, uint64_t netns_cookie, const char *tunable, const char *value);
 void ledger_doubt(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);

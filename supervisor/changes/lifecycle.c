@@ -110,6 +110,7 @@ void changes_free(struct changes *changes, struct instance *instance)
 		return;
 	learnt_free(changes, instance);
 	free(instance->state->memory);
+	free(instance->state->manual);
 	free(instance->state);
 	instance->state = NULL;
 }

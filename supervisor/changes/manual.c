@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 
@@ -10,7 +11,7 @@
 #include "supervisor/changes/state.h"
 #include "worker/sysctl.h"
 
-#define LOG_AGAIN_MS 100
+#define MANUAL_LOG_MS 1000 /* one line of a tuner in an instance, then only their number */
 
 /* As the kernel will show it: single blanks, no newline. It may be any bytes, as nobody has checked it yet. */
 static void normalise(const struct bpftune_tunable *tunable, const char *written, char ret_value[BPFTUNE_VALUE_BYTES])
@@ -27,58 +28,93 @@ static void normalise(const struct bpftune_tunable *tunable, const char *written
 		sysctl_format_ints(ints, tunable->n_ints, ret_value);
 }
 
-/* A worker had read the value before the event came that tells who wrote it. */
-static bool has_unknown_writer(const struct instance *instance, uint16_t tuner)
+/* What is known of a tuner's stepping aside; NULL: nothing. */
+static struct manual *manual_of(const struct instance *instance, uint16_t tuner)
 {
-	return instance->state && instance->state->unknown_writer >> tuner & 1;
+	return instance->state && instance->state->manual ? &instance->state->manual[tuner] : NULL;
 }
 
-static void set_unknown_writer(struct instance *instance, uint16_t tuner, bool is_unknown)
+static struct manual *manual_get(struct instance *instance, uint16_t tuner)
 {
 	struct instance_state *state = instance_state_of(instance);
 
-	if (!state)
-		return;
-	state->unknown_writer &= ~(1ULL << tuner);
-	state->unknown_writer |= (uint64_t)is_unknown << tuner;
+	if (state && !state->manual)
+		state->manual = calloc(BPFTUNE_TUNERS_MAX, sizeof(*state->manual));
+	return manual_of(instance, tuner);
+}
+
+static bool has_unknown_writer(const struct instance *instance, uint16_t tuner)
+{
+	const struct manual *manual = manual_of(instance, tuner);
+
+	return manual && manual->has_unknown_writer;
+}
+
+static void log_step_aside(struct changes *changes, struct instance *instance, uint16_t number, struct manual *manual)
+{
+	const char *tuner = changes->kernel->plugins.tuners[number]->name,
+		   *why = changes_tuner_why(changes, instance, number);
+	char text[LEDGER_WHY_BYTES + 64];
+	int n = snprintf(text, sizeof(text), "%s", why ? why : "");
+
+	if (manual->more)
+		snprintf(text + n, sizeof(text) - n, " (after %u more writes)", manual->more);
+	changes_log(changes, &(struct log_record){
+				     .instance = instance->view.id,
+				     .severity = LOG_NOTICE,
+				     .container = instance->view.name,
+				     .tuner = tuner,
+				     .scenario = "manual",
+				     .text = text,
+			     });
+	manual->due_ms = uv_now(changes->loop) + MANUAL_LOG_MS;
+	manual->more = 0;
+	if (!manual->is_said)
+		instance_log(changes->instances, instance, LOG_NOTICE,
+			     "tuner %s steps aside here until 'bpftune resume %s %s'", tuner, instance->view.name,
+			     tuner);
+	manual->is_said = true;
 }
 
 /* `by` NULL: nobody knows. */
+static void step_aside(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner,
+		       const char *value, const char *by, bool may_be_in_vain)
+{
+	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[owner->tuner];
+	bool was_manual = changes_tuner_state(changes, instance, owner->tuner) == TUNER_MANUAL;
+	struct manual *manual = manual_get(instance, owner->tuner);
+	bool is_due = manual && (uv_now(changes->loop) >= manual->due_ms || (was_manual && manual->has_unknown_writer));
+	char why[LEDGER_WHY_BYTES];
+
+	if (manual && !was_manual)
+		*manual = (struct manual){ .due_ms = manual->due_ms,
+					   .more = manual->more,
+					   .is_in_doubt = may_be_in_vain };
+	if (manual) {
+		manual->has_unknown_writer = !by;
+		manual->written_ns = uv_hrtime();
+	}
+	if (!was_manual || is_due) {
+		snprintf(why, sizeof(why), "%s was set to %s by %s", tuner->tunables[owner->tunable].name, value,
+			 by ? by : "somebody else");
+		changes_set_tuner_state(changes, instance, owner->tuner, TUNER_MANUAL, why);
+	}
+	/* Who writes one value after the other gets a line every now and then. */
+	if (is_due)
+		log_step_aside(changes, instance, owner->tuner, manual);
+	else if (manual && was_manual)
+		manual->more++;
+}
+
 static void take_over(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner,
 		      const char *value, const char *by)
 {
-	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[owner->tuner];
-	const char *tunable = tuner->tunables[owner->tunable].name;
+	const char *tunable = changes->kernel->plugins.tuners[owner->tuner]->tunables[owner->tunable].name;
 	uint64_t cookie = instance->view.netns_cookie;
-	const struct ledger_state *was = ledger_get_state(&changes->ledger, cookie, tuner->name);
-	bool manual = was && was->state == TUNER_MANUAL;
-	bool repeats = manual && !strncmp(was->why, tunable, strlen(tunable)) && !has_unknown_writer(instance, owner->tuner);
-	struct instance_state *state = instance_state_of(instance);
-	uint64_t now_ms = uv_now(changes->loop);
-	char why[LEDGER_WHY_BYTES];
 
-	snprintf(why, sizeof(why), "%s was set to %s by %s", tunable, value, by ? by : "somebody else");
 	ledger_foreign(&changes->ledger, cookie, tunable, value);
-	if (plugins_is_removed(&changes->kernel->plugins, owner->tuner))
-		return; /* there is nobody to step aside */
-	set_unknown_writer(instance, owner->tuner, !by);
-	changes_set_tuner_state(changes, instance, owner->tuner, TUNER_MANUAL, why);
-	/* Who writes one value after the other gets a line every now and then. */
-	if (!state || (repeats && now_ms - state->manual_logged_ms < LOG_AGAIN_MS))
-		return;
-	state->manual_logged_ms = now_ms;
-	changes_log(changes, &(struct log_record){
-		.instance = instance->view.id,
-		.severity = LOG_NOTICE,
-		.container = instance->view.name,
-		.tuner = tuner->name,
-		.scenario = "manual",
-		.text = why,
-	});
-	if (manual)
-		return;
-	instance_log(changes->instances, instance, LOG_NOTICE, "tuner %s steps aside here until 'bpftune resume %s %s'", tuner->name,
-		       instance->view.name, tuner->name);
+	if (!plugins_is_removed(&changes->kernel->plugins, owner->tuner)) /* else there is nobody to step aside */
+		step_aside(changes, instance, owner, value, by, by && ledger_find(&changes->ledger, cookie, tunable));
 }
 
 /* The same value in other blanks: the program that noticed could not tell. */
@@ -135,19 +171,57 @@ void manual_found(struct changes *changes, struct instance *instance, const stru
 		ledger_foreign(&changes->ledger, instance->view.netns_cookie, tunable, value);
 }
 
+static bool has_foreign_value(const struct changes *changes, const struct instance *instance, uint16_t number)
+{
+	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[number];
+
+	for (size_t i = 0; i < tuner->n_tunables; i++) {
+		const struct ledger_entry *entry =
+			ledger_find(&changes->ledger, instance->view.netns_cookie, tuner->tunables[i].name);
+
+		if (entry && entry->foreign)
+			return true;
+	}
+	return false;
+}
+
+void manual_looked_again(struct changes *changes, struct instance *instance, uint16_t number, uint64_t asked_ns)
+{
+	struct manual *manual = manual_of(instance, number);
+
+	if (!manual || asked_ns < manual->written_ns || changes_tuner_state(changes, instance, number) != TUNER_MANUAL)
+		return;
+	if (has_foreign_value(changes, instance, number)) {
+		if (!manual->is_said)
+			log_step_aside(changes, instance, number, manual);
+		return;
+	}
+	if (!manual->is_in_doubt)
+		return;
+	changes_set_tuner_state(changes, instance, number, TUNER_ACTIVE, NULL);
+	if (manual->is_said)
+		instance_log(changes->instances, instance, LOG_NOTICE,
+			     "tuner %s is back in service: what was written did not arrive here",
+			     changes->kernel->plugins.tuners[number]->name);
+	manual->is_in_doubt = manual->is_said = false;
+}
+
 static void resume_one(struct changes *changes, struct instance *instance, uint16_t number)
 {
 	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[number];
+	struct manual *manual = manual_of(instance, number);
 
 	if (changes_recorded_state(changes, instance, number) == TUNER_MANUAL)
 		for (uint16_t i = 0; i < tuner->n_tunables; i++) {
 			const struct bpftune_owner owner = { .tuner = number, .tunable = i };
 
 			ledger_renew(&changes->ledger, instance->view.netns_cookie, tuner->tunables[i].name);
+			bpf_forget_write(&changes->kernel->host, instance->view.netns_cookie, &owner);
 			if (!worker_is_none(instance)) /* else its start will read them */
 				workers_order(changes->workers, instance, BPFTUNE_READ, &owner, sizeof(owner));
 		}
-	set_unknown_writer(instance, number, false);
+	if (manual)
+		*manual = (struct manual){ 0 };
 	changes_set_tuner_state(changes, instance, number, TUNER_ACTIVE, NULL);
 	instance_log(changes->instances, instance, LOG_NOTICE, "tuner %s is back in service", tuner->name);
 }

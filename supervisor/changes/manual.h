@@ -8,4 +8,11 @@
 /* A worker found another value than we left: written while nobody looked, or by netlink. */
 void manual_found(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner, const char *value);
 
+/*
+ * A worker has looked again, as it was asked to at that time (uv_hrtime()). If it was asked after the last write was told of,
+ * and all of the tuner's values are still ours, the kernel did not take what was written, or it was another namespace's: the
+ * tuner is back in service.
+ */
+void manual_looked_again(struct changes *changes, struct instance *instance, uint16_t tuner, uint64_t asked_ns);
+
 #endif

@@ -58,6 +58,8 @@ static void on_value(struct changes *changes, struct instance *instance, const s
 		manual_found(changes, instance, &owner, report->to);
 	else if (changes_recorded_state(changes, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&changes->kernel->host, instance->view.netns_cookie, report->tuner);
+	if (!report->error && report->scenario == BPFTUNE_LOOK_AGAIN)
+		manual_looked_again(changes, instance, report->tuner, report->event_ns);
 }
 
 static void send_answer(struct changes *changes, struct instance *instance, const struct bpftune_report *report, bool granted)

@@ -297,6 +297,7 @@ static int load_watch(struct bpftune_host *host, const void *arg)
 	host->owned_fd = bpf_object__find_map_fd_by_name(object, "owned_sysctls");
 	host->own_pids_fd = bpf_object__find_map_fd_by_name(object, "own_pids");
 	host->taken_fd = bpf_object__find_map_fd_by_name(object, "taken");
+	host->writes_fd = bpf_object__find_map_fd_by_name(object, "writes");
 	host->sweep_fd = bpf_program__fd(bpf_object__find_program_by_name(object, "watch_sweep"));
 	return 0;
 }

@@ -57,7 +57,7 @@ struct bpftune_host {
 	struct bpftune_control control; /* what the map `control` has */
 	unsigned int n_sharers;        /* cgroups of containers that share the host's namespace */
 	uint32_t last_sharers;         /* the latest number in control.sharers but 0 */
-	int owned_fd, own_pids_fd, taken_fd; /* maps of watch_sysctl */
+	int owned_fd, own_pids_fd, taken_fd, writes_fd; /* maps of watch_sysctl */
 };
 
 struct bpf_refusal {

@@ -162,6 +162,13 @@ void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner
 	bpf_map_delete_elem(host->taken_fd, &key);
 }
 
+void bpf_forget_write(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_owner *owner)
+{
+	struct watch_write key = { .netns_cookie = netns_cookie, .tuner = owner->tuner, .tunable = owner->tunable };
+
+	bpf_map_delete_elem(host->writes_fd, &key);
+}
+
 int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
 		    const struct bpftune_verdict *verdict)
 {

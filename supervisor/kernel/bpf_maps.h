@@ -47,6 +47,9 @@ bool bpf_is_unreported(const struct bpftune_host *host, uint64_t netns_cookie, u
 void bpf_untake(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 void bpf_take(struct bpftune_host *host, uint64_t netns_cookie, uint16_t tuner);
 
+/* The next write of that sysctl there is told of, however many there were just now. */
+void bpf_forget_write(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_owner *owner);
+
 /* For the tuner's programs to find, or, with a value of zeros, no more: 0; -ENOENT: it looks for none. */
 int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpftune_verdict_key *key,
 		    const struct bpftune_verdict *verdict);

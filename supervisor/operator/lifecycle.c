@@ -34,7 +34,7 @@ void operator_say_stopping(struct operator *operator)
 }
 
 /* NULL: root of the host's. */
-static const char *owner_of(const struct operator* operator, uint64_t id)
+static const char *owner_of(const struct operator *operator, uint64_t id)
 {
 	const struct instance *instance = id == INSTANCE_HOST ? NULL : instance_by_id(operator->instances, id);
 
@@ -43,7 +43,7 @@ static const char *owner_of(const struct operator* operator, uint64_t id)
 	return instance->owner ? instance->owner : "";
 }
 
-static void log_left_out(struct operator* operator, const struct log_record * next, const char *owner, unsigned int n)
+static void log_left_out(struct operator *operator, const struct log_record *next, const char *owner, unsigned int n)
 {
 	char text[320];
 

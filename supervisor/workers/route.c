@@ -50,6 +50,7 @@ void workers_order(struct workers *workers, struct instance *instance, enum bpft
 	struct child *child = child_of(workers, instance);
 	struct bpftune_event event = {
 		.netns_cookie = instance->view.netns_cookie,
+		.time_ns = uv_hrtime(),
 		.tuner = BPFTUNE_FROM_SUPERVISOR,
 		.scenario = order,
 	};

@@ -308,6 +308,99 @@ static void test_written_in_vain(void **state)
 	assert_false(entry_of(fixture)->foreign);
 }
 
+static void look_again(struct fixture *fixture, uint16_t tunable, const char *value)
+{
+	struct bpftune_report record = { .kind = BPFTUNE_VALUE, .tunable = tunable, .scenario = BPFTUNE_LOOK_AGAIN,
+					 .event_ns = uv_hrtime() };
+
+	copy_text(record.to, sizeof(record.to), value);
+	report(fixture, &record);
+}
+
+/* A tuner that stepped aside for a write that never arrived is back in service, but not before the write had its time.
+ */
+static void test_step_aside_is_undone(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report early = { .kind = BPFTUNE_VALUE, .scenario = BPFTUNE_LOOK_AGAIN, .event_ns = uv_hrtime(), .to = "1" };
+
+	report_value(fixture, "1");
+	write_as_sh(fixture, "999");
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	report_value(fixture, "1");
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	report(fixture, &early); /* asked for before the write */
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	look_again(fixture, 0, "1");
+	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
+	assert_int_equal(fixture->taken, 0);
+	assert_int_equal(fixture->n_log, 3); /* manual, steps aside, is back */
+	/* Once more at once: no line. */
+	write_as_sh(fixture, "999");
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	look_again(fixture, 0, "1");
+	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
+	assert_int_equal(fixture->n_log, 3);
+	/* One that arrives has its lines. */
+	write_as_sh(fixture, "7");
+	assert_int_equal(fixture->n_log, 3);
+	look_again(fixture, 0, "7");
+	assert_int_equal(fixture->n_log, 5);
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	/* It stays so, whatever fails later. */
+	write_as_sh(fixture, "999");
+	look_again(fixture, 0, "7");
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+}
+
+/* What was written to another tunable of the tuner has arrived. */
+static void test_step_aside_stays(void **state)
+{
+	struct fixture *fixture = *state;
+	struct bpftune_report other = { .kind = BPFTUNE_VALUE, .tunable = HOST_WIDE, .to = "1" };
+
+	report_value(fixture, "1");
+	report(fixture, &other);
+	write_as_sh(fixture, "999");
+	strcpy(other.to, "2");
+	report(fixture, &other);
+	look_again(fixture, 0, "1");
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	assert_int_equal(changes_resume(&fixture->changes, fixture->instance, NULL), 1);
+	for (int i = 0; i < 3; i++) /* the write, and what is resumed */
+		assert_int_equal(next_order(fixture).scenario, BPFTUNE_READ);
+	look_again(fixture, HOST_WIDE, "2");
+	look_again(fixture, 0, "1");
+	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
+}
+
+/* Many writes are one line and their number; the ledger's file does not grow by them. */
+static void test_many_writes(void **state)
+{
+	struct fixture *fixture = *state;
+	size_t bytes;
+	char value[16];
+
+	report_value(fixture, "1");
+	write_as_sh(fixture, "2");
+	report_value(fixture, "2");
+	assert_int_equal(fixture->n_log, 2);
+	bytes = fixture->changes.ledger.file_bytes;
+	for (int i = 3; i < 100; i++) {
+		assert_int_equal(next_order(fixture).scenario, BPFTUNE_READ);
+		snprintf(value, sizeof(value), "%d", i);
+		write_as_sh(fixture, value);
+		report_value(fixture, value);
+		assert_string_equal(entry_of(fixture)->current, value);
+	}
+	assert_int_equal(fixture->n_log, 2);
+	assert_int_equal(fixture->changes.ledger.file_bytes, bytes);
+	fixture->loop.time += 1000;
+	write_as_sh(fixture, "100");
+	assert_int_equal(fixture->n_log, 3);
+	assert_string_equal(fixture->log[2].text, "a.x was set to 100 by sh (pid 42) (after 97 more writes)");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -325,6 +418,9 @@ int main(void)
 		on_changes(test_written),
 		on_changes(test_line_of_a_change_that_was_written_over),
 		on_changes(test_written_in_vain),
+		on_changes(test_step_aside_is_undone),
+		on_changes(test_step_aside_stays),
+		on_changes(test_many_writes),
 	};
 
 	return cmocka_run_group_tests_name("report_change", tests, NULL, NULL);
