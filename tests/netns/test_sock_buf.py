@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from flooded import Flooded
-from lab import AMPLE, CONGESTION, SLOWNESS, Host, kept_sysctls, only, said, sysctl_path, wait_for
+from lab import AMPLE, CONGESTION, SLOWNESS, Host, kept_sysctls, number, only, said, sysctl_path, wait_for
 
 LIMITS = {"net.core.wmem_max": socket.SO_SNDBUF, "net.core.rmem_max": socket.SO_RCVBUF}
 RMEM_MAX = "net.core.rmem_max"
@@ -219,6 +219,26 @@ CASES = {f"{direction}{''.join(more.values())}-{sends}": (direction, option, mor
                                          ("receive", socket.SO_RCVBUF, {}))
          for sends in ("client", "listener")}
 CASES["receive-accepted"] = "receive", socket.SO_RCVBUF, {}, "client", ",late"
+
+
+def test_granted_to_a_sender_that_waits(lab, supervisor, host):
+    """A TCP sender's buffer that the limit has cut: the limit becomes what the path needs, not all that was asked for."""
+    wmem_max = "net.core.wmem_max"
+    sysctl_path(wmem_max).write_text("32768")
+    supervisor.give_back("host")
+    client, listener = (make(lab, "netns", what, AMPLE) for what in ("client", "listener"))
+    path = lab.path(client, listener, number())
+    supervisor.ready(client.name, listener.name)
+    address = f"10.199.{path.number}.2"
+    serving = lab.keep(Peer(listener, "listen", address, socket.SO_SNDBUF, 0, 0))
+    assert serving.process.stdout.readline() == "listens\n"
+    lab.keep(Peer(client, "send", address, socket.SO_SNDBUF, 10**8, 0))
+    wait_for(lambda: int(host.sysctl(wmem_max)) > 32768, 15, "the limit to be raised")
+    supervisor.wait_for_log("host", wmem_max, host)
+    change = supervisor.changes("host", wmem_max)[-1]
+    assert change["scenario"] == "send_buffer_fixed" and change["text"].endswith(f"; asked for by {client.name}")
+    assert int(host.sysctl(wmem_max)) <= 4 * 32768 and host.sysctl(RMEM_MAX) == str(START)
+    assert "the host's limit cut it" in next(iter(learnt(supervisor, client).values()))
 
 
 @pytest.fixture(scope="module")
