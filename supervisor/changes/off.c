@@ -80,7 +80,7 @@ static bool is_all_off(const struct plugins *plugins, uint64_t off)
 
 void off_refresh(struct changes *changes, struct instance *instance)
 {
-	uint64_t before = instance->switched_off, off = find_off(changes, instance);
+	uint64_t before = instance->switched_off, off = find_off(changes, instance), gate_before = instance->tuners_off;
 	bool was_off = instance->is_off;
 
 	instance->switched_off = off;
@@ -91,7 +91,8 @@ void off_refresh(struct changes *changes, struct instance *instance)
 			instance->tuners_off |= 1ULL << i;
 	learnt_take_back(changes, instance, off & ~before);
 	learnt_tell_again(changes, instance, before & ~off);
-	instance_set_gate(changes->instances, instance);
+	if (instance->tuners_off != gate_before) /* of most namespaces nothing is ever turned off */
+		instance_set_gate(changes->instances, instance);
 	if (was_off != instance->is_off)
 		workers_off_changed(changes->workers, instance);
 }
