@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Every initial value put back, of one container or of all, unless somebody else changed it since."""
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -100,11 +101,16 @@ def test_dry_run_names_what_is_no_sysctl(world):
     assert text[1].startswith("#") and QUEUE in text[1]
 
 
+# Another one each time: a worker that was told to read looks again 0.1 s later, and if what it finds then were an initial value
+# that an earlier test has left, there would be nothing to roll back.
+PACKETS = itertools.count(33)
+
+
 def set_by_someone_else(world, noticed):
     """One of two changed values: noticed at once, or found when it is to be put back: a change by netlink."""
     change(world.supervisor, world.one, "step", "queue")
     if not noticed:
-        run("ip", "-n", world.one.name, "ntable", "change", "name", "arp_cache", "dev", "lo", "queue", 33)
+        run("ip", "-n", world.one.name, "ntable", "change", "name", "arp_cache", "dev", "lo", "queue", next(PACKETS))
         return QUEUE, TTL
     ledger = world.supervisor.tunable(world.one.name, TTL)
     world.one.write(TTL, next(value for value in ("97", "98", "99") if value not in (ledger["initial"], ledger["current"])))
