@@ -81,7 +81,7 @@ static void step_aside(struct changes *changes, struct instance *instance, const
 		       const char *value, const char *by, bool may_be_in_vain)
 {
 	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[owner->tuner];
-	bool was_manual = changes_tuner_state(changes, instance, owner->tuner) == TUNER_MANUAL;
+	bool was_manual = changes_recorded_state(changes, instance, owner->tuner) == TUNER_MANUAL;
 	struct manual *manual = manual_get(instance, owner->tuner);
 	bool is_due = manual && (uv_now(changes->loop) >= manual->due_ms || (was_manual && manual->has_unknown_writer));
 	char why[LEDGER_WHY_BYTES];
@@ -189,7 +189,7 @@ void manual_looked_again(struct changes *changes, struct instance *instance, uin
 {
 	struct manual *manual = manual_of(instance, number);
 
-	if (!manual || asked_ns < manual->written_ns || changes_tuner_state(changes, instance, number) != TUNER_MANUAL)
+	if (!manual || asked_ns < manual->written_ns || changes_recorded_state(changes, instance, number) != TUNER_MANUAL)
 		return;
 	if (has_foreign_value(changes, instance, number)) {
 		if (!manual->is_said)
