@@ -13,6 +13,6 @@ void manual_found(struct changes *changes, struct instance *instance, const stru
  * and all of the tuner's values are still ours, the kernel did not take what was written, or it was another namespace's: the
  * tuner is back in service.
  */
-void manual_looked_again(struct changes *changes, struct instance *instance, uint16_t tuner, uint64_t asked_ns);
+void manual_looked_again(struct changes *changes, struct instance *instance, uint16_t number, uint64_t asked_ns);
 
 #endif
