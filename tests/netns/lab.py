@@ -464,7 +464,8 @@ class Supervisor:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-run-"))
         self.run_dir, self.stderr_path = run_dir or self.directory / "run", self.directory / "stderr"
         self.wrap, self.options, self.tuners = wrap, options, tuners
-        assert not self.running, "each of two supervisors would tune what the other does"
+        assert all(each.process.poll() is not None for each in self.running), \
+            "each of two supervisors would tune what the other does"
         self.running.append(self)
         self.process, self.bpf = None, set()
         try:
