@@ -97,21 +97,22 @@ static void on_intent(struct changes *changes, struct instance *instance, const 
 }
 
 /* In the instance's stream; and in the stream of the one that asked for it, whose name the text then ends with. */
-static void log_for_both(struct changes *changes, const struct bpftune_report *report, struct log_record *record,
+static void log_for_both(struct changes *changes, const struct bpftune_report *report, const struct log_record *about,
 			 const char *prefix)
 {
+	struct log_record record = *about;
 	const struct instance *asker = report->asker ? instance_by_id(changes->instances, report->asker) : NULL;
 	char text[BPFTUNE_TEXT_BYTES + 300];
 
 	snprintf(text, sizeof(text), "%s%s%s%.256s", prefix, report->text, asker ? "; asked for by " : "",
 		 asker ? asker->view.name : "");
-	record->text = text;
-	changes_log(changes, record);
+	record.text = text;
+	changes_log(changes, &record);
 	if (!asker)
 		return;
-	record->instance = asker->view.id;
-	record->is_copy = true;
-	changes_log(changes, record);
+	record.instance = asker->view.id;
+	record.is_copy = true;
+	changes_log(changes, &record);
 }
 
 static void log_change(struct changes *changes, const struct instance *instance, const struct bpftune_report *report,
