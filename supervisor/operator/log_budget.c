@@ -16,7 +16,7 @@ static void forget_idle(struct log_owner **owners, uint64_t now_ms)
 	struct log_owner *owner, *next;
 
 	HASH_ITER (hh, *owners, owner, next)
-		if (owner->spent_to_ms <= now_ms && !owner->left_out)
+		if (owner->spent_to_ms <= now_ms)
 			forget(owners, owner);
 }
 

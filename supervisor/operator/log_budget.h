@@ -10,7 +10,7 @@
 
 #define LOG_BUDGET_BURST 512
 #define LOG_BUDGET_MS 200      /* for one more */
-#define LOG_BUDGET_OWNERS 1024 /* past that, those that have used nothing of theirs are forgotten */
+#define LOG_BUDGET_OWNERS 1024 /* past that, those that have all of theirs again are forgotten */
 
 struct log_owner {
 	char *name;

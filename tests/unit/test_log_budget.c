@@ -65,12 +65,29 @@ static void test_idle_owners_are_forgotten(void **state)
 	log_budget_free(&owners);
 }
 
+/* Also those of which records were left out, and that never came again: containers come and go for years. */
+static void test_silenced_owners_are_forgotten(void **state)
+{
+	struct log_owner *owners = NULL;
+
+	(void)state;
+	for (uint64_t i = 0; i < 2 * LOG_BUDGET_OWNERS; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "owner %u", (unsigned int)i);
+		count_allowed(&owners, name, i * LOG_BUDGET_BURST * LOG_BUDGET_MS, LOG_BUDGET_BURST + 1);
+	}
+	assert_true(HASH_COUNT(owners) <= LOG_BUDGET_OWNERS);
+	log_budget_free(&owners);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_burst_and_rate),
 		cmocka_unit_test(test_each_owner_has_its_own),
 		cmocka_unit_test(test_idle_owners_are_forgotten),
+		cmocka_unit_test(test_silenced_owners_are_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
