@@ -196,8 +196,12 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	struct tcp_mem *tcp_mem = state;
 	struct bpftune_event request = *event;
+	struct tcp_mem_use use;
 
-	memcpy(&tcp_mem->use, event->payload, sizeof(tcp_mem->use));
+	memcpy(&use, event->payload, sizeof(use));
+	if (event->asker && (event->scenario == TCP_MEM_EASED || use.allocated > (uint64_t)sysconf(_SC_PHYS_PAGES)))
+		return; /* no worker of ours would ask that: whoever has taken one over is not to be believed */
+	tcp_mem->use = use;
 	if (event->scenario == TCP_MEM_EASED) {
 		eased(b, tcp_mem, event);
 		return;
