@@ -67,6 +67,11 @@ int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory)
 		       bytes_of(memory->container_pages / CONTAINER_SHARE, memory->page_bytes));
 }
 
+int64_t tcp_buffer_share_bytes(int64_t first_bytes, int64_t cap_bytes, uint32_t n_askers)
+{
+	return cap_bytes > first_bytes ? first_bytes + (cap_bytes - first_bytes) / (n_askers ? n_askers : 1) : cap_bytes;
+}
+
 uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_t container_pages, uint64_t now_us)
 {
 	if (!smallest->seen_us || container_pages <= smallest->pages || now_us - smallest->seen_us > LATELY_US)

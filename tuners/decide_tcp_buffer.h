@@ -103,6 +103,12 @@ uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_
  */
 int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory);
 
+/*
+ * How far of that one of so many containers may have a limit raised that is the host's: its share of what is between the
+ * first value and the cap.
+ */
+int64_t tcp_buffer_share_bytes(int64_t first_bytes, int64_t cap_bytes, uint32_t n_askers);
+
 /* True when TCP has so much of its memory that no limit should rise. */
 bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory);
 

@@ -308,6 +308,20 @@ static void act(struct bpftune *b, struct state *state, const struct bpftune_eve
 	}
 }
 
+/* One of several containers that share the host's limits has its share: whoever is in there may make flows at will. */
+static int64_t cap_for(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable, int64_t current_bytes,
+		       const struct tcp_buffer_memory *memory)
+{
+	int64_t cap_bytes = tcp_buffer_cap_bytes(memory);
+	long long first[BPFTUNE_INTS_MAX];
+
+	if (!event->asker)
+		return cap_bytes;
+	if (bpftune_tried_from(b, tunable, first) < 0)
+		first[2] = current_bytes;
+	return tcp_buffer_share_bytes(first[2], cap_bytes, event->n_askers);
+}
+
 static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
@@ -323,7 +337,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 		return;
 	limit = (struct tcp_buffer_limit){
 		.bytes = value[2],
-		.cap_bytes = may_rise(state, tunable, value[2], &memory) ? tcp_buffer_cap_bytes(&memory) : 0,
+		.cap_bytes = may_rise(state, tunable, value[2], &memory) ? cap_for(b, event, tunable, value[2], &memory) : 0,
 		.before_bytes = before_bytes,
 		.is_foreign = err == -ENOENT,
 	};
@@ -457,9 +471,11 @@ static void ask_host(struct bpftune *b, struct state *state, const struct bpftun
 
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
+	bool is_of_memory = event->scenario == TCP_BUFFER_MEMORY_SHORT || event->scenario == TCP_BUFFER_MEMORY_EASED;
+
 	if (b->shares_netns)
 		ask_host(b, state, event);
-	else if (event->scenario == TCP_BUFFER_MEMORY_SHORT || event->scenario == TCP_BUFFER_MEMORY_EASED)
+	else if (is_of_memory && !event->asker) /* the kernel tells the host of it, no container */
 		look_at_memory(b, state, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, state, event);

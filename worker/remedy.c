@@ -57,7 +57,7 @@ static int64_t claimed(const struct worker *worker, const struct subject *subjec
 	const struct bpftune_owner of = { .tuner = worker->running->number, .tunable = subject->what->tunable };
 	const struct budget_rule rule = {
 		.whole = subject->what->whole(worker->instance, worker->running->state),
-		.n_askers = worker->n_askers,
+		.n_askers = worker->running->n_askers,
 		.adds_up = subject->what->adds_up,
 	};
 	const int64_t *first = trial_first(&subject->remedy->trial);

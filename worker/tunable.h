@@ -28,6 +28,7 @@ struct engine {
 	bool off;    /* init failed */
 	void *state; /* the tuner's */
 	uint64_t heard_ns; /* when its latest event came */
+	uint32_t n_askers; /* the instances that may ask, as of the last request */
 	struct tunable *tunables;
 	struct remedy *remedies; /* one for each of the tuner's */
 	struct bpftune_memory memories[N_BPFTUNE_MEMORY_KINDS]; /* as the supervisor has them */
@@ -45,7 +46,6 @@ struct worker {
 	struct engine *running; /* the tuner whose handler runs */
 	uint64_t now_ns;	/* CLOCK_MONOTONIC, when the loop last called */
 	struct budget *budget;	/* what the host's tunables were asked for; NULL: nothing was */
-	uint32_t n_askers;	/* the instances that may ask, as of the last request */
 };
 
 /* The one worker that this process is, for the API functions that tuners call. */

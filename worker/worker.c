@@ -187,7 +187,7 @@ static void on_event(void *arg, const void *record)
 		remedies_wake(worker);
 	engine->heard_ns = worker->now_ns;
 	if (event->asker)
-		worker->n_askers = event->n_askers;
+		engine->n_askers = event->n_askers;
 	worker->running = engine;
 	if (engine->tuner->event)
 		engine->tuner->event(worker->instance, engine->state, event);

@@ -187,6 +187,17 @@ static void on_change(struct changes *changes, struct instance *instance, const 
 		workers_order(changes->workers, instance, BPFTUNE_READ, &owner, sizeof(owner));
 }
 
+/* Limits of a namespace are the host's for the containers that share it, and for no others. */
+static unsigned int n_askers_of(const struct changes *changes, uint16_t number)
+{
+	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[number];
+
+	for (size_t i = 0; i < tuner->n_tunables; i++)
+		if (tuner->tunables[i].scope == BPFTUNE_SCOPE_HOST)
+			return workers_n_containers(changes->workers);
+	return changes->kernel->host.n_sharers;
+}
+
 static void on_request(struct changes *changes, struct instance *instance, const struct bpftune_report *report)
 {
 	struct instance *host = instance_host(changes->instances);
@@ -196,7 +207,6 @@ static void on_request(struct changes *changes, struct instance *instance, const
 		.tuner = report->tuner,
 		.scenario = report->scenario,
 		.asker = instance->view.id,
-		.n_askers = workers_n_containers(changes->workers),
 	};
 	struct instance_state *state = instance_state_of(instance);
 
@@ -207,6 +217,7 @@ static void on_request(struct changes *changes, struct instance *instance, const
 		changes->counters.unroutable++;
 	else if (host && state && changes_tuner_state(changes, host, report->tuner) == TUNER_ACTIVE) { /* it may be the first to end */
 		state->has_asked = true;
+		event.n_askers = n_askers_of(changes, report->tuner);
 		workers_deliver(changes->workers, host, &event);
 	}
 }

@@ -51,6 +51,17 @@ static void test_cap(void **state)
 	}
 }
 
+static void test_share(void **state)
+{
+	(void)state;
+	assert_int_equal(tcp_buffer_share_bytes(MIB, 9 * MIB, 4), 3 * MIB);
+	assert_int_equal(tcp_buffer_share_bytes(MIB, 9 * MIB, 1), 9 * MIB);
+	assert_int_equal(tcp_buffer_share_bytes(MIB, 9 * MIB, 0), 9 * MIB);
+	assert_int_equal(tcp_buffer_share_bytes(MIB, 9 * MIB, UINT32_MAX), MIB);
+	assert_int_equal(tcp_buffer_share_bytes(9 * MIB, MIB, 4), MIB); /* it is past the cap already */
+	assert_int_equal(tcp_buffer_share_bytes(0, INT_MAX, 2), INT_MAX / 2);
+}
+
 static void test_give_back(void **state)
 {
 	static const struct {
@@ -132,6 +143,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_give_back),
 		cmocka_unit_test(test_spell),
 		cmocka_unit_test(test_smallest_container),

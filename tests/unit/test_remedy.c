@@ -464,7 +464,7 @@ static int need(unsigned int remedy, uint64_t asker, int64_t more)
 {
 	const struct bpftune_event event = { .asker = asker };
 
-	world.worker.n_askers = 4;
+	world.engine.n_askers = 4;
 	bpftune_claim(&world.instance, remedy, &event, more);
 	return bpftune_try(&world.instance, remedy, 2, &event, NULL, "needed");
 }

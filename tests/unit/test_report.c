@@ -238,6 +238,7 @@ static void test_requests(void **state)
 	struct fixture *fixture = *state;
 	struct instance *asker = registry_add(&fixture->instances, 102, 2002);
 	struct bpftune_report request = { .kind = BPFTUNE_REQUEST, .event_ns = 5, .text = "payload" };
+	struct bpftune_tuner narrow = tuner;
 	struct bpftune_event event;
 
 	fixture->workers.n_ready = 5;
@@ -250,6 +251,14 @@ static void test_requests(void **state)
 	assert_int_equal(event.asker, asker->view.id);
 	assert_int_equal(event.time_ns, 5);
 	assert_string_equal((const char *)event.payload, "payload");
+
+	narrow.n_tunables = 1; /* none of the host's scope */
+	fixture->kernel.plugins.tuners[0] = &narrow;
+	fixture->kernel.host.n_sharers = 2;
+	changes_report(&fixture->changes, asker, &request);
+	fixture->kernel.plugins.tuners[0] = &tuner;
+	assert_int_equal(read(fixture->read_fd, &event, sizeof(event)), sizeof(event));
+	assert_int_equal(event.n_askers, 2);
 
 	request.scenario = 9;
 	changes_report(&fixture->changes, asker, &request);
