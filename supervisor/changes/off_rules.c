@@ -31,10 +31,19 @@ bool off_rules_has(const struct off_rules *rules, const char *scope, const char 
 	return json_object_get(json_object_get(table_of(rules, scope), scope), tuner) != NULL;
 }
 
+static void note_change(struct off_rules *rules, const char *scope)
+{
+	if (table_of(rules, scope) == rules->boot)
+		rules->boot_changed = true;
+	else
+		rules->lasting_changed = true;
+}
+
 void off_rules_add(struct off_rules *rules, const char *scope, const char *tuner)
 {
 	json_t *table = table_of(rules, scope);
 
+	note_change(rules, scope);
 	if (!json_object_get(table, scope))
 		json_object_set_new(table, scope, json_object());
 	json_object_set_new(json_object_get(table, scope), tuner, json_true());
@@ -44,14 +53,18 @@ void off_rules_remove(struct off_rules *rules, const char *scope, const char *tu
 {
 	json_t *tuners = json_object_get(table_of(rules, scope), scope);
 
-	json_object_del(tuners, tuner);
+	if (json_object_del(tuners, tuner) == 0)
+		note_change(rules, scope);
 	if (!json_object_size(tuners))
 		json_object_del(table_of(rules, scope), scope);
 }
 
 bool off_rules_remove_scope(struct off_rules *rules, const char *scope)
 {
-	return json_object_del(table_of(rules, scope), scope) == 0;
+	if (json_object_del(table_of(rules, scope), scope) < 0)
+		return false;
+	note_change(rules, scope);
+	return true;
 }
 
 json_t *off_rules_scopes(const struct off_rules *rules)
@@ -164,7 +177,7 @@ static void make_directories(const char *path)
 
 static int write_text(const char *path, const char *text)
 {
-	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	size_t size = strlen(text);
 	ssize_t n;
 
@@ -190,6 +203,7 @@ static int write_file(const char *path, json_t *file)
 	if ((size_t)snprintf(new_path, sizeof(new_path), "%s.new", path) >= sizeof(new_path))
 		return -ENAMETOOLONG;
 	make_directories(path);
+	unlink(new_path); /* whatever it is, nothing is written through it */
 	err = write_text(new_path, text);
 	if (!err && rename(new_path, path) < 0)
 		err = -errno;
@@ -205,14 +219,17 @@ static int save(const char *path, json_t *table, const char *boot_id)
 	return write_file(path, json_pack("{s:s* s:O}", "boot", boot_id, "off", table));
 }
 
-int off_rules_save(const struct off_rules *rules, const char **ret_path)
+int off_rules_save(struct off_rules *rules, const char **ret_path)
 {
 	char boot_id[64];
-	int err = ledger_file_read_boot_id(boot_id), lasting_err;
+	int err = ledger_file_read_boot_id(boot_id), lasting_err = 0;
 
-	if (!err)
+	if (!err && rules->boot_changed)
 		err = save(rules->boot_path, rules->boot, boot_id);
-	lasting_err = save(rules->lasting_path, rules->lasting, NULL);
+	if (rules->lasting_changed)
+		lasting_err = save(rules->lasting_path, rules->lasting, NULL);
+	rules->boot_changed &= err != 0;
+	rules->lasting_changed &= lasting_err != 0;
 	*ret_path = err ? rules->boot_path : rules->lasting_path;
 	return err ? err : lasting_err;
 }

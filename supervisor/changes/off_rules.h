@@ -18,7 +18,8 @@
 
 struct off_rules {
 	char *boot_path, *lasting_path;
-	json_t *boot, *lasting; /* { SCOPE: { TUNER: true } } */
+	json_t *boot, *lasting;		    /* { SCOPE: { TUNER: true } } */
+	bool boot_changed, lasting_changed; /* since the file was written */
 };
 
 /*
@@ -42,7 +43,11 @@ json_t *off_rules_scopes(const struct off_rules *rules);
 /* All of a scope; false: there was nothing. */
 bool off_rules_remove_scope(struct off_rules *rules, const char *scope);
 
-/* Writes both files: 0, or -errno with the file that could not be written. The rules hold in memory all the same. */
-int off_rules_save(const struct off_rules *rules, const char **ret_path);
+/*
+ * Writes the files whose rules have changed: 0, or -errno with the file that could not be written. The rules hold in
+ * memory all the same. The lasting file is on a disk, which the supervisor waits for: so the end of a container, which
+ * changes the other one, must not write it.
+ */
+int off_rules_save(struct off_rules *rules, const char **ret_path);
 
 #endif

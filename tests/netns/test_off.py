@@ -115,7 +115,7 @@ def test_goes_with_its_namespace(lab):
     lab.container("netns", "bt-again")
     wait_for(lambda: supervisor.instance("bt-again") and states(supervisor, "bt-again")["poke"][0] == "active", 5,
              "another one of that name")
-    wait_for(lambda: not kept.exists(), 2, "the file to go")
+    wait_for(lambda: not kept.exists(), 10, "the file to go")
 
 
 def test_a_file_of_no_use(lab):

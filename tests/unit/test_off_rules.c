@@ -124,6 +124,54 @@ static void test_files(void **state)
 	assert_int_equal(access(rules->lasting_path, F_OK), -1);
 }
 
+/* A file whose rules stay is left alone: the lasting one is on a disk, and containers end all the time. */
+static void test_only_what_changed_is_written(void **state)
+{
+	struct fixture *fixture = *state;
+	struct off_rules *rules = &fixture->rules;
+	char lasting[350];
+	struct stat before, after;
+
+	snprintf(lasting, sizeof(lasting), "%s/off-always", fixture->state);
+	off_rules_add(rules, OFF_ALL, "a");
+	assert_int_equal(off_rules_save(rules, &path), 0);
+	assert_int_equal(access(rules->boot_path, F_OK), -1);
+	assert_int_equal(stat(lasting, &before), 0);
+	off_rules_add(rules, WEB, "a");
+	assert_int_equal(off_rules_save(rules, &path), 0);
+	off_rules_remove_scope(rules, WEB);
+	off_rules_remove(rules, OFF_ALL, "b");
+	assert_int_equal(off_rules_save(rules, &path), 0);
+	assert_int_equal(stat(lasting, &after), 0);
+	assert_true(after.st_ino == before.st_ino && after.st_mtim.tv_sec == before.st_mtim.tv_sec &&
+		    after.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
+	off_rules_remove(rules, OFF_ALL, "a");
+	assert_int_equal(off_rules_save(rules, &path), 0);
+	assert_int_equal(access(lasting, F_OK), -1);
+}
+
+/* What others have put in the way, from when they could: it is replaced, and nothing is written through it. */
+static void test_planted_new_file(void **state)
+{
+	struct fixture *fixture = *state;
+	char victim[350], new[350];
+	struct stat st;
+
+	snprintf(victim, sizeof(victim), "%s/victim", fixture->dir);
+	snprintf(new, sizeof(new), "%s/off.new", fixture->run);
+	put(victim, "precious", 0600);
+	for (int is_hard = 0; is_hard < 2; is_hard++) {
+		assert_int_equal(is_hard ? link(victim, new) : symlink(victim, new), 0);
+		off_rules_add(&fixture->rules, WEB, "a");
+		assert_int_equal(off_rules_save(&fixture->rules, &path), 0);
+		assert_int_equal(lstat(fixture->rules.boot_path, &st), 0);
+		assert_true(S_ISREG(st.st_mode) && st.st_nlink == 1);
+		assert_int_equal(stat(victim, &st), 0);
+		assert_int_equal(st.st_size, strlen("precious"));
+	}
+	unlink(victim);
+}
+
 /* Cookies and ids are another boot's; what is about all or the host stays. */
 static void test_another_boot(void **state)
 {
@@ -186,6 +234,8 @@ static void test_not_kept(void **state)
 	assert_int_equal(access(fixture->rules.boot_path, F_OK), 0);
 	assert_true(off_rules_has(&fixture->rules, OFF_ALL, "a"));
 	unlink(lib);
+	assert_int_equal(off_rules_save(&fixture->rules, &path), 0); /* with the next word */
+	assert_int_equal(access(fixture->rules.lasting_path, F_OK), 0);
 }
 
 #define with_rules(test) cmocka_unit_test_setup_teardown(test, open_rules, close_rules)
@@ -193,8 +243,13 @@ static void test_not_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_rules(test_rules),	  with_rules(test_files),    with_rules(test_another_boot),
-		with_rules(test_of_no_use), with_rules(test_not_kept),
+		with_rules(test_rules),
+		with_rules(test_files),
+		with_rules(test_only_what_changed_is_written),
+		with_rules(test_planted_new_file),
+		with_rules(test_another_boot),
+		with_rules(test_of_no_use),
+		with_rules(test_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
