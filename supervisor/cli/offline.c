@@ -9,6 +9,7 @@
 
 #include "ipc/exit.h"
 #include "supervisor/cli/rollback.h"
+#include "supervisor/kernel/kernel.h"
 #include "supervisor/operator/operator.h"
 
 static void complain(void *arg, const char *text)
@@ -20,8 +21,12 @@ static void complain(void *arg, const char *text)
 /* False: it is said why not. A directory that is not there is not to be made. */
 static bool may_roll_back(const struct question *question, struct claim *claim)
 {
+	struct bpf_refusal refusal;
+
 	if (geteuid() != 0)
 		fprintf(stderr, "bpftune: cannot roll back: not root (use sudo)\n");
+	else if (precondition_check(&refusal) < 0) /* elsewhere namespaces that live would be told of as gone */
+		fprintf(stderr, "bpftune: %s\n", refusal.text);
 	else if (access(question->run_dir, F_OK) < 0)
 		fprintf(stderr, "bpftune: cannot use the run directory %s: %s (--run-dir names another)\n",
 			question->run_dir, strerror(errno));

@@ -10,6 +10,7 @@
 #include "supervisor/kernel/plugin.h"
 #include "supervisor/kernel/procfs.h"
 #include "supervisor/kernel/ring.h"
+#include "supervisor/kernel/precondition.h"
 #include "supervisor/kernel/survey.h"
 #include "supervisor/kernel/task.h"
 #include "supervisor/kernel/trust.h"
