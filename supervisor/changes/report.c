@@ -286,13 +286,22 @@ static bool is_utf8(const char *text)
 	return json != NULL;
 }
 
-/* The ledger's file and `status` are JSON: a value that is no text could be in neither. The kernel's are. */
+/*
+ * The ledger's file and `status` are JSON: a value that is no text could be in neither. And it stands between quotes in
+ * the commands that administrators are shown: one with a quote, or a line's end, could be a command of its own. The
+ * kernel's values are text without either.
+ */
+static bool is_value(const char *text)
+{
+	return is_utf8(text) && !strpbrk(text, "'\n\r");
+}
+
 static bool has_odd_value(const struct bpftune_report *report)
 {
 	bool has_values = report->kind == BPFTUNE_VALUE || report->kind == BPFTUNE_INTENT ||
 			  report->kind == BPFTUNE_CHANGE || report->kind == BPFTUNE_WOULD;
 
-	return has_values && !(is_utf8(report->from) && is_utf8(report->to));
+	return has_values && !(is_value(report->from) && is_value(report->to));
 }
 
 static void refuse(struct changes *changes, struct instance *instance, const struct bpftune_report *report)

@@ -53,17 +53,18 @@ static void test_unterminated(void **state)
 	assert_int_equal(strlen(only_line(fixture)->text), BPFTUNE_TEXT_BYTES - 1);
 }
 
-/* Neither the ledger nor a client of ours could have it. */
+/* Neither the ledger nor a client of ours could have it; or a command that we show would be another. */
 static void test_values_that_are_no_text(void **state)
 {
 	static const uint16_t kinds[] = { BPFTUNE_VALUE, BPFTUNE_CHANGE, BPFTUNE_WOULD, BPFTUNE_INTENT };
+	static const char *const texts[] = { "\xe2\x82", "'; reboot '", "1\nreboot" };
 	struct fixture *fixture = *state;
 
 	report_value(fixture, "4096\t16384"); /* is text */
-	for (size_t i = 0; i < 2 * ARRAY_SIZE(kinds); i++) {
-		struct bpftune_report record = { .kind = kinds[i / 2], .from = "1", .to = "2" };
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(kinds) * ARRAY_SIZE(texts); i++) {
+		struct bpftune_report record = { .kind = kinds[i / 2 % ARRAY_SIZE(kinds)], .from = "1", .to = "2" };
 
-		memcpy(i % 2 ? record.from : record.to, "\xe2\x82", 3);
+		snprintf(i % 2 ? record.from : record.to, sizeof(record.to), "%s", texts[i / 2 / ARRAY_SIZE(kinds)]);
 		report(fixture, &record);
 		if (record.kind == BPFTUNE_INTENT)
 			assert_int_equal(next_order(fixture).scenario, BPFTUNE_REFUSE);
