@@ -10,7 +10,10 @@ static bool is_of(const struct budget_claim *claim, const struct bpftune_owner *
 	return claim->of.tuner == of->tuner && claim->of.tunable == of->tunable;
 }
 
-/* The asker's claim; or room for it: the next free place, or the place of the one that was renewed least recently. */
+/*
+ * The asker's claim; or room for it: the next free place, or that of the one that was renewed least recently. Containers,
+ * of which there may be many, take no place of the host's own.
+ */
 static struct budget_claim *place_of(struct budget *budget, const struct bpftune_owner *of, uint64_t asker)
 {
 	struct budget_claim *oldest = &budget->claims[0];
@@ -20,7 +23,8 @@ static struct budget_claim *place_of(struct budget *budget, const struct bpftune
 
 		if (is_of(claim, of) && claim->asker == asker)
 			return claim;
-		if (claim->needed_ns < oldest->needed_ns)
+		if (oldest->asker == BUDGET_HOST ||
+		    (claim->asker != BUDGET_HOST && claim->needed_ns < oldest->needed_ns))
 			oldest = claim;
 	}
 	if (budget->n < BUDGET_CLAIMS_MAX)
@@ -49,6 +53,16 @@ bool budget_end(struct budget *budget, uint64_t asker)
 			budget->claims[kept++] = budget->claims[i];
 	budget->n = kept;
 	return kept < n;
+}
+
+void budget_forget(struct budget *budget, const struct bpftune_owner *of)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < budget->n; i++)
+		if (!is_of(&budget->claims[i], of))
+			budget->claims[kept++] = budget->claims[i];
+	budget->n = kept;
 }
 
 bool budget_expire(struct budget *budget, uint64_t now_ns)

@@ -38,12 +38,15 @@ struct budget_rule {
 
 /*
  * The asker needs so much more, now. A smaller need than before renews the earlier claim. Where there is no room, the
- * claim that was renewed least recently goes.
+ * container's claim that was renewed least recently goes.
  */
 void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, int64_t more, uint64_t now_ns);
 
 /* The asker is no more: its claims go. False: it had none. */
 bool budget_end(struct budget *budget, uint64_t asker);
+
+/* Somebody else has set the tunable: what was needed on top of the value before says nothing of this one. */
+void budget_forget(struct budget *budget, const struct bpftune_owner *of);
 
 /* Claims that were not renewed for BUDGET_KEPT_S go. False: there is no such claim. */
 bool budget_expire(struct budget *budget, uint64_t now_ns);

@@ -328,13 +328,24 @@ static void tick(struct worker *worker, struct engine *engine)
 	trials_keep(worker, engine);
 }
 
+static void settle_one(struct worker *worker, struct subject *subject)
+{
+	const struct bpftune_owner of = { .tuner = worker->running->number, .tunable = subject->what->tunable };
+	struct trial *trial = &subject->remedy->trial;
+	bool was_known = trial->is_known;
+
+	trial_settle(trial, &subject->rule, worker->now_ns, subject->look.value);
+	if (was_known && !trial->is_known && worker->budget)
+		budget_forget(worker->budget, &of);
+}
+
 static void settle(struct worker *worker, struct engine *engine)
 {
 	struct subject subject;
 
 	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
 		if (!find(worker, i, &subject))
-			trial_settle(&subject.remedy->trial, &subject.rule, worker->now_ns, subject.look.value);
+			settle_one(worker, &subject);
 	lower_all(worker, engine);
 	trials_keep(worker, engine);
 }

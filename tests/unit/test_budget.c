@@ -129,6 +129,23 @@ static void test_full(void **state)
 	assert_true(budget_end(&budget, 1) && !budget_end(&budget, 2) && budget_end(&budget, 1001));
 }
 
+/* However many containers ask, what the host itself needs is known. */
+static void test_full_of_containers(void **state)
+{
+	struct budget budget = { 0 };
+
+	(void)state;
+	budget_claim(&budget, &limit, BUDGET_HOST, 700, SECOND);
+	for (uint64_t asker = 1; asker <= 3 * BUDGET_CLAIMS_MAX; asker++)
+		budget_claim(&budget, &limit, asker, 10, asker * SECOND);
+	assert_int_equal(budget_granted(&budget, &limit, &largest), 700);
+	assert_int_equal(budget.n, BUDGET_CLAIMS_MAX);
+	budget_forget(&budget, &memory);
+	assert_int_equal(budget.n, BUDGET_CLAIMS_MAX);
+	budget_forget(&budget, &limit);
+	assert_int_equal(budget.n, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +156,7 @@ int main(void)
 		cmocka_unit_test(test_no_need),
 		cmocka_unit_test(test_no_claims),
 		cmocka_unit_test(test_full),
+		cmocka_unit_test(test_full_of_containers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

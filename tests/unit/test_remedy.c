@@ -512,6 +512,20 @@ static void test_claims(void **state)
 	assert_false(remedies_may_decay(&world.worker));
 }
 
+/* What was needed on top of a value that somebody else has replaced since says nothing of the next one. */
+static void test_claims_on_another_value(void **state)
+{
+	(void)state;
+	on_host();
+	assert_int_equal(need(LIMIT, BUDGET_HOST, 3000), 0);
+	assert_string_equal(answer(true).to, "4000");
+	snprintf(world.values[4].value, sizeof(world.values[4].value), "2000");
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+	assert_int_equal(need(LIMIT, 7, 500), 0);
+	assert_string_equal(answer(true).to, "2500");
+}
+
 /* What one needs of a pool is on top of what the others need. */
 static void test_claims_of_a_pool(void **state)
 {
@@ -859,6 +873,7 @@ int main(void)
 		TEST(test_asker_ends_meanwhile),
 		TEST(test_claims_of_another_worker),
 		TEST(test_no_claims),
+		TEST(test_claims_on_another_value),
 		TEST(test_somebody_else),
 		TEST(test_own_measure),
 		TEST(test_own_measure_of_another_worker),
