@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/registry.h"
 #include "supervisor/workers/capacity.h"
 #include "supervisor/workers/step.h"
@@ -107,6 +108,7 @@ static void drop(struct instance *instance)
 	workers_free(instance);
 	assert_null(instance->child);
 	workers_free(instance); /* nothing is there any more */
+	owner_uncount(&fixture->instances, instance);
 	registry_remove(&fixture->instances, instance);
 	registry_free(&fixture->instances, instance);
 }
