@@ -31,7 +31,9 @@ static void print_reproduction(json_t *tunable)
 
 	json_object_foreach(json_object_get(tunable, "scenarios"), scenario, changes)
 		printf("        %s: %lld\n", scenario, (long long)json_integer_value(changes));
-	printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
+	/* The kernel's values have no quote, but nobody has checked yet what was just written in a container. */
+	if (!strchr(text_of(tunable, "current"), '\''))
+		printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
 }
 
 /* Prints the text from that column on, with line breaks and an indent where it is longer than a line. */

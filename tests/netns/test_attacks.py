@@ -15,7 +15,7 @@ import pytest
 
 from crowd import Cgroup, Sleeper, wait_for_instance
 from flooded import Flooded
-from lab import (BPFTUNE, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
+from lab import (BPFTUNE, CONGESTION, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
                  sysctl_path, wait_for)
 from test_completion import complete
 
@@ -597,6 +597,23 @@ def test_name_that_is_a_command(lab, namer, tmp_path):
     assert evil["name"] == f"uid {USER}/$(touch${{IFS}}ran)"
     assert complete(f"{BPFTUNE} --run-dir {namer.run_dir} status ", cwd=tmp_path) == {"host", "bt-good"}
     assert not list(tmp_path.iterdir())
+
+
+def test_value_that_is_a_command(lab):
+    """Written in a container, before the kernel has refused it: `status` showed it as a command for root's shell."""
+    container = lab.container("netns", "bt-quotes")
+    supervisor = lab.supervisor(tuners=only("poke"))
+    worker = supervisor.ready(container.name)["worker"]["pid"]
+    change(supervisor, container, "text")
+    assert f"sysctl -w {CONGESTION}=" in supervisor.cli("status", container.name).stdout
+    os.kill(worker, signal.SIGSTOP)     # it would look at once, and find that nothing came of it
+    lab.callback(lambda: alive(worker) and os.kill(worker, signal.SIGCONT))
+    run(*container.command("sh", "-c", f'echo "$0" >{sysctl_path(CONGESTION)}', "';reboot;'"), check=False)
+    wait_for(lambda: supervisor.tunable(container.name, CONGESTION)["current"] == "';reboot;'", 3, "the write to be told")
+    text = supervisor.cli("status", container.name).stdout
+    assert "';reboot;'" in text and "sysctl -w" not in text
+    os.kill(worker, signal.SIGCONT)
+    wait_for(lambda: f"sysctl -w {CONGESTION}=" in supervisor.cli("status", container.name).stdout, 3, "the kernel's value")
 
 
 # A process that makes namespaces and keeps them by a descriptor.
