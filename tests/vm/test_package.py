@@ -226,6 +226,19 @@ def test_stop_and_start(service, container):
 
 
 @pytest.mark.first
+def test_off_outlasts_a_start(service):
+    """In the unit's state directory, where a reboot does not reach it; nobody but root reads it."""
+    kept = pathlib.Path("/var/lib/bpftune/off-always")
+    service.cli("off", "host", "poke")
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    systemctl("restart", "bpftune")
+    assert service.answers()
+    assert {tuner["state"] for tuner in service.instance("host")["tuners"] if tuner["name"] == "poke"} == {"off"}
+    service.cli("on", "host", "poke")
+    assert not kept.exists()
+
+
+@pytest.mark.first
 def test_kill(service, container):
     pid, workers, restarts = service.pid, service.workers().values(), int(show("NRestarts"))
     for worker in workers:
