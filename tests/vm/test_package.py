@@ -226,7 +226,7 @@ def test_stop_and_start(service, container):
 
 
 @pytest.mark.first
-def test_off_outlasts_a_start(service):
+def test_off_outlasts_a_start(service, container):
     """In the unit's state directory, where a reboot does not reach it; nobody but root reads it."""
     kept = pathlib.Path("/var/lib/bpftune/off-always")
     service.cli("off", "host", "poke")
@@ -236,6 +236,8 @@ def test_off_outlasts_a_start(service):
     assert {tuner["state"] for tuner in service.instance("host")["tuners"] if tuner["name"] == "poke"} == {"off"}
     service.cli("on", "host", "poke")
     assert not kept.exists()
+    service.ready("host", deadline=START_S)
+    assert_remembers(service, container)
 
 
 @pytest.mark.first
