@@ -292,6 +292,18 @@ static __always_inline _Bool rate_of_map_allows(void *map, const void *key, __u6
 	return 1;
 }
 
+/* At most `burst` at once, and one more every interval_ns. Two CPUs at one moment may both pass. */
+static __always_inline _Bool spend(__u64 *spent_to, __u64 interval_ns, __u32 burst)
+{
+	__u64 now = bpf_ktime_get_ns(), full = now > burst * interval_ns ? now - burst * interval_ns : 0;
+	__u64 then = (*spent_to > full ? *spent_to : full) + interval_ns;
+
+	if (then > now)
+		return 0;
+	*spent_to = then;
+	return 1;
+}
+
 static __always_inline _Bool rate_allows(__u64 netns_cookie, __u64 about, __u16 scenario, __u64 interval_ns)
 {
 	const struct rate_key key = { netns_cookie, about, tuner, scenario, 0 };

@@ -88,18 +88,6 @@ MAP(budgets, BPF_MAP_TYPE_ARRAY, N_BUDGETS, __u32, __u64);
 #define HOST_PLACES_NS (200 * NSEC_PER_USEC) /* a service's start, or a login, is a few */
 #define HOST_PLACES_BURST 4096
 
-/* At most `burst` at once, and one more every interval_ns. Two CPUs at one moment may both pass. */
-static __always_inline _Bool spend(__u64 *spent_to, __u64 interval_ns, __u32 burst)
-{
-	__u64 now = bpf_ktime_get_ns(), full = now > burst * interval_ns ? now - burst * interval_ns : 0;
-	__u64 then = (*spent_to > full ? *spent_to : full) + interval_ns;
-
-	if (then > now)
-		return 0;
-	*spent_to = then;
-	return 1;
-}
-
 static __always_inline _Bool spend_of_budget(__u32 which, __u64 interval_ns, __u32 burst)
 {
 	__u64 *spent_to = bpf_map_lookup_elem(&budgets, &which);

@@ -15,6 +15,7 @@ struct log_record {
 	uint64_t seq;      /* counts up over all streams; 0 until a stream takes it */
 	uint64_t time_us;  /* CLOCK_REALTIME */
 	uint64_t instance; /* id */
+	uint64_t caused_by; /* id of the instance whose owner's budget it uses up; 0: its own */
 	int severity;      /* syslog(3) priority */
 	bool is_copy;	   /* of one in another instance's stream: not for the sink, nor for who reads all streams */
 	const char *container, *tuner, *scenario, *text;

@@ -19,6 +19,10 @@
 #define EPHEMERAL_MIN 32768   /* net.ipv4.ip_local_port_range as it comes */
 #define WISH_BYTES_MIN 212992 /* no kernel's limit is below that by itself */
 #define WISH_REPEAT_NS (10000 * NSEC_PER_MSEC)
+#define WISHES_NS (250 * NSEC_PER_MSEC) /* for each more of a namespace, however they grow */
+#define WISHES_BURST 8
+#define WISHES_OF_ALL_NS (2 * NSEC_PER_MSEC)
+#define WISHES_OF_ALL_BURST 256
 #define TELL_NS (10000 * NSEC_PER_MSEC) /* of one socket */
 #define LOOK_NS (1000 * NSEC_PER_MSEC)	/* long enough for a share of it to mean something */
 #define TELL_MIN_PERCENT 25
@@ -30,9 +34,11 @@
 struct reported {
 	__u64 time_ns;
 	__u64 asked_bytes;
+	__u64 spent_to; /* spend() */
 };
 
 MAP(reported, BPF_MAP_TYPE_LRU_HASH, 1024, struct rate_key, struct reported);
+MAP(wishes_of_all, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);
 
 /* Who fixed the sizes of a socket; what accept(2) gives has its listener's, as it has the sizes. */
 struct owner {
@@ -72,12 +78,20 @@ struct look {
 
 SK_STORAGE(looks, 0, struct look);
 
+/* Or there were too many. */
 static __always_inline _Bool is_reported(const struct rate_key *key, __u32 asked_bytes)
 {
 	struct reported now = { .time_ns = bpf_ktime_get_ns(), .asked_bytes = asked_bytes };
 	struct reported *last = bpf_map_lookup_elem(&reported, key);
+	__u32 zero = 0;
+	__u64 *of_all = bpf_map_lookup_elem(&wishes_of_all, &zero);
 
 	if (last && asked_bytes <= last->asked_bytes && now.time_ns - last->time_ns < WISH_REPEAT_NS)
+		return 1;
+	if (last)
+		now.spent_to = last->spent_to;
+	if (!spend(&now.spent_to, WISHES_NS, WISHES_BURST) ||
+	    !of_all || !spend(of_all, WISHES_OF_ALL_NS, WISHES_OF_ALL_BURST))
 		return 1;
 	bpf_map_update_elem(&reported, key, &now, BPF_ANY);
 	return 0;

@@ -107,6 +107,7 @@ static void log_for_both(struct changes *changes, const struct bpftune_report *r
 	snprintf(text, sizeof(text), "%s%s%s%.256s", prefix, report->text, asker ? "; asked for by " : "",
 		 asker ? asker->view.name : "");
 	record.text = text;
+	record.caused_by = asker ? asker->view.id : 0;
 	changes_log(changes, &record);
 	if (!asker)
 		return;

@@ -59,7 +59,7 @@ static void log_left_out(struct operator *operator, const struct log_record *nex
 
 void operator_log(struct operator *operator, const struct log_record *record)
 {
-	const char *owner = owner_of(operator, record->instance);
+	const char *owner = owner_of(operator, record->caused_by ? record->caused_by : record->instance);
 	unsigned int left_out;
 
 	/* Every change is logged: tuners do not make many. */

@@ -501,6 +501,31 @@ def test_wish_for_all_there_is(lab, limited, kind):
     assert not limited.changes("host")
 
 
+# Asks for more each time, under another name each time, and tells how often it did.
+WISHES = """
+import socket, time
+asker, n, end = socket.socket(), 0, time.monotonic() + 1
+while time.monotonic() < end:
+    n += 1
+    open("/proc/self/comm", "w").write(f"wish{n}")
+    asker.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1000000 + n)
+print(n)
+"""
+
+
+def test_wishes_that_grow(lab, limited):
+    """Each is larger than the one before: they are told of at a bounded rate, and so are the lines in the host's log."""
+    container = lab.container("netns", "bt-growing")
+    limited.ready(container.name)
+    before = limited.status()["events"]
+    n = int(subprocess.run(container.command(sys.executable, "-c", WISHES), check=True, stdout=subprocess.PIPE, text=True).stdout)
+    said(limited, "host", "asked for 1000001 bytes")
+    after = limited.status()["events"]
+    assert n > 1000 and after["lost"] == before["lost"]
+    assert after["received"] - before["received"] < 200     # 8 at once, and 4 a second; others live on this machine
+    assert len([record for record in limited.log("host") if " asked for " in record["text"]]) < 50
+
+
 def test_flooding_oneself(lab, limited):
     """Whoever drops its own datagrams gets its budget, and no more; and the end of its container gives that back."""
     n = min(max(3, SOCKET_WHOLE // (SOCKET_CAP - LIMIT) + 1), 20)     # so that a share is less than the cap
