@@ -459,6 +459,12 @@ class LongPath:
         self.process.communicate()      # ends its standard input, and so the relay
 
 
+def heed_signals():
+    """Whoever runs the tests may ignore these signals, as nohup(1) does, and what is ignored is inherited."""
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Supervisor:
     running = []        # for the report of a failed test
 
@@ -481,7 +487,8 @@ class Supervisor:
         command += ["--plugin-dir", self.tuners] if self.tuners else []
         with self.stderr_path.open("ab") as stderr:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
-                                            start_new_session=True)     # Ctrl-C is for us, who then stop it
+                                            start_new_session=True,     # Ctrl-C is for us, who then stop it
+                                            preexec_fn=heed_signals)
         wait_for(self.answers, 10, "the supervisor to answer")
         self.bpf = bpf_objects_of(self.pid)
 

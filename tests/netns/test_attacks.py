@@ -624,21 +624,20 @@ def test_name_that_is_a_command(lab, namer, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_value_that_is_a_command(lab):
+def test_value_that_is_a_command(lab, namer):
     """Written in a container, before the kernel has refused it: `status` showed it as a command for root's shell."""
     container = lab.container("netns", "bt-quotes")
-    supervisor = lab.supervisor(tuners=only("poke"))
-    worker = supervisor.ready(container.name)["worker"]["pid"]
-    change(supervisor, container, "text")
-    assert f"sysctl -w {CONGESTION}=" in supervisor.cli("status", container.name).stdout
+    worker = namer.ready(container.name)["worker"]["pid"]
+    change(namer, container, "text")
+    assert f"sysctl -w {CONGESTION}=" in namer.cli("status", container.name).stdout
     os.kill(worker, signal.SIGSTOP)     # it would look at once, and find that nothing came of it
     lab.callback(lambda: alive(worker) and os.kill(worker, signal.SIGCONT))
     run(*container.command("sh", "-c", f'echo "$0" >{sysctl_path(CONGESTION)}', "';reboot;'"), check=False)
-    wait_for(lambda: supervisor.tunable(container.name, CONGESTION)["current"] == "';reboot;'", 3, "the write to be told")
-    text = supervisor.cli("status", container.name).stdout
+    wait_for(lambda: namer.tunable(container.name, CONGESTION)["current"] == "';reboot;'", 3, "the write to be told")
+    text = namer.cli("status", container.name).stdout
     assert "';reboot;'" in text and "sysctl -w" not in text
     os.kill(worker, signal.SIGCONT)
-    wait_for(lambda: f"sysctl -w {CONGESTION}=" in supervisor.cli("status", container.name).stdout, 3, "the kernel's value")
+    wait_for(lambda: f"sysctl -w {CONGESTION}=" in namer.cli("status", container.name).stdout, 3, "the kernel's value")
 
 
 # A process that makes namespaces and keeps them by a descriptor.
