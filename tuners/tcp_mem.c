@@ -9,11 +9,11 @@
 #include <inttypes.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_mem.h"
+#include "tuners/keep.h"
 #include "tuners/tcp_held.h"
 #include "tuners/tcp_mem.h"
 #include "tuners/tcp_mem.skel.h"
@@ -96,14 +96,6 @@ static void tell_limits(struct bpftune *b, struct tcp_mem *tcp_mem, const long l
 		bpftune_learnt(b, "limits", &verdict, "as they were at first");
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * UINT64_C(1000000000) + now.tv_nsec;
-}
-
 static int init(struct bpftune *b, void **state)
 {
 	long long first[BPFTUNE_INTS_MAX];
@@ -157,14 +149,14 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 /* What the sockets of this worker's namespace hold. The kernel walks through them for it. */
 static uint64_t held_pages(struct tcp_mem *tcp_mem, uint64_t allocated_pages)
 {
-	uint64_t begun_ns = now_ns(), bytes = 0;
+	uint64_t begun_ns = keep_now_ns(), bytes = 0;
 
 	if (begun_ns < tcp_mem->measure_again_ns)
 		return tcp_mem->held_pages;
 	if (tcp_held_bytes(&bytes) < 0)
 		bytes = allocated_pages * sysconf(_SC_PAGESIZE); /* the kernel does not tell: a share bounds it */
 	tcp_mem->held_pages = bytes / sysconf(_SC_PAGESIZE);
-	tcp_mem->measure_again_ns = now_ns() + MEASURE_SHARE * (now_ns() - begun_ns);
+	tcp_mem->measure_again_ns = keep_now_ns() + MEASURE_SHARE * (keep_now_ns() - begun_ns);
 	return tcp_mem->held_pages;
 }
 
