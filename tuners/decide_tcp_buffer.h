@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The arithmetic of tcp_buffer: the measure that its trials go by (worker/trial.h), and what memory allows. Numbers in,
- * numbers out. What it remembers is its caller's; the clock comes with each look.
+ * The arithmetic of tcp_buffer: the measure that its trials go by (worker/trial.h). Numbers in, numbers
+ * out. What it remembers is its caller's; the clock comes with each look.
  */
 #ifndef BPFTUNE_TUNERS_DECIDE_TCP_BUFFER_H
 #define BPFTUNE_TUNERS_DECIDE_TCP_BUFFER_H
@@ -81,51 +81,6 @@ struct tcp_buffer_decision {
 	uint32_t limited_percent; /* of the round trips of the measurement */
 	uint32_t hold_s;	  /* how long nothing more is tried */
 };
-
-struct tcp_buffer_memory {
-	uint64_t allocated_pages; /* by TCP as a whole; a few pages a CPU more or less */
-	uint64_t pressure_pages;  /* tcp_mem[1] */
-	uint64_t container_pages; /* memory.max of the flow's cgroup and those above; UINT64_MAX: none */
-	uint64_t page_bytes;
-};
-
-/* The smallest memory.max met of late, where several containers share a namespace. Begins as zeroes. */
-struct tcp_buffer_smallest {
-	uint64_t pages, seen_us; /* 0: none */
-};
-
-/* Gives it, this one counted: the limit must not depend on whose flow it is. */
-uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_t container_pages, uint64_t now_us);
-
-/*
- * The most that one buffer may be allowed to grow to, in bytes: an eighth of the memory at which TCP as a whole
- * comes under pressure, a quarter of what the container may have, and never more than an int, which the sysctl is.
- */
-int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory);
-
-/*
- * How far of that one of so many containers may have a limit raised that is the host's: its share of what is between the
- * first value and the cap.
- */
-int64_t tcp_buffer_share_bytes(int64_t first_bytes, int64_t cap_bytes, uint32_t n_askers);
-
-/* True when TCP has so much of its memory that no limit should rise. */
-bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory);
-
-/*
- * To what a limit comes down when the sockets under it hold `held_pages` of what TCP has: the larger their share, the
- * earlier. Half of what it is, but not less than new sockets begin with. 0: it stays.
- */
-int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint64_t held_pages, int64_t default_bytes,
-				   int64_t current_bytes);
-
-/* A state that events tell of while it lasts. Begins as zeroes. */
-struct tcp_buffer_period {
-	uint64_t since_us, told_us;
-};
-
-/* It is told of at now_us: for how long without a gap? */
-uint64_t tcp_buffer_period_us(struct tcp_buffer_period *period, uint64_t now_us);
 
 /*
  * What the flow would take if it had room: what it delivers in a shortest round trip, in memory, and as much more

@@ -12,21 +12,13 @@
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_buffer.h"
+#include "tuners/decide_tcp_buffer_memory.h"
 #include "tuners/tcp_buffer.h"
 #include "tuners/tcp_buffer.skel.h"
-#include "tuners/tcp_held.h"
+#include "tuners/tcp_give_back.h"
 #include "tuners/tuner.h"
 
 #define NSEC_PER_USEC 1000
-#define NO_ROOM_US 1000000 /* memory is short for that long: tcp_mem would have raised it */
-#define EASED_US 10000000
-
-enum {
-	TCP_WMEM,
-	TCP_RMEM,
-	TCP_MODERATE_RCVBUF,
-	N_LIMITS = TCP_MODERATE_RCVBUF
-};
 
 static const struct bpftune_tunable tunables[] = {
 	[TCP_WMEM] = { "net.ipv4.tcp_wmem", BPFTUNE_SCOPE_NETNS, 3, "send buffer: minimum, default, maximum (bytes)" },
@@ -68,21 +60,19 @@ static const struct bpftune_remedy remedies[] = {
 
 /* What outlives this worker: bpftune_remember(). */
 struct known {
-	struct tcp_buffer_side sides[N_LIMITS];
+	struct tcp_buffer_side sides[TCP_BUFFER_LIMITS];
 	uint64_t moderated; /* 1: tcp_moderate_rcvbuf was switched on with a step */
 };
 
-_Static_assert(sizeof(struct known) == N_LIMITS * sizeof(struct tcp_buffer_side) + 8, "no padding");
+_Static_assert(sizeof(struct known) == TCP_BUFFER_LIMITS * sizeof(struct tcp_buffer_side) + 8, "no padding");
 
 #define KNOWN_VERSION 2
 
 struct state {
 	struct known known;
-	int64_t initial_bytes[N_LIMITS];   /* before the first step, of a worker before this one maybe */
-	uint32_t asked_bytes[N_LIMITS];	   /* the host's limit that it was last asked about */
-	struct tcp_buffer_lowered lowered; /* as memory was short */
-	struct tcp_buffer_period short_of_memory, eased;
-	bool told_no_diag;
+	int64_t initial_bytes[TCP_BUFFER_LIMITS]; /* before the first step, of a worker before this one maybe */
+	uint32_t asked_bytes[TCP_BUFFER_LIMITS];  /* the host's limit that it was last asked about */
+	struct tcp_give_back give_back;
 	struct tcp_buffer_smallest smallest;
 };
 
@@ -100,7 +90,7 @@ static int init(struct bpftune *b, void **state)
 
 	if (known && size == sizeof(*known))
 		fresh->known = *known;
-	for (unsigned int i = 0; i < N_LIMITS; i++) {
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
 		fresh->known.sides[i].measuring = false; /* the flow went on meanwhile */
 		if (!bpftune_tried_from(b, i, value) || !bpftune_value_ints(b, i, value))
 			fresh->initial_bytes[i] = value[2];
@@ -281,7 +271,7 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 static bool may_rise(const struct state *state, unsigned int tunable, int64_t bytes,
 		     const struct tcp_buffer_memory *memory)
 {
-	return !tcp_buffer_memory_is_short(memory) && bytes != state->lowered.to_bytes[tunable];
+	return !tcp_buffer_memory_is_short(memory) && bytes != state->give_back.lowered.to_bytes[tunable];
 }
 
 /* What a decision calls for. Remembered before it is proposed: a step that nobody knows of cannot be judged. */
@@ -309,8 +299,8 @@ static void act(struct bpftune *b, struct state *state, const struct bpftune_eve
 }
 
 /* One of several containers that share the host's limits has its share: whoever is in there may make flows at will. */
-static int64_t cap_for(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable, int64_t current_bytes,
-		       const struct tcp_buffer_memory *memory)
+static int64_t cap_for(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
+		       int64_t current_bytes, const struct tcp_buffer_memory *memory)
 {
 	int64_t cap_bytes = tcp_buffer_cap_bytes(memory);
 	long long first[BPFTUNE_INTS_MAX];
@@ -337,123 +327,13 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 		return;
 	limit = (struct tcp_buffer_limit){
 		.bytes = value[2],
-		.cap_bytes = may_rise(state, tunable, value[2], &memory) ? cap_for(b, event, tunable, value[2], &memory) : 0,
+		.cap_bytes =
+			may_rise(state, tunable, value[2], &memory) ? cap_for(b, event, tunable, value[2], &memory) : 0,
 		.before_bytes = before_bytes,
 		.is_foreign = err == -ENOENT,
 	};
 	decision = tcp_buffer_decide(&state->known.sides[tunable], &look, &limit);
 	act(b, state, event, tunable, &look, &limit, &decision);
-}
-
-/* The kernel is asked about each socket of this namespace. 0: it cannot tell. */
-static uint64_t pages_held(struct bpftune *b, struct state *state)
-{
-	uint64_t bytes = 0;
-	int err = tcp_held_bytes(&bytes);
-
-	if (err && !state->told_no_diag)
-		bpftune_log(b, LOG_WARNING, "cannot tell how much of TCP's memory is held here: %s", strerror(-err));
-	state->told_no_diag = err;
-	return bytes / sysconf(_SC_PAGESIZE);
-}
-
-/* To ask about each socket is not for nothing: a maximum comes down to the default. */
-static bool may_come_down(struct bpftune *b)
-{
-	long long value[BPFTUNE_INTS_MAX];
-
-	for (unsigned int i = 0; i < N_LIMITS; i++)
-		if (bpftune_value_ints(b, i, value) >= 0 && value[2] > value[1])
-			return true;
-	return false;
-}
-
-static void give_back(struct bpftune *b, struct state *state, const struct bpftune_event *event)
-{
-	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
-	const struct tcp_buffer_memory memory = {
-		.allocated_pages = use->allocated_pages,
-		.pressure_pages = use->pressure_pages,
-	};
-	struct tcp_buffer_lowered *lowered = &state->lowered;
-	struct bpftune_verdict verdict = { 0 };
-	uint64_t now_us = event->time_ns / NSEC_PER_USEC, held_pages;
-	long long value[BPFTUNE_INTS_MAX], from_bytes;
-
-	state->eased = (struct tcp_buffer_period){ 0 };
-	if (tcp_buffer_period_us(&state->short_of_memory, now_us) < NO_ROOM_US)
-		return;
-	state->short_of_memory.since_us = now_us; /* the next step follows after as long again */
-	if (!may_come_down(b))
-		return;
-	held_pages = pages_held(b, state);
-	for (unsigned int i = 0; i < N_LIMITS; i++) {
-		if (bpftune_value_ints(b, i, value) < 0)
-			continue;
-		from_bytes = value[2];
-		value[2] = tcp_buffer_give_back_bytes(&memory, held_pages, value[1], from_bytes);
-		if (!value[2] || bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
-						 "TCP uses %" PRIu64 " pages, %" PRIu64
-						 " of them here, and comes under pressure at %" PRIu64,
-						 memory.allocated_pages, held_pages, memory.pressure_pages) < 0)
-			continue;
-		if (from_bytes != lowered->to_bytes[i])
-			lowered->from_bytes[i] = from_bytes;
-		lowered->to_bytes[i] = value[2];
-		memcpy(verdict.value, lowered, sizeof(verdict.value));
-		bpftune_learnt(b, "memory", &verdict,
-			       "short: limits are lowered until TCP uses less than half of it for a while");
-	}
-}
-
-/* What was given back, unless somebody else has set it since. */
-static void return_it(struct bpftune *b, struct state *state, const struct bpftune_event *event)
-{
-	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
-	struct tcp_buffer_lowered *lowered = &state->lowered;
-	const struct bpftune_verdict none = { 0 };
-	long long value[BPFTUNE_INTS_MAX];
-	bool all = true, returned = false;
-
-	if (tcp_buffer_period_us(&state->eased, event->time_ns / NSEC_PER_USEC) < EASED_US)
-		return;
-	for (unsigned int i = 0; i < N_LIMITS; i++) {
-		if (bpftune_value_ints(b, i, value) < 0)
-			continue;
-		if (value[2] != lowered->to_bytes[i])
-			lowered->to_bytes[i] = 0;
-		if (!lowered->to_bytes[i])
-			continue;
-		value[2] = lowered->from_bytes[i];
-		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_EASED, event,
-				    "TCP uses %" PRIu64 " pages, for %u s less than half of the %" PRIu64
-				    " at which it comes under pressure",
-				    (uint64_t)use->allocated_pages, EASED_US / 1000000,
-				    (uint64_t)use->pressure_pages) < 0) {
-			all = false;
-		} else {
-			lowered->to_bytes[i] = 0;
-			returned = true;
-		}
-	}
-	if (!all)
-		return;
-	state->eased =
-		(struct tcp_buffer_period){ 0 }; /* an event that is under way says that nothing is returned yet */
-	bpftune_learnt(b, "memory", &none, "enough: limits %s",
-		       returned ? "that were lowered are back" : "stay as they are, set by somebody else");
-}
-
-static void look_at_memory(struct bpftune *b, struct state *state, const struct bpftune_event *event)
-{
-	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
-
-	if (!state->lowered.to_bytes[TCP_WMEM] && !state->lowered.to_bytes[TCP_RMEM])
-		state->lowered = use->lowered; /* by the worker that was here before */
-	if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
-		give_back(b, state, event);
-	else
-		return_it(b, state, event);
 }
 
 /* A container in the host's namespace has no limits of its own. */
@@ -471,14 +351,15 @@ static void ask_host(struct bpftune *b, struct state *state, const struct bpftun
 
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
+	struct state *s = state;
 	bool is_of_memory = event->scenario == TCP_BUFFER_MEMORY_SHORT || event->scenario == TCP_BUFFER_MEMORY_EASED;
 
 	if (b->shares_netns)
-		ask_host(b, state, event);
+		ask_host(b, s, event);
 	else if (is_of_memory && !event->asker) /* the kernel tells the host of it, no container */
-		look_at_memory(b, state, event);
+		tcp_give_back_event(b, &s->give_back, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
-		look_at_flow(b, state, event);
+		look_at_flow(b, s, event);
 }
 
 BPFTUNE_TUNER(tcp_buffer, BPFTUNE_NOTHING_OWN, .summary = "TCP send and receive buffer limits that hold flows back",

@@ -15,6 +15,13 @@ enum tcp_buffer_scenario {
 	TCP_BUFFER_MEMORY_EASED, /* event: it uses less than half, since limits were lowered for that */
 };
 
+enum tcp_buffer_tunable {
+	TCP_WMEM,
+	TCP_RMEM,
+	TCP_MODERATE_RCVBUF,
+	TCP_BUFFER_LIMITS = TCP_MODERATE_RCVBUF
+};
+
 #define TCP_BUFFER_UNLIMITED_PAGES 0xffffffffU
 
 enum {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
-#include "tuners/decide_tcp_buffer.h"
+#include "tuners/decide_tcp_buffer_memory.h"
 
 #define MIB (1024 * 1024LL)
 #define MS 1000ULL
