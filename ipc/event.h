@@ -20,7 +20,8 @@ struct bpftune_event {
 		__u32 n_askers; /* of a request: how many instances may ask */
 	};
 	__u16 tuner;        /* the tuner's number, or one of bpftune_event_source */
-	__u16 scenario;     /* the tuner's scenario, or that source's enum */
+	__u8 scenario;      /* the tuner's scenario, or that source's enum */
+	__u8 key_bytes;	    /* of a tuner: the payload begins with so many bytes that name what the event is about */
 	__u64 asker;        /* instance id of who requests a host-scoped change; 0: nobody */
 	__u8 payload[BPFTUNE_EVENT_PAYLOAD_BYTES] __attribute__((aligned(8)));
 };

@@ -44,14 +44,20 @@ int record_write(int fd, const void *record, size_t size)
 	return (size_t)n == size ? 0 : -EIO; /* not a pipe, or more than PIPE_BUF */
 }
 
+static bool is_about_the_same(const struct bpftune_event *newer, const struct bpftune_event *older)
+{
+	size_t bytes = newer->key_bytes < sizeof(newer->payload) ? newer->key_bytes : sizeof(newer->payload);
+
+	return newer->key_bytes == older->key_bytes && !memcmp(newer->payload, older->payload, bytes);
+}
+
 static bool replaces(const struct bpftune_event *newer, const struct bpftune_event *older)
 {
 	if (newer->tuner == BPFTUNE_FROM_SUPERVISOR) /* reading twice is no more than reading once */
 		return older->tuner == newer->tuner && newer->scenario == BPFTUNE_READ && older->scenario == BPFTUNE_READ &&
 		       !memcmp(newer->payload, older->payload, sizeof(struct bpftune_owner));
-	return newer->tuner != BPFTUNE_FROM_SUPERVISOR && newer->tuner == older->tuner &&
-	       newer->scenario == older->scenario && newer->instance == older->instance &&
-	       newer->asker == older->asker;
+	return newer->tuner == older->tuner && newer->scenario == older->scenario &&
+	       newer->instance == older->instance && newer->asker == older->asker && is_about_the_same(newer, older);
 }
 
 static bool grow(struct event_queue *queue)

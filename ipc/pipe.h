@@ -33,7 +33,8 @@ int record_write(int fd, const void *record, size_t size);
 
 /*
  * What a full pipe, or a worker that isn't ready yet, holds up. The newest event of the same instance,
- * tuner and scenario replaces the queued one. The supervisor's orders are not lost, nor merged but for READs.
+ * tuner, scenario and key (`key_bytes`) replaces the queued one. The supervisor's orders are not lost, nor merged but
+ * for READs.
  */
 #define EVENT_QUEUE_MAX 64
 #define EVENT_QUEUE_ORDERS_MAX 512 /* far more than a worker that reads leaves waiting */

@@ -118,6 +118,7 @@ static __always_inline void tell(struct tcp_sock *tp, __u16 scenario, struct tcp
 	if (!event)
 		return;
 	event->instance = instance;
+	event->key_bytes = __builtin_offsetof(struct tcp_init_outcome, port) + sizeof(outcome->port);
 	outcome->decided = look_verdict_up(cookie, instance, &outcome->remote, outcome->port) != NULL;
 	*(struct tcp_init_outcome *)event->payload = *outcome;
 	bpf_ringbuf_submit(event, 0);

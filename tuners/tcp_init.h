@@ -36,9 +36,11 @@ _Static_assert(sizeof(struct tcp_init_verdict) == sizeof(((struct bpftune_verdic
 
 /* A connection that ended, or that loses for the first time. */
 struct tcp_init_outcome {
-	struct remote remote;
-	__u64 bytes_received;
+	struct remote remote; /* it and the port are the event's key */
+	__u16 port;
+	__u16 mss; /* the one that it told the other side */
 	__u32 cwnd; /* as it is now */
+	__u64 bytes_received;
 	__u32 given;	     /* the cwnd that a verdict gave it; 0: none */
 	__u32 retransmitted; /* segments, less those that had arrived before (RFC 2883) */
 	__u32 out_of_order;  /* segments received, so something was lost before them */
@@ -46,8 +48,6 @@ struct tcp_init_outcome {
 	__u32 srtt_us;
 	__u32 min_rtt_us;
 	__u32 rcv_space_bytes; /* accepted: the most that the application has read in a round trip */
-	__u16 mss;	       /* the one that it told the other side */
-	__u16 port;
 	__u8 decided; /* the service has a verdict, though it may be over */
 };
 

@@ -16,7 +16,7 @@
 #include "ipc/event.h"
 #include "ipc/report.h"
 
-#define BPFTUNE_ABI 3
+#define BPFTUNE_ABI 4
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
 #define BPFTUNE_REMEDIES_MAX 16 /* of a tuner */

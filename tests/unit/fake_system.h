@@ -130,9 +130,10 @@ static inline void reap(pid_t pid, int status)
 	workers_handle(&fake->workers);
 }
 
-static inline void send_event(uint16_t tuner, uint16_t scenario)
+/* There are more numbers than scenarios. */
+static inline void send_event(uint16_t tuner, uint16_t number)
 {
-	process_send(child_now(), &(struct bpftune_event){ .tuner = tuner, .scenario = scenario });
+	process_send(child_now(), &(struct bpftune_event){ .tuner = tuner, .scenario = (uint8_t)number, .asker = number });
 }
 
 /* Until the pipe is full: the number of events that it took. */
@@ -145,12 +146,12 @@ static inline uint16_t fill_pipe(void)
 	return n - 1;
 }
 
-/* The scenario of the event that the worker reads next; -1: none. */
+/* The number of the event that the worker reads next; -1: none. */
 static inline int hear(void)
 {
 	struct bpftune_event event;
 
-	return read(sys.worker_event_fd, &event, sizeof(event)) == sizeof(event) ? event.scenario : -1;
+	return read(sys.worker_event_fd, &event, sizeof(event)) == sizeof(event) ? (int)event.asker : -1;
 }
 
 static inline void make_report(uint16_t kind, int fd)
