@@ -10,6 +10,7 @@
 #include <uthash.h>
 #include <uv.h>
 
+#include "ipc/bucket.h"
 #include "ipc/log.h"
 #include "ipc/pool.h"
 #include "supervisor/kernel/kernel.h"
@@ -23,9 +24,34 @@ struct child;          /* supervisor/workers */
 struct instance_state; /* supervisor/changes */
 struct known_netns;
 struct mounted_netns;
-struct owner_count;
 struct paired_cgroup;
 struct place;
+
+/* What of records about namespaces has been put into the log. */
+struct owner_log {
+	struct bucket records;
+	unsigned int left_out; /* since the last that was put there */
+};
+
+/*
+ * Who made a namespace or a container. Each room counts here what all instances of one owner cost. A record stays while
+ * somebody holds it, and until what was spent has come back: an owner gets no more by ending its instances.
+ */
+struct owner {
+	char *name; /* instance->owner; OWNER_ROOT: root of the host, who may have any number; "": nobody is known */
+	unsigned int n_users; /* that hold it: owner_get() */
+	struct owner_log log;
+	/* Of this room. */
+	unsigned int n_instances;
+	bool said_full;
+	/* Of supervisor/workers. */
+	unsigned int n_workers;
+	struct child *waiting; /* for a place, in order of their coming */
+	UT_hash_handle hh;
+};
+
+#define OWNER_ROOT "root of the host"
+#define OWNERLESS_LOGS 16 /* all bursts of them are less than what journald takes of a service */
 
 struct instance {
 	struct bpftune view; /* what its worker is told of it */
@@ -49,7 +75,7 @@ struct instance {
 	struct instance_state *state; /* NULL: no tuner has told anything */
 
 	/* Of this room only. */
-	struct owner_count *counted; /* NULL: for nobody */
+	struct owner *counted;	/* among whose instances it is; NULL: nobody's */
 	struct place *places;	/* where its tasks were seen, oldest first */
 	pid_t tid;		/* a thread that was seen in it; may have ended */
 	char *claim;		/* the cgroup of a container that may share the host's namespace; NULL: no such */
@@ -92,7 +118,9 @@ struct instances {
 	struct instance *by_cookie, *by_inode, *by_name, *by_claim;
 	struct instance *ended;
 	struct paired_cgroup *cgroups;
-	struct owner_count *owners; /* that have instances */
+	struct owner *owners;
+	size_t owners_forget_at; /* when there are so many, those that are of no use are freed */
+	struct owner_log ownerless_logs[OWNERLESS_LOGS];
 	bool said_full;	  /* there are more namespaces than can be known */
 	bool said_no_ids; /* cgroups cannot be looked up by their ids */
 
@@ -176,6 +204,17 @@ void instance_name_now(struct instances *instances, struct instance *instance);
 
 /* Finds out who made it, for the limit of workers, if that is not known yet. */
 void instance_find_owner(struct instances *instances, struct instance *instance);
+
+/*
+ * The record of whoever made the instance, as far as is known; it is held until owner_put() (NULL: does nothing). NULL: no
+ * memory.
+ */
+struct owner *owner_get(struct instances *instances, const struct instance *instance);
+void owner_hold(struct owner *owner);
+void owner_put(struct instances *instances, struct owner *owner);
+
+/* What its owner has put into the log; NULL: root of the host, who may put any number there. */
+struct owner_log *owner_log_of(struct instances *instances, const struct instance *instance);
 
 /* Looks whether its owner has turned all tuners off: opt_out. */
 void instance_read_opt_out(const struct instances *instances, struct instance *instance);

@@ -84,5 +84,6 @@ void instances_free_ended(struct instances *instances, void (*freed)(void *arg, 
 
 void instances_close(struct instances *instances)
 {
+	owners_free(instances);
 	pool_close(&instances->pool);
 }

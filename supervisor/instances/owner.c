@@ -7,67 +7,143 @@
 
 #include "supervisor/instances/cgroup.h"
 
-static struct owner_count *find_or_add(struct instances *instances, const char *name)
-{
-	struct owner_count *owner;
+/* --- the table ---------------------------------------------------------------------------------- */
 
-	HASH_FIND_STR(instances->owners, name, owner);
-	if (owner)
-		return owner;
-	owner = calloc(1, sizeof(*owner));
+static void forget(struct instances *instances, struct owner *owner)
+{
+	HASH_DEL(instances->owners, owner);
+	free(owner->name);
+	free(owner);
+}
+
+static bool is_of_use(const struct owner *owner, uint64_t now_ms)
+{
+	return owner->n_users || !bucket_is_full(&owner->log.records, now_ms);
+}
+
+/* Containers come and go for years. */
+static void forget_some(struct instances *instances)
+{
+	struct owner *owner, *next;
+
+	HASH_ITER (hh, instances->owners, owner, next)
+		if (!is_of_use(owner, uv_now(instances->loop)))
+			forget(instances, owner);
+	instances->owners_forget_at = 2 * HASH_COUNT(instances->owners);
+	if (instances->owners_forget_at < OWNERS_KEPT)
+		instances->owners_forget_at = OWNERS_KEPT;
+}
+
+static struct owner *add(struct instances *instances, const char *name)
+{
+	struct owner *owner = calloc(1, sizeof(*owner));
+
 	if (owner)
 		owner->name = strdup(name);
 	if (!owner || !owner->name) {
 		free(owner);
 		return NULL;
 	}
+	if (HASH_COUNT(instances->owners) >= instances->owners_forget_at)
+		forget_some(instances);
 	HASH_ADD_KEYPTR(hh, instances->owners, owner->name, strlen(owner->name), owner);
 	return owner;
 }
 
+static const char *name_of(const struct instance *instance)
+{
+	return instance->is_mounted ? OWNER_ROOT : instance->owner ? instance->owner : "";
+}
+
+struct owner *owner_get(struct instances *instances, const struct instance *instance)
+{
+	const char *name = name_of(instance);
+	struct owner *owner;
+
+	HASH_FIND_STR(instances->owners, name, owner);
+	if (!owner)
+		owner = add(instances, name);
+	if (owner)
+		owner_hold(owner);
+	return owner;
+}
+
+void owner_hold(struct owner *owner)
+{
+	owner->n_users++;
+}
+
+void owner_put(struct instances *instances, struct owner *owner)
+{
+	if (!owner)
+		return;
+	owner->n_users--;
+	if (!is_of_use(owner, uv_now(instances->loop)))
+		forget(instances, owner);
+}
+
+void owners_free(struct instances *instances)
+{
+	struct owner *owner, *next;
+
+	HASH_ITER (hh, instances->owners, owner, next)
+		forget(instances, owner);
+}
+
+/* --- instances ---------------------------------------------------------------------------------- */
+
 void owner_uncount(struct instances *instances, struct instance *instance)
 {
-	struct owner_count *owner = instance->counted;
+	struct owner *owner = instance->counted;
 
 	instance->counted = NULL;
 	if (!owner)
 		return;
-	if (--owner->n < OWNER_INSTANCES_MAX)
+	if (--owner->n_instances < OWNER_INSTANCES_MAX)
 		owner->said_full = false;
-	if (owner->n)
-		return;
-	HASH_DEL(instances->owners, owner);
-	free(owner->name);
-	free(owner);
+	owner_put(instances, owner);
 }
 
 void owner_count(struct instances *instances, struct instance *instance)
 {
-	const char *name = instance->is_mounted ? NULL : instance->owner;
+	bool has_owner = instance->owner && !instance->is_mounted;
 
-	if (instance->counted && name && !strcmp(instance->counted->name, name))
+	if (instance->counted && has_owner && !strcmp(instance->counted->name, instance->owner))
 		return;
 	owner_uncount(instances, instance);
-	instance->counted = name ? find_or_add(instances, name) : NULL;
+	instance->counted = has_owner ? owner_get(instances, instance) : NULL;
 	if (instance->counted)
-		instance->counted->n++;
+		instance->counted->n_instances++;
 }
 
 bool owner_is_over(const struct instance *instance)
 {
-	const struct owner_count *owner = instance->counted;
+	const struct owner *owner = instance->counted;
 	char uid[CGROUP_UID_BYTES];
 
-	return owner && owner->n > OWNER_INSTANCES_MAX && !(cgroup_find_user(owner->name, uid) && !strcmp(uid, "0"));
+	return owner && owner->n_instances > OWNER_INSTANCES_MAX &&
+	       !(cgroup_find_user(owner->name, uid) && !strcmp(uid, "0"));
 }
 
 void owner_say_over(struct instances *instances, struct instance *instance)
 {
-	struct owner_count *owner = instance->counted;
+	struct owner *owner = instance->counted;
 
 	if (!owner->said_full)
 		instance_log(instances, NULL, LOG_WARNING,
 			     "no more namespaces of %s are tuned: there are %d, the most for one owner",
 			     *owner->name ? owner->name : "no container", OWNER_INSTANCES_MAX);
 	owner->said_full = true;
+}
+
+/* --- the log ------------------------------------------------------------------------------------ */
+
+struct owner_log *owner_log_of(struct instances *instances, const struct instance *instance)
+{
+	if (instance->is_mounted)
+		return NULL;
+	if (instance->counted && *instance->counted->name)
+		return &instance->counted->log;
+	/* Nobody is known to have made it: then it has a share with few others, not with all such. */
+	return &instances->ownerless_logs[instance->view.id % OWNERLESS_LOGS];
 }

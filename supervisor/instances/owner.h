@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How many namespaces and containers each owner has, so that nobody leaves no room for others'. */
+/*
+ * The table of owners (struct owner), and how many namespaces and containers each has, so that nobody leaves no room
+ * for others'.
+ */
 #ifndef BPFTUNE_SUPERVISOR_INSTANCES_OWNER_H
 #define BPFTUNE_SUPERVISOR_INSTANCES_OWNER_H
 
@@ -7,13 +10,7 @@
 #include "supervisor/instances/instances.h"
 
 #define OWNER_INSTANCES_MAX (BPFTUNE_NETNS_MAX / 10)
-
-struct owner_count {
-	char *name; /* instance->owner */
-	unsigned int n;
-	bool said_full;
-	UT_hash_handle hh;
-};
+#define OWNERS_KEPT 1024 /* from so many on, those that are of no use are looked for */
 
 /*
  * Counts the instance for its owner, and no longer for an earlier one. Root of the host, who names a namespace by a
@@ -29,5 +26,8 @@ bool owner_is_over(const struct instance *instance);
 
 /* Says so in the log: once, until there is room. */
 void owner_say_over(struct instances *instances, struct instance *instance);
+
+/* When nobody holds one any more. */
+void owners_free(struct instances *instances);
 
 #endif

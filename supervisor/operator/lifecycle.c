@@ -33,22 +33,12 @@ void operator_say_stopping(struct operator *operator)
 	notify_send(&operator->notify, "STOPPING=1");
 }
 
-/* NULL: root of the host's. */
-static const char *owner_of(const struct operator *operator, uint64_t id)
-{
-	const struct instance *instance = id == INSTANCE_HOST ? NULL : instance_by_id(operator->instances, id);
-
-	if (!instance || instance->is_mounted)
-		return NULL;
-	return instance->owner ? instance->owner : "";
-}
-
 static void log_left_out(struct operator *operator, const struct log_record *next, const char *owner, unsigned int n)
 {
 	char text[320];
 
 	snprintf(text, sizeof(text), "%u records about namespaces of %.256s were left out", n,
-		 *owner ? owner : "no container");
+		 owner && *owner ? owner : "no container");
 	streams_log(&operator->streams, &(struct log_record){
 						.instance = next->instance,
 						.severity = LOG_WARNING,
@@ -59,15 +49,17 @@ static void log_left_out(struct operator *operator, const struct log_record *nex
 
 void operator_log(struct operator *operator, const struct log_record *record)
 {
-	const char *owner = owner_of(operator, record->caused_by ? record->caused_by : record->instance);
+	const struct instance *instance =
+		instance_by_id(operator->instances, record->caused_by ? record->caused_by : record->instance);
+	struct owner_log *log = instance ? owner_log_of(operator->instances, instance) : NULL;
 	unsigned int left_out;
 
 	/* Every change is logged: tuners do not make many. */
-	if (owner && !record->tunable) {
-		if (!log_budget_allows(&operator->log_owners, owner, uv_now(operator->loop), &left_out))
+	if (log && !record->tunable) {
+		if (!log_budget_allows(log, uv_now(operator->loop), &left_out))
 			return;
 		if (left_out)
-			log_left_out(operator, record, owner, left_out);
+			log_left_out(operator, record, instance->owner, left_out);
 	}
 	streams_log(&operator->streams, record);
 }
@@ -106,6 +98,5 @@ void operator_stop(struct operator *operator)
 void operator_close(struct operator *operator)
 {
 	streams_free(&operator->streams);
-	log_budget_free(&operator->log_owners);
 	notify_close(&operator->notify);
 }

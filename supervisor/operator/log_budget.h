@@ -4,24 +4,12 @@
 #ifndef BPFTUNE_SUPERVISOR_OPERATOR_LOG_BUDGET_H
 #define BPFTUNE_SUPERVISOR_OPERATOR_LOG_BUDGET_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include <uthash.h>
+#include "supervisor/instances/instances.h"
 
 #define LOG_BUDGET_BURST 512
-#define LOG_BUDGET_MS 200      /* for one more */
-#define LOG_BUDGET_OWNERS 1024 /* past that, those that have all of theirs again are forgotten */
-
-struct log_owner {
-	char *name;
-	uint64_t spent_to_ms;
-	unsigned int left_out; /* records since the last that was logged */
-	UT_hash_handle hh;
-};
+#define LOG_BUDGET_MS 200 /* for one more */
 
 /* Whether one more record may be. If so, *ret_left_out is how many were left out before it. */
-bool log_budget_allows(struct log_owner **owners, const char *name, uint64_t now_ms, unsigned int *ret_left_out);
-
-void log_budget_free(struct log_owner **owners);
+bool log_budget_allows(struct owner_log *log, uint64_t now_ms, unsigned int *ret_left_out);
 
 #endif

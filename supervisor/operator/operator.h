@@ -27,7 +27,6 @@ struct operator {
 
 	/* Of this room only. */
 	struct streams streams;
-	struct log_owner *log_owners; /* what each has of its budget */
 	struct notify notify;
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;

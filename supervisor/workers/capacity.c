@@ -2,49 +2,18 @@
 #include "supervisor/workers/capacity.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <utlist.h>
 
 /* --- owners ------------------------------------------------------------------------------------- */
 
-static const char *owner_name(const struct instance *instance)
-{
-	return instance->is_mounted ? OWNER_ROOT : instance->owner ? instance->owner : "";
-}
-
-static void release(struct workers *workers, struct owner *owner)
-{
-	if (!owner || --owner->n_users)
-		return;
-	HASH_DEL(workers->owners, owner);
-	free(owner->name);
-	free(owner);
-}
-
 /* The instance's owner, if it has not got it yet. NULL: no memory. */
 static struct owner *take(struct workers *workers, struct child *child)
 {
-	const char *name = owner_name(child->instance);
-	struct owner *owner;
-
-	if (child->owner)
-		return child->owner;
-	HASH_FIND_STR(workers->owners, name, owner);
-	if (!owner) {
-		owner = calloc(1, sizeof(*owner));
-		if (owner)
-			owner->name = strdup(name);
-		if (!owner || !owner->name) {
-			free(owner);
-			return NULL;
-		}
-		HASH_ADD_KEYPTR(hh, workers->owners, owner->name, strlen(owner->name), owner);
-	}
-	owner->n_users++;
-	child->owner = owner;
-	return owner;
+	if (!child->owner)
+		child->owner = owner_get(workers->instances, child->instance);
+	return child->owner;
 }
 
 static bool has_place(const struct owner *owner)
@@ -154,26 +123,26 @@ static void leave(struct workers *workers, struct child *child)
 {
 	stop_waiting(workers, child);
 	count(workers, child, false);
-	release(workers, child->owner);
+	owner_put(workers->instances, child->owner);
 	child->owner = NULL;
 }
 
 void workers_recount(struct workers *workers, struct instance *instance)
 {
 	struct child *child = instance->child;
-	bool is_counted;
-	int unserved;
+	struct owner *owner = child && child->owner ? owner_get(workers->instances, instance) : NULL;
 
-	if (!child || !child->owner || !strcmp(child->owner->name, owner_name(instance)))
-		return;
-	is_counted = child->is_counted;
-	unserved = child->unserved;
-	leave(workers, child);
-	if (!take(workers, child))
-		return;
-	count(workers, child, is_counted);
-	if (unserved)
-		wait(workers, child, unserved);
+	if (owner && owner != child->owner) {
+		bool is_counted = child->is_counted;
+		int unserved = child->unserved;
+
+		leave(workers, child);
+		take(workers, child);
+		count(workers, child, is_counted);
+		if (unserved)
+			wait(workers, child, unserved);
+	}
+	owner_put(workers->instances, owner);
 }
 
 /* --- whom to serve ------------------------------------------------------------------------------ */
@@ -197,15 +166,15 @@ static bool serve(const struct workers *workers, struct child **list)
 
 static bool serve_anybody(struct workers *workers)
 {
-	struct owner *owner, *next;
+	struct owner *owner = workers->instances->owners, *next;
 	bool is_served = false;
 
-	HASH_ITER(hh, workers->owners, owner, next) {
-		owner->n_users++; /* a child that is served may turn out to be another owner's: this owner is not to be freed yet */
+	while (owner && !is_served) {
+		owner_hold(owner); /* a child that is served may turn out to be another owner's */
 		is_served = has_place(owner) && serve(workers, &owner->waiting);
-		release(workers, owner);
-		if (is_served)
-			break;
+		next = owner->hh.next; /* not before: serving may have freed others */
+		owner_put(workers->instances, owner);
+		owner = next;
 	}
 	return is_served;
 }

@@ -7,17 +7,6 @@
 
 #define CAPACITY_RETRY_MS 5000 /* whether the machine has enough again of what it was short of */
 
-/* Who made a namespace: whoever it is may have so many workers. */
-struct owner {
-	char *name;		/* instance->owner; OWNER_ROOT: root of the host, who may have any number */
-	unsigned int n_workers;
-	unsigned int n_users;	/* children that are counted or waiting here, and functions that are serving them */
-	struct child *waiting;	/* for one that leaves, in order of their coming */
-	UT_hash_handle hh;
-};
-
-#define OWNER_ROOT "root of the host"
-
 /* Whether one more worker may be, for that instance. */
 bool capacity_is_left(struct workers *workers, struct child *child);
 

@@ -21,7 +21,6 @@
 #define WORKERS_PER_OWNER_MAX 64 /* a container, a user, a service may make namespaces at will */
 
 struct child;
-struct owner;
 
 /* What the rooms above are told. */
 struct workers_listener {
@@ -55,7 +54,6 @@ struct workers {
 	struct child *by_pid;
 	struct child *readable; /* have reports that are yet to be handled */
 	bool has_exits;		/* SIGCHLD came */
-	struct owner *owners;	/* that have a worker, or wait for one */
 	struct pool children, polls, timers;
 	struct confinement confinement;
 	struct slots slots;	/* workers that start */

@@ -110,7 +110,7 @@ static inline const struct owner *owner_of(const char *name)
 {
 	const struct owner *owner;
 
-	HASH_FIND_STR(fake->workers.owners, name, owner);
+	HASH_FIND_STR(fake->instances.owners, name, owner);
 	return owner;
 }
 

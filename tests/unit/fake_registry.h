@@ -18,11 +18,13 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/registry.h"
 
 struct fixture {
 	struct kernel kernel;
 	struct instances instances;
+	uv_loop_t loop; /* its time is what a test says */
 	ino_t own_inode; /* of this process's network namespace */
 	unsigned int n_logged, n_gates;
 	char logged[64]; /* the last line */
@@ -86,7 +88,7 @@ static int populate(void **state)
 	fixture->kernel.host.shared_fds[SHARED_EVENTS] = EVENTS_FD;
 	fixture->kernel.host.shared_fds[SHARED_GATES] = GATES_FD;
 	instances = &fixture->instances;
-	*instances = (struct instances){ .kernel = &fixture->kernel, .listener.log = note_line, .arg = fixture };
+	*instances = (struct instances){ .kernel = &fixture->kernel, .loop = &fixture->loop, .listener.log = note_line, .arg = fixture };
 	add(instances, 101, st.st_ino, "host", NULL);	/* 1 */
 	add(instances, 102, 2002, "web", "abcdef0123");	/* 2 */
 	add(instances, 103, 2003, "db", "abcxyz4567");	/* 3 */
@@ -108,6 +110,7 @@ static int clear(void **state)
 	assert_null(fixture->instances.by_inode);
 	assert_null(fixture->instances.by_name);
 	assert_null(fixture->instances.by_claim);
+	owners_free(&fixture->instances);
 	free(fixture);
 	return 0;
 }

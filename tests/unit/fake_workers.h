@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/workers/capacity.h"
 #include "supervisor/workers/process.h"
 #include "supervisor/workers/step.h"
@@ -237,6 +238,7 @@ static int open_workers(void **state)
 	fake->n_polls = 100;
 	fake->netns_fd = -1;
 	fake->instances.kernel = &fake->kernel;
+	fake->instances.loop = (uv_loop_t *)fake;
 	fake->workers = (struct workers){
 		.loop = (uv_loop_t *)fake,
 		.kernel = &fake->kernel,
@@ -247,6 +249,15 @@ static int open_workers(void **state)
 	capacity_start(&fake->workers, step_try_start);
 	fake->instance.view.id = INSTANCE_HOST;
 	return 0;
+}
+
+static void assert_no_owner_is_held(void)
+{
+	for (const struct owner *owner = fake->instances.owners; owner; owner = owner->hh.next) {
+		assert_int_equal(owner->n_users, 0);
+		assert_int_equal(owner->n_workers, 0);
+		assert_null(owner->waiting);
+	}
 }
 
 static struct child *child_now(void)
@@ -287,7 +298,8 @@ static int close_workers(void **state)
 {
 	(void)state;
 	free_child();
-	assert_null(fake->workers.owners);
+	assert_no_owner_is_held();
+	owners_free(&fake->instances);
 	assert_null(fake->workers.lacking);
 	assert_null(fake->workers.readable);
 	assert_null(fake->workers.starters);

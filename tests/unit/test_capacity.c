@@ -136,7 +136,7 @@ static void test_recount_nobody(void **state)
 	(void)state;
 	workers_recount(&fake->workers, &none);
 	workers_recount(&fake->workers, instance);
-	assert_null(fake->workers.owners);
+	assert_no_owner_is_held();
 	assert_int_equal(fake->workers.n, 0);
 }
 

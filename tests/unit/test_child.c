@@ -296,7 +296,7 @@ static void test_hang_up_and_forget(void **state)
 	assert_int_equal(process.closes, 2);
 	assert_int_equal(fake->workers.n, 0);
 	assert_int_equal(fake->workers.n_ready, 0);
-	assert_null(fake->workers.owners);
+	assert_no_owner_is_held();
 	assert_int_equal(fake->n_logs, 0); /* the supervisor told the worker to end */
 }
 
@@ -435,7 +435,7 @@ static void test_dismiss(void **state)
 	assert_int_equal(fake->sweeps, 1); /* a reference that is left is not ours any more */
 	assert_int_equal(fake->workers.n, 0);
 	assert_int_equal(fake->workers.n_ready, 0);
-	assert_null(fake->workers.owners);
+	assert_no_owner_is_held();
 	assert_int_equal(child_now()->restarts, 0);
 	assert_int_equal(fake->ended, 0);
 	assert_int_equal(fake->n_logs, 0);

@@ -89,13 +89,13 @@ static void test_owner_changes(void **state)
 	struct instances *instances = &((struct fixture *)*state)->instances;
 	struct instance *instance = count_one(instances, 0, "/a", false), *other = count_one(instances, 1, "/a", false);
 
-	assert_int_equal(instance->counted->n, 2);
+	assert_int_equal(instance->counted->n_instances, 2);
 	owner_count(instances, instance);
-	assert_int_equal(instance->counted->n, 2);
+	assert_int_equal(instance->counted->n_instances, 2);
 	instance->owner = "/b";
 	owner_count(instances, instance);
-	assert_int_equal(instance->counted->n, 1);
-	assert_int_equal(other->counted->n, 1);
+	assert_int_equal(instance->counted->n_instances, 1);
+	assert_int_equal(other->counted->n_instances, 1);
 	other->is_mounted = true;
 	owner_count(instances, other);
 	assert_null(other->counted);
@@ -105,6 +105,66 @@ static void test_owner_changes(void **state)
 	assert_null(instances->owners);
 }
 
+static struct owner_log *log_of(struct instances *instances, size_t i, char *owner, bool is_mounted)
+{
+	return owner_log_of(instances, count_one(instances, i, owner, is_mounted));
+}
+
+/* One for each owner; a few for all without one, so that none of those silences all others; none for root. */
+static void test_logs(void **state)
+{
+	struct instances *instances = &((struct fixture *)*state)->instances;
+	struct owner_log *log = log_of(instances, 0, "/a", false);
+
+	assert_ptr_equal(log_of(instances, 1, "/a", false), log);
+	assert_ptr_not_equal(log_of(instances, 2, "/b", false), log);
+	assert_null(log_of(instances, 3, "/a", true));
+	for (uint64_t id = 1; id <= 3 * OWNERLESS_LOGS; id++) {
+		struct instance unknown = { .view.id = id }, ownerless = { .view.id = id, .owner = "" };
+
+		owner_count(instances, &ownerless);
+		log = owner_log_of(instances, &ownerless);
+		assert_ptr_equal(log, &instances->ownerless_logs[id % OWNERLESS_LOGS]);
+		assert_ptr_equal(owner_log_of(instances, &unknown), log);
+		owner_uncount(instances, &ownerless);
+	}
+	uncount(instances, 0, 4);
+}
+
+/* Whoever ends all of his and comes again has no more to spend. */
+static void test_owner_with_debts_is_kept(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instances *instances = &fixture->instances;
+
+	assert_true(bucket_take(&log_of(instances, 0, "/a", false)->records, 5, 100, 5, 0));
+	uncount(instances, 0, 1);
+	assert_false(bucket_has(&log_of(instances, 0, "/a", false)->records, 100, 5, 0));
+	fixture->loop.time = 500;
+	uncount(instances, 0, 1);
+	assert_null(instances->owners);
+}
+
+/* Many owners that come and go are forgotten, but for those that have spent something. */
+static void test_idle_owners_are_forgotten(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instances *instances = &fixture->instances;
+	char name[32];
+
+	bucket_take(&log_of(instances, 0, "/flood", false)->records, 5, 1000000, 5, 0);
+	uncount(instances, 0, 1);
+	for (unsigned int i = 0; i < 5 * OWNERS_KEPT; i++) {
+		snprintf(name, sizeof(name), "/owner %u", i);
+		bucket_take(&log_of(instances, 0, name, false)->records, 1, 10, 1, i);
+		uncount(instances, 0, 1);
+		fixture->loop.time = i;
+	}
+	assert_true(HASH_COUNT(instances->owners) <= OWNERS_KEPT);
+	assert_false(bucket_has(&log_of(instances, 0, "/flood", false)->records, 1000000, 5, fixture->loop.time));
+	uncount(instances, 0, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +172,9 @@ int main(void)
 		in_a_registry(test_room_again),
 		in_a_registry(test_root),
 		in_a_registry(test_owner_changes),
+		in_a_registry(test_logs),
+		in_a_registry(test_owner_with_debts_is_kept),
+		in_a_registry(test_idle_owners_are_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("owner", tests, NULL, NULL);

@@ -125,7 +125,7 @@ static int close_route(void **state)
 	}
 	HASH_ITER(by_id, fixture->instances.by_id, instance, next)
 		drop(instance);
-	assert_null(fixture->workers.owners);
+	assert_null(fixture->instances.owners);
 	close(fixture->read_fd);
 	workers_stop(&fixture->workers);
 	uv_run(&fixture->loop, UV_RUN_DEFAULT);
@@ -381,7 +381,8 @@ static void test_end_all(void **state)
 	assert_int_equal(fixture->ended, 3);
 	assert_string_equal(worker_state(none), "gone");
 	assert_int_equal(waits->child->unserved, 0);
-	assert_null(fixture->workers.owners);
+	for (const struct owner *owner = fixture->instances.owners; owner; owner = owner->hh.next)
+		assert_true(!owner->n_workers && !owner->waiting);
 }
 
 /* --- of one instance ---------------------------------------------------------------------------- */
