@@ -33,8 +33,18 @@
 		__type(value, value_type);			\
 	} name SEC(".maps")
 
-/* What the worker decided: bpftune_learnt(). */
-#define VERDICTS(n, value_type) MAP(verdicts, BPF_MAP_TYPE_LRU_HASH, n, struct bpftune_verdict_key, value_type)
+/*
+ * What the worker decided: bpftune_learnt(). Only the supervisor writes here. It is no LRU map: there the verdicts of many
+ * instances would push out those of others, and nobody would know. This map refuses what it has no room for.
+ */
+#define VERDICTS(n, value_type)						\
+	struct {							\
+		__uint(type, BPF_MAP_TYPE_HASH);			\
+		__uint(map_flags, BPF_F_NO_PREALLOC);			\
+		__uint(max_entries, n);					\
+		__type(key, struct bpftune_verdict_key);		\
+		__type(value, value_type);				\
+	} verdicts SEC(".maps")
 
 struct rate_key {
 	__u64 netns_cookie;

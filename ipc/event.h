@@ -104,10 +104,11 @@ struct bpftune_gate {
 struct bpftune_verdict {
 	__u8 key[32]; /* about what: the tuner's own encoding */
 	__u8 value[24];
+	__u32 valid_until_s; /* for `status`, CLOCK_MONOTONIC: programs go by what the value says. 0: until it is taken back */
 };
 
 /*
- * The key of a tuner's map `verdicts` (an LRU hash), whose value is a verdict's. The supervisor fills in whose
+ * The key of a tuner's map `verdicts` (a hash), whose value is a verdict's. The supervisor fills in whose
  * it is: `instance` is 0 but for a container in the host's namespace.
  */
 struct bpftune_verdict_key {

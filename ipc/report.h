@@ -22,7 +22,7 @@ enum bpftune_report_kind {
 	BPFTUNE_WOULD,     /* an intent that a dry run keeps to itself */
 	BPFTUNE_REQUEST,   /* asks the host's worker: `text` holds an event's payload */
 	BPFTUNE_LOG,       /* something to tell: `text` */
-	BPFTUNE_LEARNT,    /* `text` about `from` */
+	BPFTUNE_LEARNT,    /* `text` about `from`; no text: nothing is known of it any more */
 	BPFTUNE_VERDICT,   /* the same, and `to` holds a struct bpftune_verdict for the tuner's BPF programs */
 	BPFTUNE_MEMORY,	   /* `text` holds a struct bpftune_memory_part */
 };

@@ -27,7 +27,7 @@
 /* When a remote was last told of. Keyed as verdicts are. */
 MAP(reported, BPF_MAP_TYPE_LRU_HASH, 8192, struct bpftune_verdict_key, __u64);
 
-VERDICTS(8192, struct tcp_cong_verdict);
+VERDICTS(BPFTUNE_VERDICTS_MAX, struct tcp_cong_verdict);
 
 /* A socket's counters at some moment; all zero: when it was set up. */
 struct counters {

@@ -213,6 +213,7 @@ static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry 
 	decides = entry->known.verdict.valid_until_ns;
 	memcpy(verdict.key, &entry->known.remote, sizeof(entry->known.remote));
 	memcpy(verdict.value, &entry->known.verdict, sizeof(entry->known.verdict));
+	verdict.valid_until_s = entry->known.verdict.valid_until_ns / NSEC_PER_SEC;
 	describe(cong, entry, &decision, text, sizeof(text));
 	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
 	entry->decided = decides;

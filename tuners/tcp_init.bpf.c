@@ -27,7 +27,7 @@ struct service_rate_key {
 
 MAP(services, BPF_MAP_TYPE_LRU_HASH, 4096, struct service_rate_key, __u64);
 
-VERDICTS(8192, struct tcp_init_verdict);
+VERDICTS(BPFTUNE_VERDICTS_MAX, struct tcp_init_verdict);
 
 /* What is not to be seen of a connection later: made where there is anything to say. */
 struct start {

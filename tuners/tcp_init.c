@@ -21,6 +21,7 @@
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
 #define LOSS_BYTES 96
 #define WHY_BYTES 112
+#define NSEC_PER_SEC 1000000000ULL
 
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_INIT_WINDOW_REACHED] = { "window_reached",
@@ -172,7 +173,7 @@ static const char *about(const struct service *service, char text[ABOUT_BYTES])
 
 static struct bpftune_verdict verdict_of(const struct service *service)
 {
-	struct bpftune_verdict verdict;
+	struct bpftune_verdict verdict = { .valid_until_s = service->is.verdict.valid_until_ns / NSEC_PER_SEC };
 
 	memcpy(verdict.key, &service->is.key, sizeof(verdict.key));
 	memcpy(verdict.value, &service->is.verdict, sizeof(verdict.value));

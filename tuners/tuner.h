@@ -199,12 +199,15 @@ BPFTUNE_API int bpftune_request(struct bpftune *b, const struct bpftune_event *e
 
 /*
  * What the running tuner has learnt about something (a remote host, a port): `status` shows it as "about: text".
- * The newest text replaces the older one; a tuner has 64 in an instance, and the one least recently told
- * goes. `verdict`, or NULL, is put where the tuner's BPF programs find it; it is logged if both it and the text
- * differ from before. A dry run puts none there. 0; -EINVAL: nothing to tell about.
+ * The newest text replaces the older one; a tuner has 64 in an instance, and past that the one least recently told goes,
+ * of those without a verdict that holds if there are any. `verdict`, or NULL, is put where the tuner's BPF programs find it;
+ * it is logged if both it and the text differ from before. A dry run puts none there. 0; -EINVAL: nothing to tell about.
  */
 BPFTUNE_API int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_verdict *verdict,
 			       const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Nothing is known of it any more: `status` does not show it, and its verdict is taken back. */
+BPFTUNE_API void bpftune_forget(struct bpftune *b, const char *about);
 
 /* What a tuner has counted of a remedy's trouble and work since then (CLOCK_MONOTONIC). */
 struct bpftune_measured {

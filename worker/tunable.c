@@ -326,6 +326,15 @@ int bpftune_learnt(struct bpftune *b, const char *about, const struct bpftune_ve
 	return 0;
 }
 
+void bpftune_forget(struct bpftune *b, const char *about)
+{
+	struct bpftune_report report = report_on(self->running, BPFTUNE_LEARNT, 0);
+
+	(void)b;
+	snprintf(report.from, sizeof(report.from), "%s", about);
+	send_report(self, &report);
+}
+
 __attribute__((format(printf, 3, 0)))
 static void log_about(uint64_t asker, int severity, const char *format, va_list args)
 {

@@ -121,7 +121,7 @@ int changes_switch(struct changes *changes, struct instance *only, const char *t
 
 /* --- what has come of it ------------------------------------------------------------------------ */
 
-/* [{ tuner, about, text }] of what its tuners have learnt; a new reference. */
+/* [{ tuner, about, text, in_effect }] of what its tuners have learnt; a new reference. */
 json_t *changes_learnt(const struct changes *changes, const struct instance *instance);
 
 /* One record for each tunable that was changed, with the sysctl(8) line that sets its value elsewhere. */

@@ -8,6 +8,8 @@
 #include "ipc/log.h"
 #include "supervisor/changes/state.h"
 
+#define NSEC_PER_SEC 1000000000ULL
+
 /* Programs look verdicts up only where the gate says that there are any: the host's, for who shares its namespace. */
 static void open_gate(struct changes *changes, struct instance *instance, uint16_t tuner)
 {
@@ -19,9 +21,11 @@ static void open_gate(struct changes *changes, struct instance *instance, uint16
 	instance_set_gate(changes->instances, gated);
 }
 
-static void tell_programs(struct changes *changes, const struct instance *instance, const struct learnt *learnt,
+/* What the map holds then is known: nobody else writes to it. It may have no room, or the kernel no memory. */
+static void tell_programs(struct changes *changes, const struct instance *instance, struct learnt *learnt,
 			  const struct bpftune_verdict *verdict)
 {
+	static const uint8_t none[sizeof(verdict->value)];
 	struct bpftune_verdict_key key = {
 		.netns_cookie = instance->view.netns_cookie,
 		.instance = instance->view.shares_netns ? instance->view.id : 0,
@@ -29,15 +33,23 @@ static void tell_programs(struct changes *changes, const struct instance *instan
 
 	memcpy(key.key, verdict->key, sizeof(key.key));
 	if (!changes->dry_run)
-		bpf_set_verdict(&changes->kernel->host, learnt->key.tuner, &key, verdict);
+		learnt->is_held = !bpf_set_verdict(&changes->kernel->host, learnt->key.tuner, &key, verdict) &&
+				  memcmp(verdict->value, none, sizeof(none));
 }
 
-static void take_back(struct changes *changes, const struct instance *instance, const struct learnt *learnt)
+static bool holds(const struct learnt *learnt)
+{
+	uint32_t valid_until_s = learnt->verdict.valid_until_s;
+
+	return learnt->is_held && (!valid_until_s || uv_hrtime() / NSEC_PER_SEC < valid_until_s);
+}
+
+static void take_back(struct changes *changes, const struct instance *instance, struct learnt *learnt)
 {
 	struct bpftune_verdict none = { 0 };
 
 	memcpy(none.key, learnt->verdict.key, sizeof(none.key));
-	if (learnt->decided)
+	if (learnt->is_held)
 		tell_programs(changes, instance, learnt, &none);
 }
 
@@ -60,20 +72,36 @@ void learnt_forget(struct changes *changes, struct instance *instance, uint64_t 
 	}
 }
 
-/* The tuner's oldest goes when it has as many as it may. */
+/*
+ * The tuner's oldest goes when it has as many as it may; one without a verdict in effect before the others, as anybody
+ * can make a tuner hear of many remote hosts.
+ */
 static void make_room(struct changes *changes, struct instance *instance, uint16_t tuner)
 {
-	struct learnt *oldest = NULL;
+	struct learnt *oldest = NULL, *oldest_idle = NULL;
 	unsigned int n = 0;
 
 	for (struct learnt *learnt = instance->state->learnt; learnt; learnt = learnt->hh.next) {
 		if (learnt->key.tuner != tuner)
 			continue;
 		oldest = oldest ? oldest : learnt;
+		if (!oldest_idle && !holds(learnt))
+			oldest_idle = learnt;
 		n++;
 	}
 	if (n >= LEARNT_MAX)
-		forget(changes, instance, oldest);
+		forget(changes, instance, oldest_idle ? oldest_idle : oldest);
+}
+
+void learnt_drop(struct changes *changes, struct instance *instance, const struct learnt_key *key)
+{
+	struct learnt *learnt;
+
+	if (!instance->state)
+		return;
+	HASH_FIND(hh, instance->state->learnt, key, sizeof(*key), learnt);
+	if (learnt)
+		forget(changes, instance, learnt);
 }
 
 static struct learnt *find_or_make(struct changes *changes, struct instance *instance, const struct learnt_key *key)
@@ -106,7 +134,7 @@ bool learnt_put(struct changes *changes, struct instance *instance, const struct
 	memcpy(before, learnt->text, sizeof(before));
 	log_escape(text, learnt->text, sizeof(learnt->text));
 	other = verdict && (!learnt->decided || memcmp(&learnt->verdict, verdict, sizeof(*verdict)));
-	if (!other)
+	if (!other && (!verdict || learnt->is_held))
 		return false;
 	if (memcmp(learnt->verdict.key, verdict->key, sizeof(verdict->key)))
 		take_back(changes, instance, learnt);
@@ -114,21 +142,21 @@ bool learnt_put(struct changes *changes, struct instance *instance, const struct
 	learnt->verdict = *verdict;
 	open_gate(changes, instance, key->tuner);
 	tell_programs(changes, instance, learnt, verdict);
-	return strcmp(learnt->text, before); /* one that only holds for longer is no news */
+	return other && strcmp(learnt->text, before); /* a verdict that only got a later expiry is no news */
 }
 
-void learnt_take_back(struct changes *changes, const struct instance *instance, uint64_t tuners)
+void learnt_take_back(struct changes *changes, struct instance *instance, uint64_t tuners)
 {
-	const struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
+	struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
 
 	for (; learnt; learnt = learnt->hh.next)
 		if (tuners >> learnt->key.tuner & 1)
 			take_back(changes, instance, learnt);
 }
 
-void learnt_tell_again(struct changes *changes, const struct instance *instance, uint64_t tuners)
+void learnt_tell_again(struct changes *changes, struct instance *instance, uint64_t tuners)
 {
-	const struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
+	struct learnt *learnt = instance->state ? instance->state->learnt : NULL;
 
 	for (; learnt; learnt = learnt->hh.next)
 		if (learnt->decided && tuners >> learnt->key.tuner & 1)
@@ -141,9 +169,12 @@ json_t *changes_learnt(const struct changes *changes, const struct instance *ins
 	json_t *learnt = json_array();
 
 	for (; row; row = row->hh.next)
-		json_array_append_new(learnt, json_pack("{s:s s:s s:s}", "tuner",
-							changes->kernel->plugins.tuners[row->key.tuner]->name, "about",
-							row->key.about, "text", row->text));
+		json_array_append_new(learnt,
+				      json_pack("{s:s s:s s:s s:b}", "tuner",
+						changes->kernel->plugins.tuners[row->key.tuner]->name, "about",
+						row->key.about, "text", row->text, "in_effect",
+						holds(row) && changes_tuner_state(changes, instance, row->key.tuner) ==
+								      TUNER_ACTIVE));
 	return learnt;
 }
 

@@ -248,6 +248,10 @@ static void on_learnt(struct changes *changes, struct instance *instance, const 
 	if (changes_tuner_state(changes, instance, report->tuner) != TUNER_ACTIVE)
 		return;
 	log_escape(report->from, key.about, sizeof(key.about));
+	if (!report->text[0]) {
+		learnt_drop(changes, instance, &key);
+		return;
+	}
 	memcpy(&verdict, report->to, sizeof(verdict));
 	if (!learnt_put(changes, instance, &key, report->text, report->kind == BPFTUNE_VERDICT ? &verdict : NULL))
 		return;

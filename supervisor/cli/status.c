@@ -56,13 +56,15 @@ static void print_folded(int column, const char *text)
 	printf("\n");
 }
 
+/* With a star: its verdict is in effect. */
 static void print_learnt(json_t *learnt)
 {
 	json_t *item;
 	size_t i;
 
 	json_array_foreach(learnt, i, item)
-		print_folded(printf("      %s: %s:", text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
+		print_folded(printf("    %c %s: %s:", json_is_true(json_object_get(item, "in_effect")) ? '*' : ' ',
+				    text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
 }
 
 static void print_instance_tuner(json_t *tuner)

@@ -184,6 +184,15 @@ def is_ready(instance):
     return instance["worker"]["state"] == "ready"
 
 
+def verdicts(supervisor):
+    """The bytes of all keys in the supervisor's only map of verdicts."""
+    for kind, number in bpf_objects_of(supervisor.pid):
+        if kind == "map" and json.loads(run("bpftool", "-j", "map", "show", "id", number).stdout).get("name") == "verdicts":
+            entries = json.loads(run("bpftool", "-j", "map", "dump", "id", number, timeout=60).stdout)
+            return [bytes(int(byte, 16) for byte in entry["key"]) for entry in entries]
+    raise AssertionError("the supervisor has no map of verdicts")
+
+
 def ring_buffer_id(supervisor):
     for kind, number in bpf_objects_of(supervisor.pid):
         if kind == "map" and json.loads(run("bpftool", "-j", "map", "show", "id", number).stdout)["type"] == "ringbuf":

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What tuners learn is shown for each container, and what they decide reaches their programs, there only."""
+from collections import Counter
+import sys
+
 import pytest
 
+from crowd import verdicts
 from lab import only, said, wait_for
 
 
@@ -41,7 +45,7 @@ def test_verdict(lab, supervisor):
         container.poke("tell")
         said(supervisor, container.name, f"the program finds {number}")
     assert not learnt(supervisor, other)
-    assert "poke: poke 0: is 2\n" in supervisor.cli("status", one.name).stdout
+    assert "* poke: poke 0: is 2\n" in supervisor.cli("status", one.name).stdout
     learn(supervisor, one, "is 3")
     learn(supervisor, one, "is 0")
     one.poke("tell")
@@ -58,3 +62,25 @@ def test_bounded(lab, supervisor):
     assert list(learnt(supervisor, container)) == [f"poke {number}" for number in range(1, 65)]
     container.poke("tell")
     said(supervisor, container.name, "the program finds 0")
+
+
+def in_effect(supervisor):
+    """How many verdicts `status` shows as in effect, of each namespace that has any."""
+    rows = ((instance["netns"]["cookie"], row) for instance in supervisor.status()["instances"] for row in instance["learnt"])
+    return Counter(cookie for cookie, row in rows if row["in_effect"])
+
+
+def test_more_than_the_map_has_room_for(lab, supervisor):
+    """poke's map has room for 1,024 verdicts. Many containers' push out nobody's, and `status` shows what the map holds."""
+    one, *others = (lab.container("netns", f"bt-crowd{number}") for number in range(18))
+    supervisor.ready(*(container.name for container in (one, *others)))
+    learn(supervisor, one, "is 1")
+    for container in others:
+        container.poke("learn_many")
+    for container in others:
+        wait_for(lambda: "poke 64" in learnt(supervisor, container), 10, f"the last of {container.name}")
+    shown = in_effect(supervisor)
+    assert shown == Counter(int.from_bytes(key[:8], sys.byteorder) for key in verdicts(supervisor))
+    assert sum(shown.values()) == 1024
+    one.poke("tell")
+    said(supervisor, one.name, "the program finds 1")

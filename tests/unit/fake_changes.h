@@ -65,6 +65,7 @@ struct fixture {
 	/* what the maps hold */
 	uint64_t tuners_off; /* of the last gate */
 	uint8_t taken;	     /* of the tuner in the instance's namespace: WATCH_REPORTED, WATCH_UNREPORTED, or 0: not */
+	bool has_no_room;      /* for verdicts */
 	unsigned int verdicts; /* how many were written, the last of which is: */
 	struct bpftune_verdict_key verdict_key;
 	struct bpftune_verdict verdict;
@@ -89,6 +90,8 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 		if (flags != BPF_NOEXIST || !fake->taken)
 			fake->taken = *(const uint8_t *)value;
 	} else if (fd == VERDICTS_FD) {
+		if (fake->has_no_room)
+			return -E2BIG;
 		fake->verdicts++;
 		fake->verdict_key = *(const struct bpftune_verdict_key *)key;
 		memcpy(fake->verdict.value, value, sizeof(fake->verdict.value));

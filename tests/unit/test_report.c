@@ -402,6 +402,76 @@ static void test_verdict(void **state)
 	assert_string_equal(newest_learnt(fixture)->key.about, "another host");
 }
 
+static bool is_in_effect(const struct fixture *fixture, const char *about)
+{
+	json_t *learnt = changes_learnt(&fixture->changes, fixture->instance), *row;
+	bool in_effect = false;
+	size_t i;
+
+	json_array_foreach (learnt, i, row)
+		if (!strcmp(json_string_value(json_object_get(row, "about")), about))
+			in_effect = json_is_true(json_object_get(row, "in_effect"));
+	json_decref(learnt);
+	return in_effect;
+}
+
+/* `status` shows a verdict as in effect while the map has it and it has not expired, and tries again where it was
+ * refused. */
+static void test_in_effect(void **state)
+{
+	struct bpftune_verdict verdict = { .value = { 1 } };
+	struct fixture *fixture = *state;
+	struct changes *changes = &fixture->changes;
+	struct learnt_key key = { .about = "a host" };
+
+	fixture->has_no_room = true;
+	assert_true(learnt_put(changes, fixture->instance, &key, "is so", &verdict));
+	assert_false(is_in_effect(fixture, "a host"));
+	fixture->has_no_room = false;
+	assert_false(learnt_put(changes, fixture->instance, &key, "is so, by now", &verdict));
+	assert_int_equal(fixture->verdicts, 1);
+	assert_true(is_in_effect(fixture, "a host"));
+	learnt_take_back(changes, fixture->instance, 1);
+	assert_false(is_in_effect(fixture, "a host"));
+	learnt_tell_again(changes, fixture->instance, 1);
+	assert_true(is_in_effect(fixture, "a host"));
+	set_tuner_state(fixture, TUNER_PAUSED, NULL);
+	assert_false(is_in_effect(fixture, "a host"));
+	set_tuner_state(fixture, TUNER_ACTIVE, NULL);
+	verdict.valid_until_s = 1;
+	learnt_put(changes, fixture->instance, &key, "is so", &verdict);
+	assert_false(is_in_effect(fixture, "a host"));
+	verdict = (struct bpftune_verdict){ .valid_until_s = UINT32_MAX };
+	learnt_put(changes, fixture->instance, &key, "no more", &verdict);
+	assert_false(is_in_effect(fixture, "a host"));
+}
+
+/* A crowd of remote hosts about which nothing is decided pushes out no verdict. */
+static void test_crowd(void **state)
+{
+	struct bpftune_verdict verdict = { .value = { 1 } };
+	struct bpftune_report record = { .kind = BPFTUNE_LEARNT, .text = "is so" };
+	struct fixture *fixture = *state;
+	struct learnt_key decided = { .about = "decided" };
+
+	learnt_put(&fixture->changes, fixture->instance, &decided, "is so", &verdict);
+	for (int i = 0; i < 3 * LEARNT_MAX; i++) {
+		snprintf(record.from, sizeof(record.from), "about %d", i);
+		report(fixture, &record);
+	}
+	assert_int_equal(HASH_COUNT(fixture->instance->state->learnt), LEARNT_MAX);
+	assert_true(is_in_effect(fixture, "decided"));
+	assert_string_equal(newest_learnt(fixture)->key.about, "about 191");
+
+	strcpy(record.from, "decided");
+	record.text[0] = '\0';
+	report(fixture, &record);
+	assert_int_equal(HASH_COUNT(fixture->instance->state->learnt), LEARNT_MAX - 1);
+	assert_string_equal(fixture->instance->state->learnt->key.about, "about 129");
+	report(fixture, &record); /* of what is not known */
+	assert_int_equal(HASH_COUNT(fixture->instance->state->learnt), LEARNT_MAX - 1);
+}
+
 static void test_verdict_in_a_dry_run(void **state)
 {
 	struct bpftune_report verdict = { .kind = BPFTUNE_VERDICT, .from = "a host", .to = { 1 }, .text = "is so" };
@@ -522,6 +592,8 @@ int main(void)
 		on_changes(test_asker_ends),
 		on_changes(test_log_about_a_request),
 		on_changes(test_learnt),
+		on_changes(test_in_effect),
+		on_changes(test_crowd),
 		on_changes(test_verdict),
 		on_changes(test_verdict_in_a_dry_run),
 		on_changes(test_memory),
