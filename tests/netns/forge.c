@@ -47,7 +47,7 @@ static void sleep_until(uint64_t ns)
 static bool read_event(struct bpftune_event *event)
 {
 	*event = (struct bpftune_event){ 0 };
-	return scanf("%" SCNu64 " %" SCNu64 " %" SCNu16 " %" SCNu16, (uint64_t *)&event->netns_cookie,
+	return scanf("%" SCNu64 " %" SCNu64 " %" SCNu16 " %" SCNu8, (uint64_t *)&event->netns_cookie,
 		     (uint64_t *)&event->instance, &event->tuner, &event->scenario) == 4;
 }
 
