@@ -62,17 +62,11 @@ enum bpftune_scope {
 	BPFTUNE_SCOPE_HOST,  /* one for the machine: only the host's worker writes it */
 };
 
-enum bpftune_kind {
-	BPFTUNE_SYSCTL,   /* name as sysctl(8) writes it: net.ipv4.tcp_wmem, net.ipv4.conf.eth0/1.rp_filter */
-	BPFTUNE_NEIGHTBL, /* arp_cache.thresh3, or ndisc_cache.eth0.queue_lenbytes: see worker/netlink.h */
-};
-
 struct bpftune_tunable {
-	const char *name;
+	const char *name; /* as sysctl(8) writes it: net.ipv4.tcp_wmem, net.ipv4.conf.eth0/1.rp_filter */
 	enum bpftune_scope scope;
 	unsigned int n_ints; /* 1 to 3 integers; 0: a string */
 	const char *summary;
-	enum bpftune_kind kind;
 	long long min, max; /* what one integer may be; both 0: any int */
 };
 

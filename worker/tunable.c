@@ -11,7 +11,6 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/pipe.h"
-#include "worker/netlink.h"
 #include "worker/sysctl.h"
 
 /* A process is one worker and handlers are called with the instance only: this is their way back. */
@@ -33,33 +32,11 @@ static void send_report(const struct worker *worker, const struct bpftune_report
 	record_write(worker->report_fd, report, sizeof(*report));
 }
 
-static int read_sysctl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
-{
-	return sysctl_read(worker->sysctls_fd, name, ret_value);
-}
-
-static int write_sysctl(struct worker *worker, const char *name, const char *value)
+static int write_value(const char *name, const char *value)
 {
 	_cleanup_close_ int dir_fd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	(void)worker;
 	return dir_fd < 0 ? -errno : sysctl_write(dir_fd, name, value);
-}
-
-static int read_neightbl(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES])
-{
-	(void)worker;
-	return netlink_read_neightbl(name, ret_value);
-}
-
-static int write_neightbl(struct worker *worker, const char *name, const char *value)
-{
-	struct netlink_extack extack = { 0 };
-	int err = netlink_write_neightbl(name, value, &extack);
-
-	if (extack.text[0])
-		bpftune_log(worker->instance, LOG_ERR, "the kernel says of %s: %s", name, extack.text);
-	return err;
 }
 
 static struct bpftune_report report_on(const struct engine *engine, enum bpftune_report_kind kind, uint16_t tunable)
@@ -70,15 +47,6 @@ static struct bpftune_report report_on(const struct engine *engine, enum bpftune
 		.tunable = tunable,
 	};
 }
-
-/* How each kind of tunable is read and written. */
-static const struct {
-	int (*read)(struct worker *worker, const char *name, char ret_value[BPFTUNE_VALUE_BYTES]);
-	int (*write)(struct worker *worker, const char *name, const char *value);
-} kinds[] = {
-	[BPFTUNE_SYSCTL] = { read_sysctl, write_sysctl },
-	[BPFTUNE_NEIGHTBL] = { read_neightbl, write_neightbl },
-};
 
 bool tunable_is_ours(const struct worker *worker, const struct bpftune_tunable *tunable)
 {
@@ -98,7 +66,7 @@ static void report_value(struct worker *worker, struct engine *engine, unsigned 
 	report.scenario = look;
 	if (look == BPFTUNE_LOOK_AGAIN)
 		report.event_ns = engine->tunables[i].doubtful_ns;
-	report.error = kinds[tunable->kind].read(worker, tunable->name, value);
+	report.error = sysctl_read(worker->sysctls_fd, tunable->name, value);
 	if (report.error)
 		*value = '\0';
 	else if (!*ours)
@@ -142,9 +110,9 @@ static struct tunable *find(const struct worker *worker, const struct bpftune_ow
 
 /* --- proposing ---------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 6, 0)))
-static int propose(struct worker *worker, unsigned int index, const char *value, unsigned int scenario,
-		   const struct bpftune_event *cause, const char *reason, va_list args)
+__attribute__((format(printf, 6, 0))) static int propose(struct worker *worker, unsigned int index, const char *value,
+							 unsigned int scenario, const struct bpftune_event *cause,
+							 const char *reason, va_list args)
 {
 	struct engine *engine = worker->running;
 	struct tunable *tunable;
@@ -237,14 +205,14 @@ int bpftune_request(struct bpftune *b, const struct bpftune_event *event)
 static void carry_out(struct worker *worker, const struct bpftune_tunable *what, struct tunable *tunable,
 		      struct bpftune_report *change)
 {
-	int err = kinds[what->kind].read(worker, what->name, tunable->value);
+	int err = sysctl_read(worker->sysctls_fd, what->name, tunable->value);
 
 	if (!err && strcmp(tunable->value, change->from))
 		err = -ESTALE;
 	if (!err)
-		err = kinds[what->kind].write(worker, what->name, change->to);
+		err = write_value(what->name, change->to);
 	if (!err)
-		err = kinds[what->kind].read(worker, what->name, tunable->value);
+		err = sysctl_read(worker->sysctls_fd, what->name, tunable->value);
 	if (!err)
 		memcpy(tunable->ours, tunable->value, sizeof(tunable->ours));
 	if (!err || err == -ESTALE)

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
-#include "worker/netlink.h"
 #include "worker/worker.h"
 
 #define ANSWER_MS 5000
@@ -92,11 +91,8 @@ static int make_tuner(struct errand *errand)
 	errand->tunables = calloc(errand->n, sizeof(*errand->tunables));
 	if (!errand->tunables)
 		return -ENOMEM;
-	for (size_t i = 0; i < errand->n; i++) {
+	for (size_t i = 0; i < errand->n; i++)
 		errand->tunables[i].name = errand->values[i].name;
-		errand->tunables[i].kind =
-			netlink_is_neightbl(errand->values[i].name) ? BPFTUNE_NEIGHTBL : BPFTUNE_SYSCTL;
-	}
 	errand->tuner = (struct bpftune_tuner){ .name = nobody, .tunables = errand->tunables, .n_tunables = errand->n };
 	return 0;
 }

@@ -14,7 +14,6 @@
 #include "supervisor/changes/choice.h"
 #include "supervisor/changes/errand.h"
 #include "supervisor/changes/rollback.h"
-#include "worker/netlink.h"
 
 struct offline {
 	struct ledger ledger;
@@ -75,7 +74,7 @@ static void tell_plan(const struct offline *offline, const struct surveyed_netns
 	char enter[4096], command[8192];
 	json_t *item = row(netns, entry, entry->current, why), *text = json_null();
 
-	if (!netlink_is_neightbl(entry->key.name) && way_into(found, enter, sizeof(enter))) {
+	if (way_into(found, enter, sizeof(enter))) {
 		snprintf(command, sizeof(command), "%ssysctl -w %s='%s'", enter, entry->key.name, entry->initial);
 		text = json_string(command);
 	}

@@ -119,8 +119,7 @@ json_t *rollback_plan(struct changes *changes, const struct instance *only)
 		/* Without a process in the namespace the command would be the host's. */
 		bool reachable = instance->view.id == INSTANCE_HOST || instance->worker_pid;
 
-		json_object_set_new(item, "command", tunable->kind == BPFTUNE_SYSCTL && reachable ?
-					     json_string(command) : json_null());
+		json_object_set_new(item, "command", reachable ? json_string(command) : json_null());
 		json_array_append_new(plan, item);
 	}
 	free(steps);

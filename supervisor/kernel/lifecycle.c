@@ -82,8 +82,7 @@ static void own_sysctls(struct kernel *kernel, uint16_t number, const struct lis
 
 	for (uint16_t i = 0; i < tuner->n_tunables; i++) {
 		const struct bpftune_owner owner = { .tuner = number, .tunable = i };
-		int err = tuner->tunables[i].kind == BPFTUNE_SYSCTL ?
-				  bpf_own_sysctl(&kernel->host, tuner->tunables[i].name, &owner) : 0;
+		int err = bpf_own_sysctl(&kernel->host, tuner->tunables[i].name, &owner);
 
 		if (err)
 			complain(listener, "an administrator's writes of %s will not be noticed at once: %s",

@@ -38,10 +38,7 @@ static bool is_same(const struct bpftune_tunable *a, const struct bpftune_tunabl
 {
 	char path_a[256], path_b[256];
 
-	if (a->kind != b->kind)
-		return false;
-	if (a->kind != BPFTUNE_SYSCTL || sysctl_path(a->name, path_a, sizeof(path_a)) < 0 ||
-	    sysctl_path(b->name, path_b, sizeof(path_b)) < 0)
+	if (sysctl_path(a->name, path_a, sizeof(path_a)) < 0 || sysctl_path(b->name, path_b, sizeof(path_b)) < 0)
 		return !strcmp(a->name, b->name);
 	return !strcmp(path_a, path_b);
 }

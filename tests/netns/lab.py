@@ -59,7 +59,7 @@ SMALL_WMEM = {WMEM: "4096 16384 65536"}
 SMALL_RMEM = {RMEM: "4096 65536 65536"}
 # What the test tuner changes: see poke.c.
 TTL, FIN_TIMEOUT, CONGESTION = "net.ipv4.ip_default_ttl", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_congestion_control"
-BACKLOG, QUEUE = "net.core.netdev_max_backlog", "arp_cache.lo.queue_lenbytes"
+BACKLOG, QUEUE = "net.core.netdev_max_backlog", "net.ipv4.neigh.lo.unres_qlen_bytes"
 AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 
@@ -632,9 +632,7 @@ class Supervisor:
 def values(container):
     """What the test tuner changes in a container, to the byte."""
     inside = "nsenter", f"--net={container.netns}"
-    result = {name: run(*inside, "cat", sysctl_path(name)).stdout for name in (TTL, FIN_TIMEOUT, CONGESTION)}
-    shown = run(*inside, "ip", "ntable", "show", "dev", "lo", "name", "arp_cache").stdout
-    return {**result, QUEUE: shown.partition(" queue ")[2].split()[0]}
+    return {name: run(*inside, "cat", sysctl_path(name)).stdout for name in (TTL, FIN_TIMEOUT, CONGESTION, QUEUE)}
 
 
 def change(supervisor, container, *scenarios):

@@ -23,36 +23,41 @@ __attribute__((constructor)) static void tell_loaded(void)
 	close_fdp(&fd);
 }
 
-enum { TTL, FIN_TIMEOUT, CONGESTION, MISSING, DEVICE, BACKLOG, QUEUE, DEVICE_QUEUE, THRESH };
+enum {
+	TTL,
+	FIN_TIMEOUT,
+	CONGESTION,
+	MISSING,
+	DEVICE,
+	BACKLOG,
+	QUEUE
+};
 
 static const struct bpftune_tunable tunables[] = {
 	[TTL] = { "net.ipv4.ip_default_ttl", BPFTUNE_SCOPE_NETNS, 1, "1 to 255, says the kernel" },
-	[FIN_TIMEOUT] = { "net.ipv4.tcp_fin_timeout", BPFTUNE_SCOPE_NETNS, 1, "1 to 100, says this table",
-			  .min = 1, .max = 100 },
+	[FIN_TIMEOUT] = { "net.ipv4.tcp_fin_timeout", BPFTUNE_SCOPE_NETNS, 1, "1 to 100, says this table", .min = 1,
+			  .max = 100 },
 	[CONGESTION] = { "net.ipv4.tcp_congestion_control", BPFTUNE_SCOPE_NETNS, 0, "a string" },
 	[MISSING] = { "net.ipv4.poke_missing", BPFTUNE_SCOPE_NETNS, 1, "not there" },
 	[DEVICE] = { "net.ipv4.conf.poke0/1.rp_filter", BPFTUNE_SCOPE_NETNS, 1, "of a device with a dot in its name" },
 	[BACKLOG] = { "net.core.netdev_max_backlog", BPFTUNE_SCOPE_HOST, 1, "the machine's" },
-	[QUEUE] = { "arp_cache.lo.queue_lenbytes", BPFTUNE_SCOPE_NETNS, 1, "by netlink", .kind = BPFTUNE_NEIGHTBL },
-	[DEVICE_QUEUE] = { "arp_cache.poke0.1.queue_lenbytes", BPFTUNE_SCOPE_NETNS, 1, "by netlink, with a dot",
-			   .kind = BPFTUNE_NEIGHTBL },
-	[THRESH] = { "arp_cache.thresh1", BPFTUNE_SCOPE_NETNS, 1, "by netlink; only the host's to write",
-		     .kind = BPFTUNE_NEIGHTBL },
+	[QUEUE] = { "net.ipv4.neigh.lo.unres_qlen_bytes", BPFTUNE_SCOPE_NETNS, 1, "netlink changes it, too" },
 };
 
 /* What each scenario does: adds to the value there is; goes back to the second value at the first. */
 static const struct {
 	int tunable, add, turn_at, turn_to;
 } steps[N_POKES] = {
-	[POKE_STEP] = { TTL, 1, 200, 100 }, [POKE_SECOND] = { FIN_TIMEOUT, -1, 10, 50 },
+	[POKE_STEP] = { TTL, 1, 200, 100 },   [POKE_SECOND] = { FIN_TIMEOUT, -1, 10, 50 },
 	[POKE_KERNEL_REFUSES] = { TTL, 300 }, [POKE_OUT_OF_RANGE] = { FIN_TIMEOUT, 100 },
-	[POKE_MISSING] = { MISSING, 1 },   [POKE_DEVICE] = { DEVICE, 1 },
-	[POKE_HOST] = { BACKLOG, 1 },	   [POKE_QUEUE] = { QUEUE, 4096 },
-	[POKE_DEVICE_QUEUE] = { DEVICE_QUEUE, 4096 }, [POKE_THRESH] = { THRESH, 1 },
-	[POKE_NEGATIVE] = { QUEUE, -2147483647 },
+	[POKE_MISSING] = { MISSING, 1 },      [POKE_DEVICE] = { DEVICE, 1 },
+	[POKE_HOST] = { BACKLOG, 1 },	      [POKE_QUEUE] = { QUEUE, 4096 },
 };
 
-#define SCENARIO(name) { name, "A process of that name was started." }
+#define SCENARIO(name)                                      \
+	{                                                   \
+		name, "A process of that name was started." \
+	}
 
 static const struct bpftune_scenario scenarios[] = {
 	[POKE_STEP] = SCENARIO("step"),
@@ -64,9 +69,6 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_DEVICE] = SCENARIO("device"),
 	[POKE_HOST] = SCENARIO("host"),
 	[POKE_QUEUE] = SCENARIO("queue"),
-	[POKE_DEVICE_QUEUE] = SCENARIO("device_queue"),
-	[POKE_THRESH] = SCENARIO("thresh"),
-	[POKE_NEGATIVE] = SCENARIO("negative"),
 	[POKE_CHATTER] = SCENARIO("chatter"),
 	[POKE_REPEAT] = SCENARIO("repeat"),
 	[POKE_LEARN] = SCENARIO("learn"),
@@ -107,7 +109,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	(void)state;
 	switch (event->scenario) {
 	case POKE_TEXT:
-		err = bpftune_propose_text(b, CONGESTION, strcmp(bpftune_value(b, CONGESTION), "reno") ? "reno" : "cubic",
+		err = bpftune_propose_text(b, CONGESTION,
+					   strcmp(bpftune_value(b, CONGESTION), "reno") ? "reno" : "cubic",
 					   event->scenario, event, "poked");
 		break;
 	case POKE_HOST:
@@ -143,10 +146,6 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		bpftune_log(b, LOG_WARNING, "%s: refused: %s", scenarios[event->scenario].name, strerror(-err));
 }
 
-BPFTUNE_TUNER(poke, BPFTUNE_NOTHING_OWN,
-	.summary = "does what a test tells it to",
-	.tunables = tunables,
-	.n_tunables = ARRAY_SIZE(tunables),
-	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
-	.event = event);
+BPFTUNE_TUNER(poke, BPFTUNE_NOTHING_OWN, .summary = "does what a test tells it to", .tunables = tunables,
+	      .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios),
+	      .event = event);

@@ -12,10 +12,7 @@ enum poke {
 	POKE_MISSING,
 	POKE_DEVICE,
 	POKE_HOST,           /* a container's worker requests it */
-	POKE_QUEUE,          /* by netlink, of a device */
-	POKE_DEVICE_QUEUE,   /* the same, of one with a dot in its name */
-	POKE_THRESH,         /* by netlink, only the host's to change */
-	POKE_NEGATIVE,       /* by netlink, a number that it has no room for */
+	POKE_QUEUE,          /* a value that netlink changes, too */
 	POKE_CHATTER,        /* many log records */
 	POKE_REPEAT,         /* the same one again and again */
 	POKE_LEARN,          /* a text, and a verdict: one more each time */

@@ -94,13 +94,6 @@ def test_dry_run_prints_what_works(world):
     assert (values(world.one), values(world.two)) == initial
 
 
-def test_dry_run_names_what_is_no_sysctl(world):
-    change(world.supervisor, world.one, "queue", "step")
-    text = world.supervisor.cli("rollback", "--dry-run", "bt-one").stdout.splitlines()
-    assert "sysctl -w" in text[0] and TTL in text[0]
-    assert text[1].startswith("#") and QUEUE in text[1]
-
-
 # Another one each time: a worker that was told to read looks again 0.1 s later, and if what it finds then were an initial value
 # that an earlier test has left, there would be nothing to roll back.
 PACKETS = itertools.count(33)

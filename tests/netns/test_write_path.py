@@ -4,11 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, assert_true_ledger, change, kept_sysctls, only,
-                 run, said, values, wait_for)
+from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, TTL, Host, assert_true_ledger, change, kept_sysctls, only, run, said,
+                 values, wait_for)
 
 MISSING, RP_FILTER = "net.ipv4.poke_missing", "net.ipv4.conf.poke0/1.rp_filter"
-DEVICE_QUEUE = "arp_cache.poke0.1.queue_lenbytes"
 
 
 @pytest.fixture(scope="module")
@@ -96,28 +95,3 @@ def test_host_scoped(world):
         assert "asked for" not in str(world.supervisor.log(world.plain.name))
         world.supervisor.rollback("host")
     world.supervisor.resume("host")
-
-
-def test_netlink(world):
-    before = values(world.container)[QUEUE]
-    change(world.supervisor, world.container, "queue")
-    assert values(world.container)[QUEUE] != before
-    change(world.supervisor, world.container, "device_queue")
-    assert world.supervisor.tunable(world.container.name, DEVICE_QUEUE)["changes"] == 1
-
-
-def test_netlink_refused(world):
-    """The table's own thresholds are the machine's: net/core/neighbour.c: neightbl_set()."""
-    before = world.supervisor.tunable(world.container.name, "arp_cache.thresh1")
-    world.container.poke("thresh")
-    said(world.supervisor, world.container.name, "cannot write arp_cache.thresh1")
-    assert world.supervisor.tunable(world.container.name, "arp_cache.thresh1") == before
-    assert "cannot read arp_cache.poke0.1.queue_lenbytes: No such device" in \
-        [record["text"] for record in world.supervisor.log(world.plain.name)]
-
-
-def test_netlink_out_of_range(world):
-    before = values(world.container)[QUEUE]
-    world.container.poke("negative")
-    said(world.supervisor, world.container.name, f"cannot write {QUEUE}")
-    assert values(world.container)[QUEUE] == before

@@ -16,7 +16,6 @@
 static const struct bpftune_tunable of_first[] = {
 	{ .name = "net.ipv4.tcp_wmem" },
 	{ .name = "net.ipv4.conf.eth0/1.rp_filter" },
-	{ .name = "arp_cache.thresh3", .kind = BPFTUNE_NEIGHTBL },
 };
 static const struct bpftune_tuner first = { .name = "first", .tunables = of_first, .n_tunables = ARRAY_SIZE(of_first) };
 static const struct bpftune_tuner none = { .name = "none" };
@@ -31,9 +30,6 @@ static void test_owned(void **state)
 		{ { .name = "net.ipv4.tcp_rmem" }, false },
 		{ { .name = "net.ipv4.conf.eth0/1.rp_filter" }, true },
 		{ { .name = "net.ipv4.conf.eth0.1.rp_filter" }, false },
-		{ { .name = "arp_cache.thresh3", .kind = BPFTUNE_NEIGHTBL }, true },
-		{ { .name = "arp_cache.thresh3" }, false }, /* a sysctl of that name */
-		{ { .name = "net.ipv4.tcp_wmem", .kind = BPFTUNE_NEIGHTBL }, false },
 		{ { .name = "/a" }, false }, /* no sysctl's name */
 	};
 	const struct plugins plugins = { .n = 2, .tuners = { &none, &first } };
@@ -41,7 +37,9 @@ static void test_owned(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct bpftune_tunable both[] = { { .name = "net.core.somaxconn" }, cases[i].tunable };
-		const struct bpftune_tuner second = { .name = "second", .tunables = both, .n_tunables = ARRAY_SIZE(both) };
+		const struct bpftune_tuner second = { .name = "second",
+						      .tunables = both,
+						      .n_tunables = ARRAY_SIZE(both) };
 		const struct bpftune_tuner *owner = NULL;
 		const struct bpftune_tunable *found = plugins_find_owned(&plugins, &second, &owner);
 
@@ -86,7 +84,8 @@ static void test_removed(void **state)
 static void test_file_names(void **state)
 {
 	static const char *const tuners[] = { "a.so", "poke.so", "x.1.so" };
-	static const char *const others[] = { ".so", ".poke.so", "poke.so.dpkg-new", "poke.so;5f3a", "poke", "poke.so~", "so", "" };
+	static const char *const others[] = { ".so", ".poke.so", "poke.so.dpkg-new", "poke.so;5f3a", "poke", "poke.so~",
+					      "so",  "" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(tuners); i++)
