@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <linux/netlink.h>
 #include <linux/seccomp.h>
-#include <linux/sockios.h>
 #include <seccomp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -16,8 +15,8 @@
 #include "ipc/cleanup.h"
 
 /*
- * After its start a worker waits in its loop, reads and writes pipes and sysctls, speaks netlink, and allocates. Names
- * that an architecture lacks are passed over.
+ * After its start a worker waits in its loop, reads and writes pipes and sysctls, asks what sockets hold, and
+ * allocates. Names that an architecture lacks are passed over.
  *
  * Not here, as they reach other processes of the same user: kill(2) and its like, and fcntl(2), which has a descriptor
  * send signals (F_SETOWN). So abort(3) ends a worker by SIGSEGV.
@@ -47,15 +46,11 @@ static const int allowed[] = {
 	SCMP_SYS(statx),
 	SCMP_SYS(write),
 	SCMP_SYS(writev),
-	/* netlink */
+	/* sock_diag(7), as libmnl speaks it */
 	SCMP_SYS(bind),
 	SCMP_SYS(getsockname),
-	SCMP_SYS(getsockopt),
-	SCMP_SYS(recvfrom),
 	SCMP_SYS(recvmsg),
-	SCMP_SYS(sendmsg),
 	SCMP_SYS(sendto),
-	SCMP_SYS(setsockopt),
 	/* memory */
 	SCMP_SYS(brk),
 	SCMP_SYS(futex),
@@ -76,17 +71,20 @@ static const int allowed[] = {
 	SCMP_SYS(time),
 };
 
-/* With this argument only. */
+/*
+ * With these arguments only. CAP_NET_ADMIN is that of the initial user namespace: by rtnetlink it changes devices in
+ * other network namespaces, too (IFLA_NET_NS_PID). sock_diag(7) tells of the socket's own namespace only.
+ */
 static const struct {
 	int call;
-	struct scmp_arg_cmp argument;
+	unsigned int n;
+	struct scmp_arg_cmp arguments[2];
 } allowed_with[] = {
-	{ SCMP_SYS(ioctl), { 1, SCMP_CMP_EQ, SIOCGIFINDEX, 0 } },
-	{ SCMP_SYS(socket), { 0, SCMP_CMP_EQ, AF_NETLINK, 0 } },
+	{ SCMP_SYS(socket), 2, { { 0, SCMP_CMP_EQ, AF_NETLINK, 0 }, { 2, SCMP_CMP_EQ, NETLINK_SOCK_DIAG, 0 } } },
 	/* no code but what is there already */
-	{ SCMP_SYS(mmap), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } },
-	{ SCMP_SYS(mmap2), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } },
-	{ SCMP_SYS(mprotect), { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } },
+	{ SCMP_SYS(mmap), 1, { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } } },
+	{ SCMP_SYS(mmap2), 1, { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } } },
+	{ SCMP_SYS(mprotect), 1, { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } } },
 };
 
 static int add_rules(scmp_filter_ctx context)
@@ -98,8 +96,8 @@ static int add_rules(scmp_filter_ctx context)
 	for (size_t i = 0; i < ARRAY_SIZE(allowed) && !err; i++)
 		err = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, allowed[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(allowed_with) && !err; i++)
-		err = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, allowed_with[i].call, 1,
-					     &allowed_with[i].argument);
+		err = seccomp_rule_add_array(context, SCMP_ACT_ALLOW, allowed_with[i].call, allowed_with[i].n,
+					     allowed_with[i].arguments);
 	return err;
 }
 

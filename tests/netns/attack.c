@@ -4,11 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <linux/net_namespace.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -99,6 +106,142 @@ static int open_internet_socket(const struct targets *targets)
 static int kill_root(const struct targets *targets)
 {
 	return kill(targets->pid, SIGKILL);
+}
+
+static int open_socket(int family, int type, int protocol)
+{
+	_cleanup_close_ int fd = socket(family, type | SOCK_CLOEXEC, protocol);
+
+	return fd < 0 ? -1 : 0;
+}
+
+static int open_raw_socket(const struct targets *targets)
+{
+	(void)targets;
+	return open_socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
+}
+
+static int open_packet_socket(const struct targets *targets)
+{
+	(void)targets;
+	return open_socket(AF_PACKET, SOCK_RAW, 0);
+}
+
+static int use_generic_netlink(const struct targets *targets)
+{
+	(void)targets;
+	return open_socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
+}
+
+static int use_netfilter(const struct targets *targets)
+{
+	(void)targets;
+	return open_socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
+}
+
+static int use_xfrm(const struct targets *targets)
+{
+	(void)targets;
+	return open_socket(AF_NETLINK, SOCK_RAW, NETLINK_XFRM);
+}
+
+static void *add_attribute(struct nlmsghdr *request, uint16_t type, const void *data, size_t size)
+{
+	struct rtattr *attribute = (struct rtattr *)((char *)request + NLMSG_ALIGN(request->nlmsg_len));
+
+	attribute->rta_type = type;
+	attribute->rta_len = RTA_LENGTH(size);
+	memcpy(RTA_DATA(attribute), data, size);
+	request->nlmsg_len = NLMSG_ALIGN(request->nlmsg_len) + RTA_ALIGN(attribute->rta_len);
+	return attribute;
+}
+
+/* -1: refused, by the kernel in its answer, too. */
+static int ask_rtnetlink(const struct nlmsghdr *request)
+{
+	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	struct {
+		struct nlmsghdr header;
+		struct nlmsgerr error;
+		char rest[4096];
+	} answer = { 0 };
+
+	if (fd < 0 || send(fd, request, request->nlmsg_len, 0) < 0 || recv(fd, &answer, sizeof(answer), 0) < 0)
+		return -1;
+	if (answer.header.nlmsg_type != NLMSG_ERROR || !answer.error.error)
+		return 0;
+	errno = -answer.error.error;
+	return -1;
+}
+
+/* A pair of devices, one end of which is in another namespace. */
+static int reach_into_other_network(const struct targets *targets)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg device;
+		char attributes[256];
+	} request = {
+		.header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifinfomsg)),
+			    .nlmsg_type = RTM_NEWLINK,
+			    .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL },
+	};
+	uint32_t pid = targets->pid;
+	struct rtattr *info;
+
+	add_attribute(&request.header, IFLA_NET_NS_PID, &pid, sizeof(pid));
+	info = add_attribute(&request.header, IFLA_LINKINFO, "", 0);
+	add_attribute(&request.header, IFLA_INFO_KIND, "veth", sizeof("veth"));
+	info->rta_len = (char *)&request.header + request.header.nlmsg_len - (char *)info;
+	return ask_rtnetlink(&request.header);
+}
+
+static int ask_for_number_of_network(const struct targets *targets)
+{
+	struct {
+		struct nlmsghdr header;
+		struct rtgenmsg family;
+		char attributes[64];
+	} request = {
+		.header = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct rtgenmsg)),
+			    .nlmsg_type = RTM_GETNSID,
+			    .nlmsg_flags = NLM_F_REQUEST },
+	};
+	uint32_t pid = targets->pid;
+
+	add_attribute(&request.header, NETNSA_PID, &pid, sizeof(pid));
+	return ask_rtnetlink(&request.header);
+}
+
+/* The only kind of socket that it may open. */
+static int open_diag_socket(void)
+{
+	return socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+}
+
+/* Any socket takes these requests. */
+static int change_device(const struct targets *targets)
+{
+	_cleanup_close_ int fd = open_diag_socket();
+	struct ifreq request = { .ifr_name = "lo", .ifr_mtu = 65536 };
+
+	(void)targets;
+	return ioctl(fd, SIOCSIFMTU, &request);
+}
+
+static int mark_packets(const struct targets *targets)
+{
+	_cleanup_close_ int fd = open_diag_socket();
+	int mark = 1;
+
+	(void)targets;
+	return setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+}
+
+static int open_tun(const struct targets *targets)
+{
+	(void)targets;
+	return try_open("/dev/net/tun", O_RDWR);
 }
 
 /* Other workers have its user. */
@@ -206,6 +349,16 @@ static const struct {
 	{ "read the ledger", read_ledger },
 	{ "call the supervisor", call_supervisor },
 	{ "open a socket of the internet's", open_internet_socket },
+	{ "open a raw socket", open_raw_socket },
+	{ "open a packet socket", open_packet_socket },
+	{ "use generic netlink", use_generic_netlink },
+	{ "use netfilter's netlink", use_netfilter },
+	{ "use xfrm's netlink", use_xfrm },
+	{ "make a device in another network namespace", reach_into_other_network },
+	{ "ask for the number of another network namespace", ask_for_number_of_network },
+	{ "change a device", change_device },
+	{ "mark packets", mark_packets },
+	{ "open a TUN device", open_tun },
 	{ "kill a process of root's", kill_root },
 	{ "signal a process of its own user", signal_own_user },
 	{ "trace a process", trace },

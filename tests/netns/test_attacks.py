@@ -428,7 +428,7 @@ class TestWorker:
         said(supervisor, victim.name, "attack: no more")
         texts = [record["text"] for record in supervisor.log(victim.name)]
         tried = [text.split(": ")[1:] for text in texts if text.startswith("attack: ")][:-1]
-        assert len(tried) == 22
+        assert len(tried) == 32
         assert not [attempt for attempt in tried if attempt[1] not in ("Operation not permitted", "Permission denied")]
         assert alive(roots.process.pid) and not FILE.exists()
         victim.poke("step")
