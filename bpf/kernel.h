@@ -128,7 +128,8 @@ typedef struct {
 
 struct proto {
 	long *sysctl_mem; /* pages: low, pressure, high; global for TCP */
-	atomic_long_t *memory_allocated; /* pages; each CPU keeps a few more back */
+	atomic_long_t *memory_allocated; /* tcp_memory.bpf.h says in which unit; each CPU keeps a few more back */
+	int *per_cpu_fw_alloc; /* since 6.0 */
 };
 
 struct page_counter {

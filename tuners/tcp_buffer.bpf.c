@@ -6,6 +6,7 @@
  */
 #include "bpf/receiver.bpf.h"
 #include "bpf/sender.bpf.h"
+#include "bpf/tcp_memory.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_buffer.h"
 
@@ -23,6 +24,8 @@
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
 #define CGROUP_LEVELS 8
 #define MAX_WINDOW 65535 /* before scaling: net/ipv4/tcp_output.c: tcp_select_window() */
+
+const volatile __u32 page_bytes;
 
 /* Namespaces that gave back, by the decision of their workers. */
 VERDICTS(4096, struct tcp_buffer_lowered);
@@ -65,22 +68,20 @@ static __always_inline __u32 saturated(__u64 pages)
 	return pages < TCP_BUFFER_UNLIMITED_PAGES ? pages : TCP_BUFFER_UNLIMITED_PAGES;
 }
 
-static __always_inline void read_tcp_memory(struct sock *sk, struct tcp_buffer_use *ret_use)
+static __always_inline void read_use(struct sock *sk, struct tcp_buffer_use *ret_use)
 {
-	struct proto *prot = BPF_CORE_READ(sk, __sk_common.skc_prot);
-	long *tcp_mem = BPF_CORE_READ(prot, sysctl_mem), pressure = 0;
-	long allocated = BPF_CORE_READ(prot, memory_allocated, counter);
+	struct tcp_memory memory = {};
 
-	bpf_probe_read_kernel(&pressure, sizeof(pressure), &tcp_mem[1]);
-	ret_use->pressure_pages = pressure;
-	ret_use->allocated_pages = allocated > 0 ? allocated : 0;
+	read_tcp_memory(sk, page_bytes, &memory);
+	ret_use->pressure_pages = memory.mem[1];
+	ret_use->allocated_pages = memory.allocated;
 }
 
 static __always_inline void add_tcp_memory(struct sock *sk, struct tcp_buffer_seen *seen)
 {
 	struct tcp_buffer_use use = {};
 
-	read_tcp_memory(sk, &use);
+	read_use(sk, &use);
 	seen->mem_pressure_pages = saturated(use.pressure_pages);
 	seen->mem_allocated_pages = saturated(use.allocated_pages);
 }
@@ -233,7 +234,7 @@ static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cooki
 	__u16 scenario = TCP_BUFFER_MEMORY_SHORT;
 	struct tcp_buffer_use use = {};
 
-	read_tcp_memory(sk, &use);
+	read_use(sk, &use);
 	if (lowered && use.allocated_pages < use.pressure_pages / 2)
 		scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)

@@ -362,7 +362,9 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		look_at_flow(b, s, event);
 }
 
-BPFTUNE_TUNER(tcp_buffer, BPFTUNE_NOTHING_OWN, .summary = "TCP send and receive buffer limits that hold flows back",
+#define PREPARE(skel) (skel)->rodata->page_bytes = sysconf(_SC_PAGESIZE)
+
+BPFTUNE_TUNER(tcp_buffer, PREPARE, .summary = "TCP send and receive buffer limits that hold flows back",
 	      .tunables = tunables, .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios,
 	      .n_scenarios = ARRAY_SIZE(scenarios), .remedies = remedies, .n_remedies = ARRAY_SIZE(remedies),
 	      .state_size = sizeof(struct state), .init = init, .event = event);

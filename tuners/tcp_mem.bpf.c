@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Notices how much memory TCP has allocated, against tcp_mem: both are the whole machine's. */
+#include "bpf/tcp_memory.bpf.h"
 #include "bpf/tuner.bpf.h"
 #include "tuners/tcp_mem.h"
 
@@ -7,8 +8,20 @@
 #define RATE_NS (100 * NSEC_PER_MSEC)
 #define RATE_OF_ALL_NS (5 * NSEC_PER_MSEC) /* however many namespaces there are */
 #define EASED_RATE_NS (1000 * NSEC_PER_MSEC)
+#define UNCHARGED_RATE_NS (1000 * NSEC_PER_MSEC)
+
+const volatile __u32 page_bytes;
 
 VERDICTS(8, struct tcp_mem_raised);
+
+/* No cgroup pays for the memory of this container's socket: only the kernel can tell the host's worker so. */
+static __always_inline void tell_if_uncharged(const struct sock *sk, __u64 cookie, const struct tcp_mem_use *use)
+{
+	_Bool is_charged = bpf_core_field_exists(sk->sk_memcg) && BPF_CORE_READ(sk, sk_memcg);
+
+	if (cookie != host_cookie && !is_charged)
+		emit(host_cookie, 0, TCP_MEM_UNCHARGED, use, sizeof(*use), UNCHARGED_RATE_NS);
+}
 
 /* For each value of tcp_mem: when a step is made, the next one need not wait. */
 static __always_inline void tell(const struct sock *sk, __u16 scenario, const struct tcp_mem_use *use)
@@ -19,6 +32,7 @@ static __always_inline void tell(const struct sock *sk, __u16 scenario, const st
 	if (tuner_is_off(host_cookie) || tuner_is_off(cookie) || !rate_allows(cookie, use->mem[2], scenario, RATE_NS) ||
 	    !rate_allows(0, use->mem[2], scenario, RATE_OF_ALL_NS))
 		return;
+	tell_if_uncharged(sk, cookie, use);
 	event = event_reserve(cookie, scenario);
 	if (!event)
 		return;
@@ -28,12 +42,11 @@ static __always_inline void tell(const struct sock *sk, __u16 scenario, const st
 
 static __always_inline void read_use(const struct sock *sk, struct tcp_mem_use *ret_use)
 {
-	const struct proto *proto = BPF_CORE_READ(sk, __sk_common.skc_prot);
-	const long *mem = BPF_CORE_READ(proto, sysctl_mem);
-	long allocated = BPF_CORE_READ(proto, memory_allocated, counter);
+	struct tcp_memory memory = {};
 
-	ret_use->allocated = allocated > 0 ? allocated : 0; /* reserves may make it negative */
-	bpf_probe_read_kernel(&ret_use->mem, sizeof(ret_use->mem), mem);
+	read_tcp_memory(sk, page_bytes, &memory);
+	ret_use->allocated = memory.allocated;
+	__builtin_memcpy(ret_use->mem, memory.mem, sizeof(ret_use->mem));
 }
 
 static __always_inline _Bool is_eased(const struct tcp_mem_use *use)

@@ -20,6 +20,7 @@
 #include "tuners/tuner.h"
 
 #define LOG_AGAIN_NS (60 * 1000000000ULL)
+#define UNCHARGED_FOR_NS (60 * 1000000000ULL)
 #define EASED_FOR_NS (10 * 1000000000ULL)
 #define MEASURE_SHARE 10		     /* of its time at most a worker spends measuring what is held */
 #define EASED_MAX_GAP_NS (5 * 1000000000ULL) /* events of ease come once a second while there is traffic */
@@ -41,6 +42,8 @@ static const struct bpftune_scenario scenarios[] = {
 	[TCP_MEM_EASED] = { "eased", "TCP's memory has been well below its first limits for a while." },
 	[TCP_MEM_NOT_NEEDED] = { "not_needed",
 				 "Whoever needed higher limits has ended, or has had no need of them for an hour." },
+	[TCP_MEM_UNCHARGED] = { "uncharged",
+				"The memory of a container's TCP sockets is on the account of no cgroup, so only tcp_mem bounds it." },
 };
 
 struct tcp_mem {
@@ -48,6 +51,7 @@ struct tcp_mem {
 	uint64_t available;		  /* pages, then */
 	uint64_t eased_ns, eased_last_ns; /* it has been eased from, and was last heard of; 0: it is not */
 	uint64_t full_logged_ns;
+	uint64_t uncharged_ns; /* when such a container was last heard of; 0: never */
 	uint64_t held_pages, measure_again_ns;
 	bool is_raised; /* as the program was told */
 };
@@ -105,9 +109,15 @@ static int init(struct bpftune *b, void **state)
 	return 0;
 }
 
-static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, uint64_t now_ns)
+static bool is_uncharged(const struct tcp_mem *tcp_mem, const struct bpftune_event *event)
+{
+	return event->asker && tcp_mem->uncharged_ns && event->time_ns < tcp_mem->uncharged_ns + UNCHARGED_FOR_NS;
+}
+
+static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bpftune_event *event)
 {
 	const struct tcp_mem_use *use = &tcp_mem->use;
+	uint64_t now_ns = event->time_ns;
 
 	if (tcp_mem->full_logged_ns && now_ns - tcp_mem->full_logged_ns < LOG_AGAIN_NS)
 		return;
@@ -115,14 +125,18 @@ static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, uint64_t now_n
 	bpftune_log(b, LOG_WARNING,
 		    "TCP has %" PRIu64 " pages of %" PRIu64 " (pressure) and %" PRIu64
 		    " (most); that is not raised any further: a quarter of the memory to spare is %" PRId64
-		    " pages, of which each container may have its share",
-		    (uint64_t)use->allocated, (uint64_t)use->mem[1], (uint64_t)use->mem[2], whole(b, tcp_mem));
+		    " pages, of which each container may have its share%s",
+		    (uint64_t)use->allocated, (uint64_t)use->mem[1], (uint64_t)use->mem[2], whole(b, tcp_mem),
+		    is_uncharged(tcp_mem, event) ?
+			    "; no cgroup pays for this container's sockets, which may not bring TCP beyond an eighth of the machine" :
+			    "");
 }
 
 static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bpftune_event *event)
 {
 	const struct tcp_mem_use *use = &tcp_mem->use;
 	long long value[BPFTUNE_INTS_MAX], first[BPFTUNE_INTS_MAX];
+	int64_t more;
 	int err;
 
 	tcp_mem->eased_ns = 0;
@@ -134,8 +148,10 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 	tcp_mem->available = bpftune_available_pages();
 	if (bpftune_tried_from(b, TCP_MEM, first) < 0)
 		memcpy(first, value, sizeof(first));
-	bpftune_claim(b, TCP_MEM, event,
-		      tcp_mem_needed_pages(use->allocated, use->held, (int64_t[]){ first[1], first[2] }));
+	more = tcp_mem_needed_pages(use->allocated, use->held, (int64_t[]){ first[1], first[2] });
+	if (is_uncharged(tcp_mem, event))
+		more = tcp_mem_uncharged_pages(more, sysconf(_SC_PHYS_PAGES), first[2], event->n_askers);
+	bpftune_claim(b, TCP_MEM, event, more);
 	err = bpftune_try(b, TCP_MEM, event->scenario, event, NULL,
 			  "TCP has allocated %" PRIu64 " pages, and comes under pressure at %lld; %" PRIu64
 			  " pages are to spare, a quarter of which all may have together",
@@ -143,7 +159,7 @@ static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bp
 	if (!err)
 		tell_limits(b, tcp_mem, first);
 	else if (err == -ENOSPC)
-		tell_full(b, tcp_mem, event->time_ns);
+		tell_full(b, tcp_mem, event);
 }
 
 /* What the sockets of this worker's namespace hold. The kernel walks through them for it. */
@@ -191,6 +207,11 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	struct tcp_mem_use use;
 
 	memcpy(&use, event->payload, sizeof(use));
+	if (event->scenario == TCP_MEM_UNCHARGED) {
+		if (!event->asker)
+			tcp_mem->uncharged_ns = event->time_ns;
+		return;
+	}
 	if (event->asker && (event->scenario == TCP_MEM_EASED || use.allocated > (uint64_t)sysconf(_SC_PHYS_PAGES)))
 		return; /* no worker of ours would ask that: whoever has taken one over is not to be believed */
 	tcp_mem->use = use;
@@ -218,7 +239,9 @@ static void tick(struct bpftune *b, void *state)
 		tell_limits(b, tcp_mem, NULL);
 }
 
-BPFTUNE_TUNER(tcp_mem, BPFTUNE_NOTHING_OWN, .summary = "memory of all TCP sockets together", .tunables = tunables,
+#define PREPARE(skel) (skel)->rodata->page_bytes = sysconf(_SC_PAGESIZE)
+
+BPFTUNE_TUNER(tcp_mem, PREPARE, .summary = "memory of all TCP sockets together", .tunables = tunables,
 	      .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios),
 	      .remedies = remedies, .n_remedies = ARRAY_SIZE(remedies), .state_size = sizeof(struct tcp_mem),
 	      .init = init, .event = event, .tick = tick);

@@ -10,6 +10,7 @@ enum tcp_mem_scenario {
 	TCP_MEM_REFUSED,
 	TCP_MEM_EASED,
 	TCP_MEM_NOT_NEEDED, /* no program tells it */
+	TCP_MEM_UNCHARGED,
 };
 
 /* All in pages, all of the machine. */

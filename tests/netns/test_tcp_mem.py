@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import RMEM, SLOWNESS, WMEM, Host, Lab, kept_sysctls, maximum, only, sysctl_path, wait_for
+from lab import RMEM, SLOWNESS, WMEM, Host, Lab, cgroup2_mounts, kept_sysctls, maximum, only, sysctl_path, wait_for
 
 TCP_MEM = "net.ipv4.tcp_mem"
 SMALL = "6144 8192 16384"   # pages; what these tests allocate goes beyond
@@ -65,8 +65,8 @@ for line in sys.stdin:
 
 
 class Load:
-    def __init__(self, container):
-        self.process = subprocess.Popen(container.command(sys.executable, "-c", LOAD), text=True,
+    def __init__(self, container, *prefix):
+        self.process = subprocess.Popen([*prefix, *container.command(sys.executable, "-c", LOAD)], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tell(self, *words):
@@ -227,6 +227,20 @@ def test_raised_in_time_and_put_back(lab, supervisor, small, container):
     assert time.monotonic() - began > 8
     supervisor.wait_for_log("host", TCP_MEM, small)
     assert supervisor.changes("host", TCP_MEM)[-1]["scenario"] == "eased"
+
+
+def test_memory_that_no_cgroup_pays_for(lab, supervisor, small, container):
+    """A container does not bring TCP beyond an eighth of the machine with it, whatever there is to spare."""
+    eighth = f"6144 8192 {os.sysconf('SC_PHYS_PAGES') // 8}"
+    small.write(TCP_MEM, eighth)
+    supervisor.give_back("host")
+    load = lab.keep(Load(container, "sh", "-c", 'echo 0 >"$0" && exec "$@"', f"{cgroup2_mounts()[-1]}/cgroup.procs"))
+    while allocated() < 6144:
+        load.fill()
+    load.tell("trips")
+    wait_for(lambda: any("beyond an eighth of the machine" in record["text"] for record in supervisor.log("host")), 5,
+             "that to be told")
+    assert Host().sysctl(TCP_MEM) == eighth
 
 
 def test_put_back_at_the_end_of_the_container(lab, supervisor, small, container):

@@ -33,10 +33,29 @@ static void test_needed(void **state)
 			fail_msg("case %zu", i);
 }
 
+static void test_uncharged(void **state)
+{
+	(void)state;
+	/* an eighth of 8000 is 1000 */
+	assert_int_equal(tcp_mem_uncharged_pages(500, 8000, 400, 1), 500);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 400, 1), 600);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 400, 0), 600);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 400, 3), 200);
+	assert_int_equal(tcp_mem_uncharged_pages(199, 8000, 400, 3), 199);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 0, 1), 700);
+	assert_int_equal(tcp_mem_uncharged_pages(1200, 8000, 0, 1), 1000);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 999, 1), 1);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 1000, 1), 0);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, 5000, 1), 0);
+	assert_int_equal(tcp_mem_uncharged_pages(700, 8000, -1, 1), 0);
+	assert_int_equal(tcp_mem_uncharged_pages(0, 8000, 400, 1), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_needed),
+		cmocka_unit_test(test_uncharged),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
