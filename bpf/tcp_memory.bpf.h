@@ -15,8 +15,8 @@ struct tcp_memory {
 
 /*
  * tcp_mem is in pages. Linux counts what is allocated in pages, too, since 6.0; from 4.11 on it counted units of 4096
- * bytes, also where a page has 64 KiB (include/net/sock.h: sk_prot_mem_limits()). The series of changes that made pages of
- * them brought per_cpu_fw_alloc.
+ * bytes, also where a page has 64 KiB (include/net/sock.h: sk_prot_mem_limits()). The series of changes that made pages
+ * of them brought per_cpu_fw_alloc.
  */
 static __always_inline __u64 tcp_memory_pages(const struct proto *proto, __u64 allocated, __u32 page_bytes)
 {

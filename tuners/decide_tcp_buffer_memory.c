@@ -3,8 +3,9 @@
 
 #include <limits.h>
 
-#define TCP_SHARE 8	  /* one buffer's part of tcp_mem[1] */
-#define CONTAINER_SHARE 4 /* and of memory.max */
+#define TCP_SHARE 8	       /* one buffer's part of tcp_mem[1] */
+#define CONTAINER_SHARE 4      /* and of memory.max */
+#define SMALL_BYTES (16 << 20) /* a quarter of it is what Linux allows at boot: net/ipv4/tcp.c: tcp_init() */
 #define LATELY_US 600000000ULL
 #define PERIOD_GAP_US 3000000 /* it is told of twice a second while there is traffic */
 
@@ -48,6 +49,11 @@ uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_
 	if (!smallest->seen_us || container_pages <= smallest->pages || now_us - smallest->seen_us > LATELY_US)
 		*smallest = (struct tcp_buffer_smallest){ .pages = container_pages, .seen_us = now_us };
 	return smallest->pages;
+}
+
+uint64_t tcp_buffer_reckoned_pages(const struct tcp_buffer_smallest *smallest, uint64_t page_bytes)
+{
+	return smallest->seen_us ? smallest->pages : SMALL_BYTES / page_bytes;
 }
 
 static uint64_t used_percent(const struct tcp_buffer_memory *memory)

@@ -21,6 +21,9 @@ struct tcp_buffer_smallest {
 /* Gives it, this one counted: the limit must not depend on whose flow it is. */
 uint64_t tcp_buffer_smallest_pages(struct tcp_buffer_smallest *smallest, uint64_t container_pages, uint64_t now_us);
 
+/* The same where the flow at hand does not tell: without an earlier one, a container is taken for a very small one. */
+uint64_t tcp_buffer_reckoned_pages(const struct tcp_buffer_smallest *smallest, uint64_t page_bytes);
+
 /*
  * The most that one buffer may be allowed to grow to, in bytes: an eighth of the memory at which TCP as a whole
  * comes under pressure, a quarter of what the container may have, and never more than an int, which the sysctl is.

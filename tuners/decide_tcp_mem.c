@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tuners/decide_tcp_mem.h"
 
-#define ROOM 2		   /* times what is allocated */
+#define ROOM 2		  /* times what is allocated */
 #define UNCHARGED_SHARE 8 /* of the machine */
 
 int64_t tcp_mem_needed_pages(uint64_t allocated, uint64_t held, const int64_t first[2])

@@ -14,8 +14,8 @@ int64_t tcp_mem_needed_pages(uint64_t allocated, uint64_t held, const int64_t fi
 
 /*
  * How much of that a container may have whose sockets' memory no cgroup pays for: with it, TCP has an eighth of the
- * machine's memory at most; each of so many containers may have an equal part of what is left of that. `first_high`: the
- * first value for most. In pages.
+ * machine's memory at most; each of so many containers may have an equal part of what is left of that. `first_high`:
+ * the first value for most. In pages.
  */
 int64_t tcp_mem_uncharged_pages(int64_t needed, uint64_t machine, int64_t first_high, uint32_t n_askers);
 

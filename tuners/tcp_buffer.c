@@ -16,6 +16,7 @@
 #include "tuners/tcp_buffer.h"
 #include "tuners/tcp_buffer.skel.h"
 #include "tuners/tcp_give_back.h"
+#include "tuners/tcp_older.h"
 #include "tuners/tuner.h"
 
 #define NSEC_PER_USEC 1000
@@ -74,6 +75,7 @@ struct state {
 	uint32_t asked_bytes[TCP_BUFFER_LIMITS];  /* the host's limit that it was last asked about */
 	struct tcp_give_back give_back;
 	struct tcp_buffer_smallest smallest;
+	struct tcp_older older;
 };
 
 static void remember(struct bpftune *b, const struct state *state)
@@ -95,6 +97,7 @@ static int init(struct bpftune *b, void **state)
 		if (!bpftune_tried_from(b, i, value) || !bpftune_value_ints(b, i, value))
 			fresh->initial_bytes[i] = value[2];
 	}
+	tcp_older_begin(b, &fresh->older);
 	return 0;
 }
 
@@ -144,9 +147,12 @@ static struct tcp_buffer_look look_of(const struct bpftune_event *event, const s
 static struct tcp_buffer_memory memory_for(const struct bpftune *b, struct state *state,
 					   const struct bpftune_event *event)
 {
-	struct tcp_buffer_memory memory = memory_of((const struct tcp_buffer_seen *)event->payload);
+	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
+	struct tcp_buffer_memory memory = memory_of(seen);
 
-	if (b->id != BPFTUNE_HOST_ID)
+	if (seen->flags & TCP_BUFFER_MEMORY_UNKNOWN)
+		memory.container_pages = tcp_buffer_reckoned_pages(&state->smallest, memory.page_bytes);
+	else if (b->id != BPFTUNE_HOST_ID)
 		memory.container_pages = tcp_buffer_smallest_pages(&state->smallest, memory.container_pages,
 								   event->time_ns / NSEC_PER_USEC);
 	return memory;
@@ -253,9 +259,10 @@ static bool fit_into_container(struct bpftune *b, const struct bpftune_event *ev
 			       unsigned int tunable, int64_t current_bytes, const struct tcp_buffer_memory *memory)
 {
 	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), initial_bytes = state->initial_bytes[tunable];
+	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
 
-	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX || cap_bytes >= current_bytes ||
-	    current_bytes <= initial_bytes)
+	if (b->id == BPFTUNE_HOST_ID || seen->flags & TCP_BUFFER_MEMORY_UNKNOWN ||
+	    memory->container_pages == UINT64_MAX || cap_bytes >= current_bytes || current_bytes <= initial_bytes)
 		return false;
 	if (bpftune_go_to(b, tunable, cap_bytes > initial_bytes ? cap_bytes : initial_bytes,
 			  TCP_BUFFER_CONTAINER_MEMORY, event,
@@ -360,6 +367,18 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		tcp_give_back_event(b, &s->give_back, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, s, event);
+	if (event->scenario == TCP_BUFFER_SEND_LIMITED)
+		tcp_older_heard(&s->older, event->time_ns);
+}
+
+static void wake(struct bpftune *b, void *state)
+{
+	long long value[BPFTUNE_INTS_MAX];
+	struct state *s = state;
+	struct bpftune_event seen;
+
+	if (!bpftune_value_ints(b, TCP_WMEM, value) && tcp_older_wake(b, &s->older, value[2], &seen))
+		look_at_flow(b, s, &seen);
 }
 
 #define PREPARE(skel) (skel)->rodata->page_bytes = sysconf(_SC_PAGESIZE)
@@ -367,4 +386,4 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 BPFTUNE_TUNER(tcp_buffer, PREPARE, .summary = "TCP send and receive buffer limits that hold flows back",
 	      .tunables = tunables, .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios,
 	      .n_scenarios = ARRAY_SIZE(scenarios), .remedies = remedies, .n_remedies = ARRAY_SIZE(remedies),
-	      .state_size = sizeof(struct state), .init = init, .event = event);
+	      .state_size = sizeof(struct state), .init = init, .event = event, .wake = wake);

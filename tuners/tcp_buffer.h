@@ -27,6 +27,7 @@ enum tcp_buffer_tunable {
 enum {
 	TCP_BUFFER_LIMITED_NOW = 1,  /* in the last round trip */
 	TCP_BUFFER_MODERATE_OFF = 2, /* tcp_moderate_rcvbuf */
+	TCP_BUFFER_MEMORY_UNKNOWN = 4, /* container_pages says nothing: no BPF program saw the socket */
 };
 
 struct tcp_buffer_seen {

@@ -122,14 +122,15 @@ static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, const struct b
 	if (tcp_mem->full_logged_ns && now_ns - tcp_mem->full_logged_ns < LOG_AGAIN_NS)
 		return;
 	tcp_mem->full_logged_ns = now_ns;
-	bpftune_log(b, LOG_WARNING,
-		    "TCP has %" PRIu64 " pages of %" PRIu64 " (pressure) and %" PRIu64
-		    " (most); that is not raised any further: a quarter of the memory to spare is %" PRId64
-		    " pages, of which each container may have its share%s",
-		    (uint64_t)use->allocated, (uint64_t)use->mem[1], (uint64_t)use->mem[2], whole(b, tcp_mem),
-		    is_uncharged(tcp_mem, event) ?
-			    "; no cgroup pays for this container's sockets, which may not bring TCP beyond an eighth of the machine" :
-			    "");
+	bpftune_log(
+		b, LOG_WARNING,
+		"TCP has %" PRIu64 " pages of %" PRIu64 " (pressure) and %" PRIu64
+		" (most); that is not raised any further: a quarter of the memory to spare is %" PRId64
+		" pages, of which each container may have its share%s",
+		(uint64_t)use->allocated, (uint64_t)use->mem[1], (uint64_t)use->mem[2], whole(b, tcp_mem),
+		is_uncharged(tcp_mem, event)
+			? "; no cgroup pays for this container's sockets, which may not bring TCP beyond an eighth of the machine"
+			: "");
 }
 
 static void stressed(struct bpftune *b, struct tcp_mem *tcp_mem, const struct bpftune_event *event)

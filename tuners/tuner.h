@@ -55,6 +55,11 @@ struct bpftune {
 	char *name;            /* what an operator calls it; never NULL */
 	int ring_fd;           /* supervisor: the events ring buffer; -1 in a worker */
 	int event_fd;          /* worker: its event pipe; -1 in the supervisor */
+	/*
+	 * Worker: the least memory.max of its cgroup and those above when the worker began, in pages; UINT64_MAX: TCP's
+	 * memory has no such limit; 0: not known.
+	 */
+	uint64_t memory_pages;
 };
 
 enum bpftune_scope {
@@ -147,6 +152,8 @@ struct bpftune_tuner {
 	void (*event)(struct bpftune *b, void *state, const struct bpftune_event *event);
 	/* Worker: about once a second while events come in, of whatever tuner, and once more after that. Optional. */
 	void (*tick)(struct bpftune *b, void *state);
+	/* Worker: the time has come that the tuner asked for by bpftune_wake(). Optional. */
+	void (*wake)(struct bpftune *b, void *state);
 	/* Worker, at its end. Optional. */
 	void (*fini)(struct bpftune *b, void *state);
 };
@@ -224,6 +231,12 @@ BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int
  * with its container, or an hour after it was last made; then the frame takes back what the others do not need.
  */
 BPFTUNE_API void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more);
+
+/*
+ * Has the running tuner's `wake` called after so many milliseconds, once; a later call replaces an earlier one. For what no
+ * hook tells of: a worker that has nothing to do is to sleep.
+ */
+BPFTUNE_API void bpftune_wake(struct bpftune *b, uint32_t after_ms);
 
 /*
  * Gives up all steps of a remedy: the value goes back to what it was before the first, unless somebody else has set it

@@ -28,6 +28,7 @@ struct engine {
 	bool off;    /* init failed */
 	void *state; /* the tuner's */
 	uint64_t heard_ns; /* when its latest event came */
+	uint64_t wake_ns;  /* when it is to be woken; 0: not */
 	uint32_t n_askers; /* the instances that may ask, as of the last request */
 	struct tunable *tunables;
 	struct remedy *remedies; /* one for each of the tuner's */

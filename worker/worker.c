@@ -27,6 +27,7 @@
 #define TICKS 2		 /* after an event */
 #define TICKS_TO_JUDGE 3 /* after a change: one to begin a window, one to end it, and one may come late */
 #define REREAD_MS 100
+#define NSEC_PER_MSEC UINT64_C(1000000)
 #define DECAY_LOOK_MS (10 * 60 * 1000)
 
 struct serving {
@@ -36,6 +37,7 @@ struct serving {
 	uv_timer_t tick;
 	unsigned int ticks; /* to come, if no event does */
 	uv_timer_t reread;
+	uv_timer_t wake;
 	uv_timer_t decay; /* while a remedy has something that may be taken back for want of trouble */
 };
 
@@ -96,6 +98,49 @@ static void on_reread(uv_timer_t *timer)
 	tunable_read_doubtful(&serving->worker);
 }
 
+void bpftune_wake(struct bpftune *b, uint32_t after_ms)
+{
+	(void)b;
+	tunable_worker()->running->wake_ns = uv_hrtime() + after_ms * NSEC_PER_MSEC;
+}
+
+static void on_wake(uv_timer_t *timer);
+
+/* A handler has run, which may have asked for it. */
+static void set_alarm(struct serving *serving)
+{
+	const struct worker *worker = &serving->worker;
+	uint64_t next_ns = UINT64_MAX, now_ns;
+
+	for (size_t i = 0; i < worker->n_engines; i++)
+		if (worker->engines[i].wake_ns && worker->engines[i].wake_ns < next_ns)
+			next_ns = worker->engines[i].wake_ns;
+	if (next_ns == UINT64_MAX)
+		return;
+	now_ns = uv_hrtime();
+	uv_update_time(serving->wake.loop);
+	uv_timer_start(&serving->wake, on_wake, next_ns > now_ns ? (next_ns - now_ns) / NSEC_PER_MSEC + 1 : 0, 0);
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+	struct serving *serving = timer->data;
+	struct worker *worker = &serving->worker;
+
+	worker->now_ns = uv_hrtime();
+	for (size_t i = 0; i < worker->n_engines; i++) {
+		struct engine *engine = worker->running = &worker->engines[i];
+
+		if (engine->off || !engine->wake_ns || engine->wake_ns > worker->now_ns)
+			continue;
+		engine->wake_ns = 0;
+		if (engine->tuner->wake)
+			engine->tuner->wake(worker->instance, engine->state);
+	}
+	worker->running = NULL;
+	set_alarm(serving);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct serving *serving = timer->data;
@@ -112,6 +157,7 @@ static void on_tick(uv_timer_t *timer)
 	}
 	worker->running = NULL;
 	remedies_tick(worker);
+	set_alarm(serving);
 }
 
 static void go_on_ticking(struct serving *serving, unsigned int ticks)
@@ -192,6 +238,7 @@ static void on_event(void *arg, const void *record)
 	if (engine->tuner->event)
 		engine->tuner->event(worker->instance, engine->state, event);
 	worker->running = NULL;
+	set_alarm(serving);
 	go_on_ticking(serving, TICKS);
 }
 
@@ -262,14 +309,18 @@ static void make_loop(struct serving *serving, uv_loop_t *loop)
 	if (!err)
 		err = uv_timer_init(loop, &serving->reread);
 	if (!err)
+		err = uv_timer_init(loop, &serving->wake);
+	if (!err)
 		err = uv_timer_init(loop, &serving->decay);
-	serving->poll.data = serving->tick.data = serving->reread.data = serving->decay.data = serving;
+	serving->poll.data = serving->tick.data = serving->reread.data = serving;
+	serving->wake.data = serving->decay.data = serving;
 	if (!err)
 		err = uv_poll_start(&serving->poll, UV_READABLE, on_readable);
 	if (err)
 		give_up(worker, "start its loop", err);
 	uv_unref((uv_handle_t *)&serving->tick);
 	uv_unref((uv_handle_t *)&serving->reread);
+	uv_unref((uv_handle_t *)&serving->wake);
 	uv_unref((uv_handle_t *)&serving->decay);
 }
 
@@ -279,6 +330,7 @@ static void serve(struct serving *serving, uv_loop_t *loop)
 
 	uv_update_time(loop);
 	settle(serving);
+	set_alarm(serving);
 	record_write(serving->worker.report_fd, &ready, sizeof(ready));
 	uv_run(loop, UV_RUN_DEFAULT);
 }

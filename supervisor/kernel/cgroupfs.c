@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <mntent.h>
@@ -269,4 +270,39 @@ int cgroupfs_open_path(const struct cgroupfs *fs, enum cgroup_hierarchy hierarch
 	int fd = path[1] ? openat(root_fd(fs, hierarchy), path + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 
 	return fd < 0 ? -ENOENT : fd;
+}
+
+/* UINT64_MAX: it has no limit, as it says or as it has no such file. */
+static uint64_t memory_max(const struct cgroupfs *fs, const char *path, int length)
+{
+	char file[PATH_MAX], text[32] = "";
+	_cleanup_close_ int fd = -1;
+	uint64_t bytes;
+
+	if (snprintf(file, sizeof(file), "%.*s/memory.max", length, path) >= (int)sizeof(file))
+		return UINT64_MAX;
+	fd = openat(fs->fd, file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0 || sscanf(text, "%" SCNu64, &bytes) != 1)
+		return UINT64_MAX;
+	return bytes / sysconf(_SC_PAGESIZE);
+}
+
+uint64_t cgroupfs_memory_pages(const struct cgroupfs *fs, const char *path)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t least = UINT64_MAX, pages;
+
+	if (fs->memory_fd >= 0)
+		return UINT64_MAX;
+	fd = path ? cgroupfs_open_path(fs, CGROUP2, path) : -ENOENT;
+	if (fd < 0)
+		return 0;
+	for (int length = strlen(path); length > 1; length--) {
+		if (path[length] && path[length] != '/')
+			continue;
+		pages = memory_max(fs, path + 1, length - 1);
+		if (pages < least)
+			least = pages;
+	}
+	return least;
 }

@@ -64,4 +64,10 @@ int cgroupfs_path_of_task(const struct cgroupfs *fs, uint64_t cgroup_id, uint64_
 /* The same by its path from the root of its hierarchy. -ENOENT: the cgroup is gone, or it is the root. */
 int cgroupfs_open_path(const struct cgroupfs *fs, enum cgroup_hierarchy hierarchy, const char *path);
 
+/*
+ * The least memory.max of this cgroup of cgroup2 and of those above, in pages. UINT64_MAX: none has a limit, or memory
+ * belongs to cgroup1, where TCP's is on no account. 0: the path is the root, or there is no such cgroup.
+ */
+uint64_t cgroupfs_memory_pages(const struct cgroupfs *fs, const char *path);
+
 #endif

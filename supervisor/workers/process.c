@@ -202,8 +202,10 @@ static int fork_worker(struct child *child, bool enters)
 		.recall = recall,
 		.recall_arg = &context,
 	};
-	pid_t pid = task_fork(fds[N_WORKER_FDS - 1] + 1);
+	pid_t pid;
 
+	view.memory_pages = cgroupfs_memory_pages(&child->workers->kernel->cgroupfs, view.cgroup_path);
+	pid = task_fork(fds[N_WORKER_FDS - 1] + 1);
 	if (pid < 0)
 		return -errno;
 	if (pid == 0)

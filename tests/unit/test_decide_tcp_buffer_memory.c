@@ -139,9 +139,21 @@ static void test_smallest_container(void **state)
 	}
 }
 
+static void test_reckoned(void **state)
+{
+	struct tcp_buffer_smallest smallest = { 0 };
+
+	(void)state;
+	assert_int_equal(tcp_buffer_reckoned_pages(&smallest, 4096), 4096);
+	assert_int_equal(tcp_buffer_reckoned_pages(&smallest, 65536), 256);
+	tcp_buffer_smallest_pages(&smallest, 777, 1);
+	assert_int_equal(tcp_buffer_reckoned_pages(&smallest, 4096), 777);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_reckoned),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_give_back),
