@@ -54,6 +54,51 @@ static __always_inline _Bool remote_of_ops(const struct bpf_sock_ops *ctx, struc
 	return remote_from(ctx->family, word, ret_remote);
 }
 
+/* What the connections to the hosts of a network have sent and lost, until there is enough to judge the network by. */
+struct crowd {
+	__u64 begun_ns;
+	__u64 hosts; /* a bit for each, by its address: two may have the same */
+	__u32 segs, retrans;
+};
+
+#define CROWD_SEGS_MIN 512
+#define CROWD_HOSTS_MIN 4	       /* what one host loses says nothing of its neighbours */
+#define CROWD_CONN_SEGS_MAX 128	       /* a connection counts as no more: none is to speak for all */
+#define CROWD_NS (600 * 1000000000ULL) /* older counts are forgotten */
+
+static __always_inline void crowd_add(struct crowd *crowd, const struct remote *host, __u32 segs, __u32 retrans)
+{
+	const __u8 *address = host->address;
+	__u8 bit = address[10] ? address[15] : address[6] ^ address[7];
+	__u64 now_ns = bpf_ktime_get_ns();
+
+	if (now_ns - crowd->begun_ns > CROWD_NS) {
+		crowd->begun_ns = now_ns;
+		crowd->hosts = crowd->segs = crowd->retrans = 0;
+	}
+	if (segs > CROWD_CONN_SEGS_MAX) {
+		retrans = ((__u64)retrans * CROWD_CONN_SEGS_MAX + segs / 2) / segs;
+		segs = CROWD_CONN_SEGS_MAX;
+	}
+	crowd->hosts |= 1ULL << (bit & 63);
+	crowd->segs += segs;
+	crowd->retrans += retrans;
+	if (crowd->segs > 0x4000) { /* so that 16 bits are enough to tell them */
+		crowd->segs /= 2;
+		crowd->retrans /= 2;
+	}
+}
+
+/* True: `ret` has what is to be told of the network, and counting begins anew. */
+static __always_inline _Bool crowd_take(struct crowd *crowd, struct crowd *ret)
+{
+	*ret = *crowd;
+	if (ret->segs < CROWD_SEGS_MIN || __builtin_popcountll(ret->hosts) < CROWD_HOSTS_MIN)
+		return 0;
+	crowd->hosts = crowd->segs = crowd->retrans = 0;
+	return 1;
+}
+
 /* Its port, in host order; 0 while there is none. */
 static __always_inline __u16 remote_port_of(const struct sock *sk)
 {

@@ -27,6 +27,12 @@
 /* When a remote was last told of. Keyed as verdicts are. */
 MAP(reported, BPF_MAP_TYPE_LRU_HASH, 8192, struct bpftune_verdict_key, __u64);
 
+/*
+ * Of each network and algorithm: by a verdict's key, and the algorithm's name after the remote. A crowd in one
+ * container may push out what was counted of another's, which is counted again.
+ */
+MAP(crowds, BPF_MAP_TYPE_LRU_HASH, 4096, struct bpftune_verdict_key, struct crowd);
+
 VERDICTS(BPFTUNE_VERDICTS_MAX, struct tcp_cong_verdict);
 
 /* A socket's counters at some moment; all zero: when it was set up. */
@@ -40,14 +46,14 @@ struct counters {
 
 /* What is known of a connection: made when it is given an algorithm, or first looked at. */
 struct conn {
-	__u64 look_ns;		  /* not before */
+	__u64 look_ns; /* not before */
 	__u64 reported_ns;
-	struct counters chosen;	  /* when it got its algorithm */
-	struct counters reported; /* when it was last told of */
-	struct counters tried;	  /* when it, a trial, was last looked at */
-	__u32 looks, app_limited; /* round trips since then, and those that the application did not fill */
+	struct counters chosen;	      /* when it got its algorithm */
+	struct counters reported;     /* when it was last told of */
+	struct counters tried;	      /* when it, a trial, was last looked at */
+	__u32 looks, app_limited;     /* round trips since then, and those that the application did not fill */
 	__u8 was_reported, was_tried; /* since it got its algorithm */
-	__u8 choice; /* 1 + the algorithm that we gave it; 0: none */
+	__u8 choice;		      /* 1 + the algorithm that we gave it; 0: none */
 	__u8 trial;
 	__u32 trial_kbit; /* see struct tcp_cong_verdict */
 };
@@ -118,19 +124,30 @@ static __always_inline _Bool is_loopback(const struct bpftune_verdict_key *key)
 	return part[2] ? (part[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000) : !part[0] && !part[1];
 }
 
+static __always_inline const struct tcp_cong_verdict *verdict_that_holds(const struct bpftune_verdict_key *key)
+{
+	const struct tcp_cong_verdict *verdict = bpf_map_lookup_elem(&verdicts, key);
+
+	return verdict && bpf_ktime_get_ns() < verdict->valid_until_ns ? verdict : NULL;
+}
+
 /*
- * A remote's own verdict, or else the one for all others that were heard of. A crowd of remotes makes `reported` forget
- * those of other containers, which only spares these a trial.
+ * A remote's own verdict, or else its network's, or else the one for all others that were heard of. A crowd of remotes
+ * makes `reported` forget those of other containers, which only spares these a trial.
  */
 static __always_inline const struct tcp_cong_verdict *verdict_find(struct bpftune_verdict_key *key)
 {
-	const struct tcp_cong_verdict *verdict = bpf_map_lookup_elem(&verdicts, key);
-	__u64 now_ns = bpf_ktime_get_ns(), *heard_ns;
+	const struct tcp_cong_verdict *verdict = verdict_that_holds(key);
+	__u64 *heard_ns;
 
-	if (verdict && now_ns < verdict->valid_until_ns)
+	if (verdict)
 		return verdict;
 	heard_ns = bpf_map_lookup_elem(&reported, key);
-	if (!heard_ns || now_ns - *heard_ns > HEARD_NS)
+	remote_widen((struct remote *)key->key);
+	verdict = verdict_that_holds(key);
+	if (verdict)
+		return verdict;
+	if (!heard_ns || bpf_ktime_get_ns() - *heard_ns > HEARD_NS)
 		return NULL;
 	__builtin_memset(key->key, 0, sizeof(key->key));
 	return bpf_map_lookup_elem(&verdicts, key);
@@ -207,16 +224,39 @@ static __always_inline _Bool remote_allows(const struct bpftune_verdict_key *key
 	       rate_allows(key->netns_cookie, key->instance, TCP_CONG_FLOW, INSTANCE_NS);
 }
 
-static __always_inline _Bool tell(struct tcp_sock *tp, __u64 instance, struct conn *conn, const struct counters *now)
+/* The counts of a remote's network; of an algorithm that was not seen there before, new ones. */
+static __always_inline struct crowd *crowd_of(const struct tcp_sock *tp, const struct bpftune_verdict_key *remote)
 {
+	struct bpftune_verdict_key key = *remote;
+	const struct crowd none = {};
+	struct crowd *crowd;
+
+	remote_widen((struct remote *)key.key);
+	algorithm_of(tp, (union name *)(key.key + sizeof(struct remote)));
+	crowd = bpf_map_lookup_elem(&crowds, &key);
+	if (crowd || bpf_map_update_elem(&crowds, &key, &none, BPF_NOEXIST))
+		return crowd;
+	return bpf_map_lookup_elem(&crowds, &key);
+}
+
+/* What is not told now is counted of its network if it is the `last` of this connection. True: it is told. */
+static __always_inline _Bool tell(struct tcp_sock *tp, __u64 instance, struct conn *conn, const struct counters *now,
+				  _Bool last)
+{
+	struct bpftune_event *event = NULL;
 	struct bpftune_verdict_key key;
-	struct bpftune_event *event;
 	struct tcp_cong_seen *seen;
+	struct crowd *crowd, told;
 
 	if (!worth_telling(tp, conn, now) || !verdict_key_of((struct sock *)tp, instance, &key) ||
-	    tuner_is_off(key.netns_cookie) || !remote_allows(&key))
+	    tuner_is_off(key.netns_cookie))
 		return 0;
-	event = event_reserve(key.netns_cookie, TCP_CONG_FLOW);
+	if (remote_allows(&key))
+		event = event_reserve(key.netns_cookie, TCP_CONG_FLOW);
+	crowd = event || last ? crowd_of(tp, &key) : NULL;
+	if (crowd)
+		crowd_add(crowd, (struct remote *)key.key, now->segs - conn->reported.segs,
+			  retrans_between(&conn->reported, now));
 	if (!event)
 		return 0;
 	event->instance = instance;
@@ -232,6 +272,10 @@ static __always_inline _Bool tell(struct tcp_sock *tp, __u64 instance, struct co
 	/* One that was never looked at may have been the application's to fill: its rate is no measure of the path. */
 	seen->app_limited_percent = conn->looks ? 100ULL * conn->app_limited / conn->looks : 100;
 	seen->decided = bpf_map_lookup_elem(&verdicts, &key) != NULL;
+	if (crowd && crowd_take(crowd, &told)) {
+		seen->network_segs = told.segs;
+		seen->network_retrans = told.retrans;
+	}
 	bpf_ringbuf_submit(event, 0);
 	conn->was_reported = 1;
 	conn->reported = *now;
@@ -345,7 +389,7 @@ ON_LOOK(tcp_cong_look)
 	failed = tried && fails(conn, &now);
 	/* The first time at once, so that it can be helped. */
 	if (now_ns - conn->reported_ns >= TELL_NS || ((lossy || failed) && !conn->was_reported)) {
-		if (tell(tp, flow->instance, conn, &now))
+		if (tell(tp, flow->instance, conn, &now, 0))
 			conn->look_ns = now_ns + AGAIN_NS;
 	}
 	if (lossy || failed)
@@ -363,5 +407,5 @@ ON_END(tcp_cong_end)
 		return;
 	conn = bpf_sk_storage_get(&conns, tp, NULL, 0);
 	count(tp, &now);
-	tell(tp, sharer_of((struct sock *)tp, cookie_of((struct sock *)tp)), conn ? conn : &none, &now);
+	tell(tp, sharer_of((struct sock *)tp, cookie_of((struct sock *)tp)), conn ? conn : &none, &now, 1);
 }

@@ -12,17 +12,16 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_cong.h"
 #include "tuners/keep.h"
+#include "tuners/remotes.h"
 #include "tuners/tcp_cong.h"
 #include "tuners/tcp_cong.skel.h"
 #include "tuners/tuner.h"
 
 #define NSEC_PER_SEC 1000000000ULL
-#define REMOTES_MAX 63 /* with what goes for all others, as many lines as `status` keeps: bpftune_learnt() */
 #define OFFER_NS (10 * NSEC_PER_SEC)
 #define SYSCTLS "/proc/sys/net/ipv4/tcp_"
 #define KNOWN_VERSION 1
@@ -37,13 +36,13 @@ struct known {
 _Static_assert(REMOTES_MAX * sizeof(struct known) <= BPFTUNE_MEMORY_BYTES_MAX, "all of them can be kept");
 
 struct cong_entry {
+	struct remotes_entry is;
 	struct known known;
-	bool decided;	   /* there is a verdict, by a worker before us maybe */
-	UT_hash_handle hh; /* in order: the least recently told of first */
+	bool decided; /* there is a verdict, by a worker before us maybe */
 };
 
 struct cong {
-	struct cong_entry *remotes;
+	struct remotes remotes;
 	struct cong_offer offer;
 	uint32_t available;
 	bool stands_aside; /* the default is none that we would choose */
@@ -60,13 +59,9 @@ static const struct bpftune_scenario scenarios[] = {
 static void fini(struct bpftune *b, void *state)
 {
 	struct cong *cong = state;
-	struct cong_entry *entry, *next;
 
 	(void)b;
-	HASH_ITER (hh, cong->remotes, entry, next) {
-		HASH_DEL(cong->remotes, entry);
-		free(entry);
-	}
+	remotes_free(&cong->remotes);
 	free(cong);
 }
 
@@ -145,27 +140,29 @@ static void say_no_bbr(struct bpftune *b, struct cong *cong, const char *about)
 
 /* --- remotes ------------------------------------------------------------------------------------- */
 
-static struct cong_entry *find_or_make(struct cong *cong, const struct remote *remote, bool *ret_is_new)
+static struct cong_entry *entry_of(struct remotes_entry *is)
 {
+	return (struct cong_entry *)is; /* its first member */
+}
+
+/* For remotes_get(), to make room for another. */
+static void forget(void *b, const struct remotes_entry *entry)
+{
+	char about[REMOTE_TEXT_BYTES];
+
+	bpftune_forget(b, remote_text((const struct remote *)entry->key, about));
+}
+
+static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, const struct remote *remote,
+				       uint64_t now_ns)
+{
+	uint8_t key[sizeof(((struct remotes_entry *)0)->key)] = { 0 };
 	struct cong_entry *entry;
 
-	HASH_FIND(hh, cong->remotes, remote, sizeof(*remote), entry);
-	if (entry) {
-		HASH_DEL(cong->remotes, entry); /* to be the newest */
-	} else {
-		if (HASH_COUNT(cong->remotes) >= REMOTES_MAX) {
-			struct cong_entry *oldest = cong->remotes;
-
-			HASH_DEL(cong->remotes, oldest);
-			free(oldest);
-		}
-		entry = calloc(1, sizeof(*entry));
-		if (!entry)
-			return NULL;
+	memcpy(key, remote, sizeof(*remote));
+	entry = entry_of(remotes_get(&cong->remotes, key, now_ns, b));
+	if (entry)
 		entry->known.remote = *remote;
-		*ret_is_new = true;
-	}
-	HASH_ADD(hh, cong->remotes, known.remote, sizeof(entry->known.remote), entry);
 	return entry;
 }
 
@@ -199,22 +196,41 @@ static void describe(const struct cong *cong, const struct cong_entry *entry, co
 		snprintf(ret_text + n, size - n, "; bbr is not available");
 }
 
-static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, const char *about,
-			uint64_t now_ns)
+/*
+ * A host that was seen to do well with the default keeps it, whatever its network's verdict says: the verdict of a host
+ * says so, as programs look for this one first.
+ */
+static void keep_default(const struct cong *cong, struct known *known)
+{
+	struct remote network = known->remote;
+	const struct remotes_entry *entry;
+
+	if (known->verdict.valid_until_ns || remote_is_network(&network) || known->memory.segs < TCP_CONG_SEGS_MIN)
+		return;
+	remote_widen(&network);
+	entry = remotes_find(&cong->remotes, &network);
+	if (entry)
+		known->verdict.valid_until_ns = entry->valid_until_ns;
+}
+
+static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, uint64_t now_ns)
 {
 	struct cong_decision decision = cong_decide(&entry->known.memory, &cong->offer);
 	struct tcp_cong_verdict before = entry->known.verdict;
 	struct bpftune_verdict verdict = { 0 };
-	char text[BPFTUNE_TEXT_BYTES];
+	char text[BPFTUNE_TEXT_BYTES], about[REMOTE_TEXT_BYTES];
 	bool decides;
 
 	entry->known.verdict = cong_verdict(&decision, &entry->known.verdict, now_ns);
+	keep_default(cong, &entry->known);
+	entry->is.valid_until_ns = entry->known.verdict.valid_until_ns;
 	cong->keep.is_due |= memcmp(&entry->known.verdict, &before, sizeof(before)) != 0;
 	decides = entry->known.verdict.valid_until_ns;
 	memcpy(verdict.key, &entry->known.remote, sizeof(entry->known.remote));
 	memcpy(verdict.value, &entry->known.verdict, sizeof(entry->known.verdict));
 	verdict.valid_until_s = entry->known.verdict.valid_until_ns / NSEC_PER_SEC;
 	describe(cong, entry, &decision, text, sizeof(text));
+	remote_text(&entry->known.remote, about);
 	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
 	entry->decided = decides;
 	if (entry->known.memory.lossy)
@@ -224,52 +240,79 @@ static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry 
 /* What was decided goes by the new offer as well. */
 static void refresh_offer(struct bpftune *b, struct cong *cong, uint64_t now_ns)
 {
-	char about[REMOTE_TEXT_BYTES];
-
 	if (cong->offer_ns && now_ns - cong->offer_ns < OFFER_NS)
 		return;
 	if (read_offer(cong) || !cong->offer_ns) {
 		tell_explore(b, cong);
-		for (struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
-			tell_remote(b, cong, entry, remote_text(&entry->known.remote, about), now_ns);
+		for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next)
+			tell_remote(b, cong, entry_of(entry), now_ns);
 	}
 	cong->offer_ns = now_ns;
+}
+
+static void learn(struct bpftune *b, struct cong *cong, const struct tcp_cong_seen *seen, uint64_t now_ns)
+{
+	struct cong_entry *entry = find_or_make(b, cong, &seen->remote, now_ns);
+
+	if (!entry)
+		return;
+	entry->decided |= seen->decided;
+	cong_learn(&entry->known.memory, seen, cong_algorithm(seen->algorithm), now_ns / NSEC_PER_SEC);
+	tell_remote(b, cong, entry, now_ns);
+}
+
+/* The hosts that are known in there have a say when the first verdict about their network is made. */
+static void learn_of_network(struct bpftune *b, struct cong *cong, const struct tcp_cong_seen *seen, uint64_t now_ns)
+{
+	struct tcp_cong_seen of_all = *seen;
+	const struct remotes_entry *network;
+	bool had_verdict;
+
+	of_all.segs = seen->network_segs;
+	of_all.retrans = seen->network_retrans;
+	of_all.decided = true; /* maybe, by a worker before us */
+	remote_widen(&of_all.remote);
+	network = remotes_find(&cong->remotes, &of_all.remote);
+	had_verdict = network && network->valid_until_ns > now_ns;
+	learn(b, cong, &of_all, now_ns);
+	network = remotes_find(&cong->remotes, &of_all.remote);
+	if (had_verdict || !network || network->valid_until_ns <= now_ns)
+		return;
+	for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next) {
+		struct remote around = entry_of(entry)->known.remote;
+
+		remote_widen(&around);
+		if (entry != network && !memcmp(&around, &of_all.remote, sizeof(around)))
+			tell_remote(b, cong, entry_of(entry), now_ns);
+	}
 }
 
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
 	const struct tcp_cong_seen *seen = (const struct tcp_cong_seen *)event->payload;
 	struct cong *cong = state;
-	char about[REMOTE_TEXT_BYTES];
-	struct cong_entry *entry;
-	bool is_new = false;
 
 	cong->keep.has_heard = true;
 	refresh_offer(b, cong, event->time_ns);
 	if (cong->stands_aside)
 		return;
-	entry = find_or_make(cong, &seen->remote, &is_new);
-	if (!entry)
-		return;
-	if (is_new)
-		tell_explore(b, cong); /* or the supervisor would drop it as the oldest */
-	entry->decided |= seen->decided;
-	cong_learn(&entry->known.memory, seen, cong_algorithm(seen->algorithm), event->time_ns / NSEC_PER_SEC);
-	tell_remote(b, cong, entry, remote_text(&seen->remote, about), event->time_ns);
+	learn(b, cong, seen, event->time_ns);
+	if (seen->network_segs)
+		learn_of_network(b, cong, seen, event->time_ns);
 }
 
 /* --- what outlives a worker ---------------------------------------------------------------------- */
 
 static void remember(struct bpftune *b, const struct cong *cong)
 {
-	struct known *known = calloc(HASH_COUNT(cong->remotes) + 1, sizeof(*known));
+	struct known *known = calloc(REMOTES_MAX, sizeof(*known));
 	size_t n = 0;
 
 	if (!known)
 		return;
-	for (const struct cong_entry *entry = cong->remotes; entry; entry = entry->hh.next)
-		if (entry->known.verdict.valid_until_ns)
-			known[n++] = entry->known;
+	for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next)
+		if (entry->valid_until_ns)
+			known[n++] = entry_of(entry)->known;
 	bpftune_remember(b, KNOWN_VERSION, known, n * sizeof(*known));
 	free(known);
 }
@@ -291,17 +334,17 @@ static void recall(struct bpftune *b, struct cong *cong)
 
 	for (size_t i = 0; known && i < size / sizeof(*known); i++) {
 		struct cong_entry *entry;
-		bool is_new;
 
 		if (known[i].verdict.valid_until_ns <= now_ns || known[i].memory.choice > TCP_CONG_N)
 			continue;
-		entry = find_or_make(cong, &known[i].remote, &is_new);
+		entry = find_or_make(b, cong, &known[i].remote, now_ns);
 		if (!entry)
 			continue;
 		entry->known = known[i];
+		entry->is.valid_until_ns = known[i].verdict.valid_until_ns;
 		entry->decided = true;
 	}
-	if (cong->remotes)
+	if (cong->remotes.first)
 		refresh_offer(b, cong, now_ns);
 }
 
@@ -311,6 +354,8 @@ static int init(struct bpftune *b, void **state)
 
 	if (!cong)
 		return -ENOMEM;
+	cong->remotes.entry_bytes = sizeof(struct cong_entry);
+	cong->remotes.forget = forget;
 	recall(b, cong);
 	*state = cong;
 	return 0;

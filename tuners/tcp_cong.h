@@ -50,13 +50,15 @@ struct tcp_cong_seen {
 	__u32 srtt_us;
 	__u8 app_limited_percent; /* of the round trips */
 	__u8 decided;		  /* there is a verdict about this remote */
+	/* Of all remotes in its network that had this algorithm, since this was last told; 0: too little, or too few remotes. */
+	__u16 network_segs, network_retrans;
 };
 
 _Static_assert(sizeof(struct tcp_cong_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
 /*
- * A value of `verdicts`. Its key is a struct remote and zeros; all zeros: any remote that was told of and has none of
- * its own.
+ * A value of `verdicts`. Its key is a struct remote and zeros: of a host, which comes first, or of its network. All zeros:
+ * any remote that was told of and has none of its own.
  */
 struct tcp_cong_verdict {
 	__u64 valid_until_ns; /* CLOCK_MONOTONIC */
