@@ -13,8 +13,9 @@ import netem                # noqa: E402
 
 
 def pytest_configure(config):
-    for marker in "figures: a target that is measured", "first: the same on each kernel", "last: the same on each kernel":
-        config.addinivalue_line("markers", f"{marker}; on one kernel")
+    for marker in ("figures: a target that is measured: make check-figures", "first: the same on each kernel; on one kernel",
+                   "last: the same on each kernel; on one kernel"):
+        config.addinivalue_line("markers", marker)
     if "BPFTUNE_VM" not in os.environ:
         pytest.exit("these tests change their machine: `make check-vm` runs them in a virtual one", 2)
 
