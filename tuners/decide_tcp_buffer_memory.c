@@ -7,12 +7,10 @@
 #define CONTAINER_SHARE 4      /* and of memory.max */
 #define SMALL_BYTES (16 << 20) /* a quarter of it is what Linux allows at boot: net/ipv4/tcp.c: tcp_init() */
 #define LATELY_US 600000000ULL
+#define BOOT_SHARE 128	  /* of the machine's memory: the most that Linux lets one buffer have at boot */
+#define GROWTH_SHARE 100  /* of tcp_mem[1]: less is no growth */
+#define WORST_PERCENT 120 /* of tcp_mem[1]; the default of tcp_mem[2] is 150 */
 #define PERIOD_GAP_US 3000000 /* it is told of twice a second while there is traffic */
-
-static uint64_t max_u64(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -66,20 +64,76 @@ bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory)
 	return used_percent(memory) >= 75;
 }
 
-int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint64_t held_pages, int64_t default_bytes,
-				   int64_t current_bytes)
+bool tcp_buffer_memory_is_worst(const struct tcp_buffer_memory *memory)
+{
+	return used_percent(memory) >= WORST_PERCENT;
+}
+
+int64_t tcp_buffer_floor_bytes(int64_t boot_bytes, uint64_t machine_bytes, int64_t first_bytes, int64_t default_bytes)
+{
+	int64_t most = machine_bytes / BOOT_SHARE, floor_bytes = boot_bytes < most ? boot_bytes : most;
+
+	if (first_bytes < floor_bytes)
+		floor_bytes = first_bytes;
+	return floor_bytes > default_bytes ? floor_bytes : default_bytes;
+}
+
+int64_t tcp_buffer_lower_bytes(int64_t current_bytes, int64_t floor_bytes)
+{
+	if (current_bytes <= floor_bytes)
+		return 0;
+	return current_bytes / 2 > floor_bytes ? current_bytes / 2 : floor_bytes;
+}
+
+static uint64_t grown(uint64_t from, uint64_t to)
+{
+	return to > from ? to - from : 0;
+}
+
+/* How much of the growth since the shortage began calls for a step: one part in so many. 0: none does. */
+static unsigned int share_of_growth(const struct tcp_buffer_memory *memory)
 {
 	static const struct {
-		unsigned int share, used_percent; /* one part in so many */
-	} rows[] = { { 4, 80 }, { 8, 85 }, { 16, 90 }, { 32, 95 }, { 64, 100 } };
+		unsigned int share, used_percent;
+	} rows[] = { { 64, 100 }, { 32, 95 }, { 16, 90 }, { 8, 85 }, { 4, 80 } };
 	uint64_t used = used_percent(memory);
 
-	if (!held_pages || default_bytes <= 0 || current_bytes <= default_bytes)
-		return 0;
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (held_pages >= memory->allocated_pages / rows[i].share && used >= rows[i].used_percent)
-			return max_u64(current_bytes / 2, default_bytes);
+		if (used >= rows[i].used_percent)
+			return rows[i].share;
 	return 0;
+}
+
+static void count_from(struct tcp_buffer_shortage *shortage, const struct tcp_buffer_memory *memory, uint64_t held_pages)
+{
+	shortage->held_pages = held_pages;
+	shortage->allocated_pages = memory->allocated_pages;
+	shortage->has_begun = true;
+}
+
+enum tcp_buffer_relief tcp_buffer_relieve(struct tcp_buffer_shortage *shortage, const struct tcp_buffer_memory *memory,
+					  uint64_t held_pages)
+{
+	uint64_t here = grown(shortage->held_pages, held_pages);
+	uint64_t all = grown(shortage->allocated_pages, memory->allocated_pages);
+	bool has_grown = here && here >= memory->pressure_pages / GROWTH_SHARE;
+	unsigned int share = share_of_growth(memory);
+
+	if (!shortage->has_begun) {
+		count_from(shortage, memory, held_pages);
+		return TCP_BUFFER_RELIEF_NONE;
+	}
+	if (shortage->is_judging) {
+		shortage->is_judging = false;
+		shortage->is_of_no_use = has_grown;
+		count_from(shortage, memory, held_pages);
+		return has_grown ? TCP_BUFFER_RELIEF_UNDO : TCP_BUFFER_RELIEF_KEEP;
+	}
+	if (shortage->is_of_no_use || !has_grown || !share || here < all / share)
+		return TCP_BUFFER_RELIEF_NONE;
+	count_from(shortage, memory, held_pages);
+	shortage->is_judging = true;
+	return TCP_BUFFER_RELIEF_STEP;
 }
 
 uint64_t tcp_buffer_period_us(struct tcp_buffer_period *period, uint64_t now_us)

@@ -40,11 +40,38 @@ int64_t tcp_buffer_share_bytes(int64_t first_bytes, int64_t cap_bytes, uint32_t 
 bool tcp_buffer_memory_is_short(const struct tcp_buffer_memory *memory);
 
 /*
- * To what a limit comes down when the sockets under it hold `held_pages` of what TCP has: the larger their share, the
- * earlier. Half of what it is, but not less than new sockets begin with. 0: it stays.
+ * The least that a limit comes down to while memory is short: what Linux allows at boot on such a machine (`boot_bytes` at most:
+ * net/ipv4/tcp.c: tcp_init()), or less if it was less before the first step; and what new sockets begin with.
  */
-int64_t tcp_buffer_give_back_bytes(const struct tcp_buffer_memory *memory, uint64_t held_pages, int64_t default_bytes,
-				   int64_t current_bytes);
+int64_t tcp_buffer_floor_bytes(int64_t boot_bytes, uint64_t machine_bytes, int64_t first_bytes, int64_t default_bytes);
+
+/* Half of what it is, but not less than that. 0: it stays. */
+int64_t tcp_buffer_lower_bytes(int64_t current_bytes, int64_t floor_bytes);
+
+/* A namespace while memory is short. Begins as zeroes, each time. */
+struct tcp_buffer_shortage {
+	uint64_t held_pages, allocated_pages; /* in the namespace and in all, at first or when the last step was kept */
+	bool has_begun;
+	bool is_judging;   /* a step waits for its verdict; held_pages: at that step */
+	bool is_of_no_use; /* a step was undone */
+};
+
+enum tcp_buffer_relief {
+	TCP_BUFFER_RELIEF_NONE,
+	TCP_BUFFER_RELIEF_STEP, /* lower the limits */
+	TCP_BUFFER_RELIEF_KEEP, /* the namespace holds no more than at the step */
+	TCP_BUFFER_RELIEF_UNDO, /* it does: its sockets grow whatever the limits are */
+};
+
+/*
+ * The sockets of the namespace hold so much now. Who has grown since the shortage began gives back, not who holds much: the
+ * larger its part of the growth, the earlier.
+ */
+enum tcp_buffer_relief tcp_buffer_relieve(struct tcp_buffer_shortage *shortage, const struct tcp_buffer_memory *memory,
+					  uint64_t held_pages);
+
+/* True: so little is left that not even a walk of the socket table is to be asked of the kernel. */
+bool tcp_buffer_memory_is_worst(const struct tcp_buffer_memory *memory);
 
 /* A state that events tell of while it lasts. Begins as zeroes. */
 struct tcp_buffer_period {

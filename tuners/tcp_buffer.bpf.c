@@ -239,8 +239,6 @@ static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cooki
 		scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
 		return;
-	if (lowered)
-		use.lowered = *lowered;
 	emit(cookie, 0, scenario, &use, sizeof(use), MEMORY_RATE_NS);
 }
 

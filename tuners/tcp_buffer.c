@@ -38,7 +38,7 @@ static const struct bpftune_scenario scenarios[] = {
 	[TCP_BUFFER_QUEUE_FILLED] = { "queue_filled",
 				      "A higher limit filled a queue on the path: the round trip grew, not the rate. It is undone." },
 	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
-				      "TCP has used most of its memory, and can have no more: who holds most of it gives back." },
+				      "TCP has used most of its memory, and can have no more: whose part of it grows gives back." },
 	[TCP_BUFFER_CONTAINER_MEMORY] = { "container_memory",
 					  "The limit is more than a quarter of the memory that the container may use." },
 	[TCP_BUFFER_MEMORY_EASED] = { "memory_eased",
@@ -63,11 +63,14 @@ static const struct bpftune_remedy remedies[] = {
 struct known {
 	struct tcp_buffer_side sides[TCP_BUFFER_LIMITS];
 	uint64_t moderated; /* 1: tcp_moderate_rcvbuf was switched on with a step */
+	struct tcp_buffer_lowered lowered;
 };
 
-_Static_assert(sizeof(struct known) == TCP_BUFFER_LIMITS * sizeof(struct tcp_buffer_side) + 8, "no padding");
+_Static_assert(sizeof(struct known) ==
+		       TCP_BUFFER_LIMITS * sizeof(struct tcp_buffer_side) + 8 + sizeof(struct tcp_buffer_lowered),
+	       "no padding");
 
-#define KNOWN_VERSION 2
+#define KNOWN_VERSION 3
 
 struct state {
 	struct known known;
@@ -97,6 +100,8 @@ static int init(struct bpftune *b, void **state)
 		if (!bpftune_tried_from(b, i, value) || !bpftune_value_ints(b, i, value))
 			fresh->initial_bytes[i] = value[2];
 	}
+	fresh->give_back.lowered = fresh->known.lowered;
+	tcp_give_back_resume(b, &fresh->give_back);
 	tcp_older_begin(b, &fresh->older);
 	return 0;
 }
@@ -356,6 +361,15 @@ static void ask_host(struct bpftune *b, struct state *state, const struct bpftun
 	bpftune_request(b, event);
 }
 
+static void look_at_memory(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	tcp_give_back_event(b, &state->give_back, event, state->initial_bytes);
+	if (!memcmp(&state->known.lowered, &state->give_back.lowered, sizeof(state->known.lowered)))
+		return;
+	state->known.lowered = state->give_back.lowered;
+	remember(b, state);
+}
+
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
 {
 	struct state *s = state;
@@ -364,7 +378,7 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	if (b->shares_netns)
 		ask_host(b, s, event);
 	else if (is_of_memory && !event->asker) /* the kernel tells the host of it, no container */
-		tcp_give_back_event(b, &s->give_back, event);
+		look_at_memory(b, s, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, s, event);
 	if (event->scenario == TCP_BUFFER_SEND_LIMITED)

@@ -50,7 +50,7 @@ struct tcp_buffer_seen {
 
 _Static_assert(sizeof(struct tcp_buffer_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
-/* The verdict on key 0: limits were lowered here, tell when it has eased. Of tcp_wmem[2] and tcp_rmem[2]: */
+/* The verdict on key 0: limits were lowered here, tell when memory has eased. Of tcp_wmem[2] and tcp_rmem[2]: */
 struct tcp_buffer_lowered {
 	__u32 from_bytes[2];
 	__u32 to_bytes[2]; /* 0: it was not lowered */
@@ -62,7 +62,6 @@ _Static_assert(sizeof(struct tcp_buffer_lowered) == sizeof(((struct bpftune_verd
 /* With TCP_BUFFER_MEMORY_SHORT and _EASED. */
 struct tcp_buffer_use {
 	__u64 allocated_pages, pressure_pages; /* all of TCP, and tcp_mem[1] */
-	struct tcp_buffer_lowered lowered;     /* what the program's verdict says: a restarted worker knows it from here */
 };
 
 #endif

@@ -6,72 +6,162 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "tuners/keep.h"
 #include "tuners/tcp_held.h"
 
 #define NSEC_PER_USEC 1000
 #define NO_ROOM_US 1000000 /* memory is short for that long: tcp_mem would have raised it */
 #define EASED_US 10000000
+#define ASK_NS 5000000000ULL
+#define ASK_SHARE 100 /* of its time at most a worker spends asking */
 
-/* The kernel is asked about each socket of this namespace. 0: it cannot tell. */
-static uint64_t pages_held(struct bpftune *b, struct tcp_give_back *state)
+/* What Linux allows at boot where memory does not bound it; tcp_rmem[2] since 6.17, 6 MiB before. */
+static const int64_t boot_bytes[TCP_BUFFER_LIMITS] = { [TCP_WMEM] = 4 << 20, [TCP_RMEM] = 32 << 20 };
+
+/* --- asking the kernel -------------------------------------------------------------------------- */
+
+static bool is_time_to_ask(const struct tcp_give_back *state, const struct tcp_buffer_memory *memory)
 {
-	uint64_t bytes = 0;
+	return keep_now_ns() >= state->ask_again_ns && !tcp_buffer_memory_is_worst(memory);
+}
+
+/* About each socket of this namespace. 0 or -errno: it cannot tell. */
+static int ask(struct bpftune *b, struct tcp_give_back *state, uint64_t *ret_pages)
+{
+	uint64_t begun_ns = keep_now_ns(), bytes = 0, ended_ns;
 	int err = tcp_held_bytes(&bytes);
 
+	ended_ns = keep_now_ns();
+	state->ask_again_ns = ended_ns + ASK_SHARE * (ended_ns - begun_ns);
+	if (state->ask_again_ns < begun_ns + ASK_NS)
+		state->ask_again_ns = begun_ns + ASK_NS;
 	if (err && !state->told_no_diag)
 		bpftune_log(b, LOG_WARNING, "cannot tell how much of TCP's memory is held here: %s", strerror(-err));
 	state->told_no_diag = err;
-	return bytes / sysconf(_SC_PAGESIZE);
+	if (!err)
+		*ret_pages = bytes / sysconf(_SC_PAGESIZE);
+	return err;
 }
 
-/* To ask about each socket is not for nothing: a maximum comes down to the default. */
-static bool may_come_down(struct bpftune *b)
+/* --- lowering, and its verdict ------------------------------------------------------------------ */
+
+static int64_t lower_bytes(const int64_t first_bytes[TCP_BUFFER_LIMITS], unsigned int i, const long long *value)
+{
+	uint64_t machine_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+
+	return tcp_buffer_lower_bytes(value[2], tcp_buffer_floor_bytes(boot_bytes[i], machine_bytes, first_bytes[i], value[1]));
+}
+
+/* To ask about each socket is not for nothing: a step is to be judged, or a limit may come down. */
+static bool is_of_use(struct bpftune *b, const struct tcp_give_back *state,
+		      const int64_t first_bytes[TCP_BUFFER_LIMITS])
 {
 	long long value[BPFTUNE_INTS_MAX];
 
+	if (state->shortage.is_judging)
+		return true;
 	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++)
-		if (bpftune_value_ints(b, i, value) >= 0 && value[2] > value[1])
-			return true;
+		if (bpftune_value_ints(b, i, value) >= 0 && lower_bytes(first_bytes, i, value))
+			return !state->shortage.is_of_no_use;
 	return false;
 }
 
-static void give_back(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event)
+static void tell_lowered(struct bpftune *b, const struct tcp_buffer_lowered *lowered)
+{
+	struct bpftune_verdict verdict = { 0 };
+
+	memcpy(verdict.value, lowered, sizeof(verdict.value));
+	bpftune_learnt(b, "memory", &verdict,
+		       "short: limits are lowered until TCP uses less than half of it for a while");
+}
+
+static void step(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,
+		 const int64_t first_bytes[TCP_BUFFER_LIMITS], uint64_t grown_pages)
+{
+	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+	struct tcp_buffer_lowered *lowered = &state->lowered;
+	long long value[BPFTUNE_INTS_MAX], from_bytes;
+	bool is_made = false;
+
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
+		state->before_bytes[i] = 0;
+		if (bpftune_value_ints(b, i, value) < 0)
+			continue;
+		from_bytes = value[2];
+		value[2] = lower_bytes(first_bytes, i, value);
+		if (!value[2] || bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
+						 "TCP uses %" PRIu64 " pages, and comes under pressure at %" PRIu64
+						 "; what is held here has grown by %" PRIu64 " since memory is short",
+						 (uint64_t)use->allocated_pages, (uint64_t)use->pressure_pages,
+						 grown_pages) < 0)
+			continue;
+		if (from_bytes != lowered->to_bytes[i])
+			lowered->from_bytes[i] = from_bytes;
+		lowered->to_bytes[i] = value[2];
+		state->before_bytes[i] = from_bytes;
+		is_made = true;
+	}
+	state->shortage.is_judging = is_made;
+	if (is_made)
+		tell_lowered(b, lowered);
+}
+
+/* Its sockets have grown all the same: they are of a fixed size, or there are more and more of them. */
+static void undo(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event)
+{
+	struct tcp_buffer_lowered *lowered = &state->lowered;
+	const struct bpftune_verdict none = { 0 };
+	long long value[BPFTUNE_INTS_MAX];
+
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
+		if (!state->before_bytes[i] || bpftune_value_ints(b, i, value) < 0 || value[2] != lowered->to_bytes[i])
+			continue;
+		value[2] = state->before_bytes[i];
+		if (bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
+				    "the step is undone: with lower limits, what is held here grows as before") < 0)
+			continue;
+		lowered->to_bytes[i] = state->before_bytes[i] == lowered->from_bytes[i] ? 0 : value[2];
+	}
+	if (lowered->to_bytes[TCP_WMEM] || lowered->to_bytes[TCP_RMEM])
+		tell_lowered(b, lowered);
+	else
+		bpftune_learnt(b, "memory", &none, "short: lower limits are of no use here");
+}
+
+static void give_back(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,
+		      const int64_t first_bytes[TCP_BUFFER_LIMITS])
 {
 	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
 	const struct tcp_buffer_memory memory = {
 		.allocated_pages = use->allocated_pages,
 		.pressure_pages = use->pressure_pages,
 	};
-	struct tcp_buffer_lowered *lowered = &state->lowered;
-	struct bpftune_verdict verdict = { 0 };
-	uint64_t now_us = event->time_ns / NSEC_PER_USEC, held_pages;
-	long long value[BPFTUNE_INTS_MAX], from_bytes;
+	uint64_t held_pages = 0, before_pages, for_us;
 
 	state->eased = (struct tcp_buffer_period){ 0 };
-	if (tcp_buffer_period_us(&state->short_of_memory, now_us) < NO_ROOM_US)
+	for_us = tcp_buffer_period_us(&state->short_of_memory, event->time_ns / NSEC_PER_USEC);
+	if (!for_us)
+		state->shortage = (struct tcp_buffer_shortage){ 0 };
+	if (for_us < NO_ROOM_US || !is_time_to_ask(state, &memory) || !is_of_use(b, state, first_bytes) ||
+	    ask(b, state, &held_pages) < 0)
 		return;
-	state->short_of_memory.since_us = now_us; /* the next step follows after as long again */
-	if (!may_come_down(b))
-		return;
-	held_pages = pages_held(b, state);
-	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
-		if (bpftune_value_ints(b, i, value) < 0)
-			continue;
-		from_bytes = value[2];
-		value[2] = tcp_buffer_give_back_bytes(&memory, held_pages, value[1], from_bytes);
-		if (!value[2] || bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
-						 "TCP uses %" PRIu64 " pages, %" PRIu64
-						 " of them here, and comes under pressure at %" PRIu64,
-						 memory.allocated_pages, held_pages, memory.pressure_pages) < 0)
-			continue;
-		if (from_bytes != lowered->to_bytes[i])
-			lowered->from_bytes[i] = from_bytes;
-		lowered->to_bytes[i] = value[2];
-		memcpy(verdict.value, lowered, sizeof(verdict.value));
-		bpftune_learnt(b, "memory", &verdict,
-			       "short: limits are lowered until TCP uses less than half of it for a while");
+	if (!state->shortage.has_begun && !state->lowered.to_bytes[TCP_WMEM] && !state->lowered.to_bytes[TCP_RMEM])
+		bpftune_learnt(b, "memory", NULL, "short: it counts what is held here more than %" PRIu64 " pages", held_pages);
+	before_pages = state->shortage.held_pages;
+	switch (tcp_buffer_relieve(&state->shortage, &memory, held_pages)) {
+	case TCP_BUFFER_RELIEF_STEP:
+		step(b, state, event, first_bytes, held_pages - before_pages);
+		break;
+	case TCP_BUFFER_RELIEF_UNDO:
+		undo(b, state, event);
+		break;
+	case TCP_BUFFER_RELIEF_KEEP:
+	case TCP_BUFFER_RELIEF_NONE:
+		break;
 	}
 }
+
+/* --- returning ---------------------------------------------------------------------------------- */
 
 /* What was given back, unless somebody else has set it since. */
 static void return_it(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event)
@@ -111,14 +201,17 @@ static void return_it(struct bpftune *b, struct tcp_give_back *state, const stru
 		       returned ? "that were lowered are back" : "stay as they are, set by somebody else");
 }
 
-void tcp_give_back_event(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event)
+void tcp_give_back_resume(struct bpftune *b, const struct tcp_give_back *state)
 {
-	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
+	if (state->lowered.to_bytes[TCP_WMEM] || state->lowered.to_bytes[TCP_RMEM])
+		tell_lowered(b, &state->lowered);
+}
 
-	if (!state->lowered.to_bytes[TCP_WMEM] && !state->lowered.to_bytes[TCP_RMEM])
-		state->lowered = use->lowered; /* by the worker that was here before */
+void tcp_give_back_event(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,
+			 const int64_t first_bytes[TCP_BUFFER_LIMITS])
+{
 	if (event->scenario == TCP_BUFFER_MEMORY_SHORT)
-		give_back(b, state, event);
+		give_back(b, state, event, first_bytes);
 	else
 		return_it(b, state, event);
 }

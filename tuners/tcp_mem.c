@@ -2,8 +2,8 @@
 /*
  * tcp_mem: raises the limits of TCP's memory before they are met, as far as the machine has memory to spare, and puts
  * them back when the need is over. They are the machine's: the host's worker raises them, for each namespace by what
- * the namespace holds of that memory, and for a container by no more than its share. Without room, it is tcp_buffer in
- * the namespaces that hold most which lowers theirs.
+ * the namespace holds of that memory, and for a container by no more than its share. Without room, tcp_buffer lowers the
+ * limits of the namespaces that grow.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -22,7 +22,7 @@
 #define LOG_AGAIN_NS (60 * 1000000000ULL)
 #define UNCHARGED_FOR_NS (60 * 1000000000ULL)
 #define EASED_FOR_NS (10 * 1000000000ULL)
-#define MEASURE_SHARE 10		     /* of its time at most a worker spends measuring what is held */
+#define MEASURE_SHARE 100		     /* of its time at most a worker spends measuring what is held */
 #define EASED_MAX_GAP_NS (5 * 1000000000ULL) /* events of ease come once a second while there is traffic */
 
 enum {
@@ -52,7 +52,8 @@ struct tcp_mem {
 	uint64_t eased_ns, eased_last_ns; /* it has been eased from, and was last heard of; 0: it is not */
 	uint64_t full_logged_ns;
 	uint64_t uncharged_ns; /* when such a container was last heard of; 0: never */
-	uint64_t held_pages, measure_again_ns;
+	double held_part; /* of what is allocated: what the namespace held when that was measured */
+	uint64_t measure_again_ns;
 	bool is_raised; /* as the program was told */
 };
 
@@ -169,12 +170,12 @@ static uint64_t held_pages(struct tcp_mem *tcp_mem, uint64_t allocated_pages)
 	uint64_t begun_ns = keep_now_ns(), bytes = 0;
 
 	if (begun_ns < tcp_mem->measure_again_ns)
-		return tcp_mem->held_pages;
+		return tcp_mem->held_part * allocated_pages;
 	if (tcp_held_bytes(&bytes) < 0)
 		bytes = allocated_pages * sysconf(_SC_PAGESIZE); /* the kernel does not tell: a share bounds it */
-	tcp_mem->held_pages = bytes / sysconf(_SC_PAGESIZE);
+	tcp_mem->held_part = allocated_pages ? (double)bytes / sysconf(_SC_PAGESIZE) / allocated_pages : 0;
 	tcp_mem->measure_again_ns = keep_now_ns() + MEASURE_SHARE * (keep_now_ns() - begun_ns);
-	return tcp_mem->held_pages;
+	return bytes / sysconf(_SC_PAGESIZE);
 }
 
 /* Back to what was there first, unless somebody else has set it since. */

@@ -113,71 +113,89 @@ def current():
 
 
 class TestWithoutRoom:
-    """tcp_mem may not be raised: the limits of the namespaces that hold most come down until it eases, no other's."""
-    NO_ROOM_PRESSURE = 8192
-    LARGE = {WMEM: "4096 16384 8388608", RMEM: "4096 131072 8388608"}
+    """tcp_mem may not be raised: the limits of the namespaces that grow come down until it eases, no other's."""
+    PRESSURE = 32768
+    LARGE = {WMEM: "4096 16384 16777216", RMEM: "4096 131072 67108864"}
 
     @pytest.fixture(scope="class")
     def world(self):
-        """All of it, and what it was in between: two that hold much, one of which gets another worker, and one that does not."""
+        """All of it, and what it was in between: who grows and stops, who grows on, who holds much, who holds little."""
         with Lab() as lab, kept_sysctls((TCP_MEM,)):
-            no_room = f"6144 {self.NO_ROOM_PRESSURE} {available_pages() // 2}"
+            no_room = f"6144 {self.PRESSURE} {available_pages() // 2}"
             sysctl_path(TCP_MEM).write_text(no_room)
-            same, restarted, modest = (lab.container("netns", f"bt-{name}", self.LARGE)
-                                       for name in ("same", "restarted", "modest"))
+            containers = {name: lab.container("netns", f"bt-{name}", self.LARGE)
+                          for name in ("stops", "restarted", "goes-on", "holds", "modest")}
             supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
-            supervisor.ready("host", same.name, restarted.name, modest.name)
-            world = SimpleNamespace(supervisor=supervisor, modest=modest, no_room=no_room,
-                                    greedy={"same": same, "restarted": restarted},
-                                    before=refusals(modest, same, restarted))
+            supervisor.ready("host", *(container.name for container in containers.values()))
+            world = SimpleNamespace(supervisor=supervisor, no_room=no_room, containers=containers,
+                                    before=refusals(*containers.values()))
             self.run_short(lab, world)
             world.tcp_mem = Host().sysctl(TCP_MEM)
             yield world
 
+    def memory(self, world, name):
+        return next((row["text"] for row in world.supervisor.instance(world.containers[name].name)["learnt"]
+                     if (row["tuner"], row["about"]) == ("tcp_buffer", "memory")), "")
+
     def run_short(self, lab, world):
-        loads = {container.name: lab.keep(Load(container)) for container in (world.modest, *world.greedy.values())}
-        greedy = [loads[container.name] for container in world.greedy.values()]
-        loads[world.modest.name].fill(65536)
-        while allocated() < self.NO_ROOM_PRESSURE * 4 // 5:
-            for load in greedy:
-                load.fill()
-        for container in world.greedy.values():
-            wait_for(lambda: all(maximum(container.sysctl(name)) <= 2 << 20 for name in self.LARGE), 10,
-                     f"{container.name}, which holds much, to give back twice")
-        for load in loads.values():
-            load.tell("trips")
+        loads = {name: lab.keep(Load(container)) for name, container in world.containers.items()}
+        growing = "stops", "restarted", "goes-on"
+        loads["modest"].fill(65536)
+        while allocated() < self.PRESSURE // 2:
+            loads["holds"].fill()
+        for name in itertools.cycle(growing):
+            if allocated() >= self.PRESSURE * 4 // 5:
+                break
+            loads[name].fill()
+        for name in world.containers:
+            wait_for(lambda: self.memory(world, name).startswith("short"), 10, f"the memory that {name} holds to be counted")
+        for name in growing:
+            loads[name].fill()
+        for name in growing:
+            wait_for(lambda: "are lowered" in self.memory(world, name), 15, f"{name} to give back")
+        world.lowered = {name: container.limits() for name, container in world.containers.items()}
+        loads["goes-on"].fill()
+        wait_for(lambda: "of no use" in self.memory(world, "goes-on"), 15, "that to be undone")
+        wait_for(lambda: world.containers["goes-on"].limits() == self.LARGE, 5, "what it gave back to be returned")
         world.status = {name: world.supervisor.cli("status", container.name).stdout
-                        for name, container in world.greedy.items()}
-        world.scenarios = {name: {change["scenario"] for change in world.supervisor.changes(container.name)}
-                           for name, container in world.greedy.items()}
-        world.modest_limits = world.modest.limits()
-        name = world.greedy["restarted"].name
+                        for name, container in world.containers.items()}
+        world.changes = {name: world.supervisor.changes(container.name) for name, container in world.containers.items()}
+        name = world.containers["restarted"].name
         os.kill(world.supervisor.instance(name)["worker"]["pid"], signal.SIGKILL)
         wait_for(lambda: world.supervisor.instance(name)["worker"]["restarts"] == 1, 5, "another worker")
-        world.supervisor.ready(name)
-        for load in greedy:
+        world.supervisor.kill()
+        world.supervisor.start()
+        world.supervisor.ready(*(container.name for container in world.containers.values()))
+        for load in loads.values():
             load.tell("drop")
 
     def test_the_machines_limits_stay(self, world):
         assert world.tcp_mem == world.no_room and not world.supervisor.changes("host")
-        assert any("not raised any further" in record["text"] for record in world.supervisor.log("host"))
 
-    @pytest.mark.parametrize("name", ("same", "restarted"))
-    def test_who_holds_most_gives_back(self, world, name):
-        """What came down is returned by another worker, too, if the first one dies."""
-        container = world.greedy[name]
-        assert world.scenarios[name] == {"memory_short"}
-        assert "memory: short" in world.status[name]
+    @pytest.mark.parametrize("name", ("stops", "restarted"))
+    def test_who_grows_gives_back(self, world, name):
+        """What came down is returned by another worker and another supervisor, too."""
+        container = world.containers[name]
+        assert {change["scenario"] for change in world.changes[name]} == {"memory_short"}
+        assert [maximum(world.lowered[name][tunable]) for tunable in (WMEM, RMEM)] == [8 << 20, 32 << 20]
         wait_for(lambda: container.limits() == self.LARGE, 20, "what was given back to be returned")
         for tunable in self.LARGE:
             world.supervisor.wait_for_log(container.name, tunable, container)
         assert world.supervisor.changes(container.name)[-1]["scenario"] == "memory_eased"
-        wait_for(lambda: "memory: enough" in world.supervisor.cli("status", container.name).stdout, 2, "that to be told")
+        wait_for(lambda: self.memory(world, name).startswith("enough"), 2, "that to be told")
 
-    def test_who_holds_little_does_not(self, world):
-        assert world.modest_limits == world.modest.limits() == self.LARGE
-        assert not world.supervisor.changes(world.modest.name)
-        assert refusals(world.modest, *world.greedy.values()) == world.before
+    def test_of_no_use(self, world):
+        """Whose sockets grow all the same has its limits back: they are of a fixed size."""
+        tunables = [(change["tunable"], change["to"].split()[2]) for change in world.changes["goes-on"]]
+        assert sorted(tunables[2:]) == [(RMEM, "67108864"), (WMEM, "16777216")], tunables
+
+    @pytest.mark.parametrize("name", ("holds", "modest"))
+    def test_who_does_not_grow_does_not(self, world, name):
+        """Also where it holds most of all."""
+        assert world.lowered[name] == self.LARGE and not world.changes[name]
+
+    def test_nobody_was_pressed(self, world):
+        assert refusals(*world.containers.values()) == world.before
 
 
 @pytest.fixture(scope="module")

@@ -62,47 +62,91 @@ static void test_share(void **state)
 	assert_int_equal(tcp_buffer_share_bytes(0, INT_MAX, 2), INT_MAX / 2);
 }
 
-static void test_give_back(void **state)
+static void test_floor(void **state)
+{
+	(void)state;
+	/* boot, machine, first, default */
+	assert_int_equal(tcp_buffer_floor_bytes(4 * MIB, 1024 * MIB, 64 * MIB, 16384), 4 * MIB);
+	assert_int_equal(tcp_buffer_floor_bytes(32 * MIB, 1024 * MIB, 64 * MIB, 16384), 8 * MIB);
+	assert_int_equal(tcp_buffer_floor_bytes(4 * MIB, 1024 * MIB, 2 * MIB, 16384), 2 * MIB);
+	assert_int_equal(tcp_buffer_floor_bytes(4 * MIB, 1024 * MIB, 2 * MIB, 3 * MIB), 3 * MIB);
+	assert_int_equal(tcp_buffer_floor_bytes(4 * MIB, 0, 2 * MIB, 16384), 16384);
+	assert_int_equal(tcp_buffer_lower_bytes(64 * MIB, 4 * MIB), 32 * MIB);
+	assert_int_equal(tcp_buffer_lower_bytes(7 * MIB, 4 * MIB), 4 * MIB);
+	assert_int_equal(tcp_buffer_lower_bytes(8 * MIB, 4 * MIB), 4 * MIB);
+	assert_int_equal(tcp_buffer_lower_bytes(4 * MIB + 1, 4 * MIB), 4 * MIB);
+	assert_int_equal(tcp_buffer_lower_bytes(4 * MIB, 4 * MIB), 0);
+	assert_int_equal(tcp_buffer_lower_bytes(MIB, 4 * MIB), 0);
+}
+
+static enum tcp_buffer_relief relieve(struct tcp_buffer_shortage *shortage, uint64_t allocated, uint64_t held)
+{
+	const struct tcp_buffer_memory memory = { .allocated_pages = allocated, .pressure_pages = 1000 };
+
+	return tcp_buffer_relieve(shortage, &memory, held);
+}
+
+static void test_who_has_grown(void **state)
 {
 	static const struct {
 		const char *what;
-		uint64_t allocated_pages, pressure_pages, held_pages;
-		int64_t default_bytes, current_bytes, back_bytes;
+		uint64_t allocated, held, allocated_later, held_later;
+		enum tcp_buffer_relief relief;
 	} cases[] = {
-		{ "memory in plenty", 790, 1000, 790, MIB, 64 * MIB, 0 },
-		{ "who holds most is first", 800, 1000, 200, MIB, 64 * MIB, 32 * MIB },
-		{ "who holds less is not yet", 800, 1000, 199, MIB, 64 * MIB, 0 },
-		{ "an eighth", 850, 1000, 107, MIB, 64 * MIB, 32 * MIB },
-		{ "a sixteenth", 900, 1000, 57, MIB, 64 * MIB, 32 * MIB },
-		{ "one part in 32", 950, 1000, 30, MIB, 64 * MIB, 32 * MIB },
-		{ "one part in 64", 1000, 1000, 16, MIB, 64 * MIB, 32 * MIB },
-		{ "hardly any, and it is exhausted", 5000, 1000, 70, MIB, 64 * MIB, 0 },
-		{ "holds nothing", 5000, 1000, 0, MIB, 64 * MIB, 0 },
-		{ "holds nothing, nor does anybody", 0, 1000, 0, MIB, 64 * MIB, 0 },
-		{ "it was large from the beginning", 800, 1000, 800, 16384, INT_MAX, INT_MAX / 2 },
-		{ "not below what sockets begin with", 800, 1000, 800, MIB, MIB + 10, MIB },
-		{ "no more than that", 800, 1000, 800, MIB, MIB, 0 },
-		{ "less than that", 800, 1000, 800, 2 * MIB, MIB, 0 },
-		{ "tcp_mem unknown", 800, 0, 800, MIB, 64 * MIB, 0 },
-		{ "more pages than 32 bits", 8LL << 32, 10LL << 32, 2LL << 32, MIB, 64 * MIB, 32 * MIB },
-		{ "the same, a page short", 8LL << 32, 10LL << 32, (2LL << 32) - 1, MIB, 64 * MIB, 0 },
-		{ "huge", UINT64_MAX, 1, UINT64_MAX, 1, INT_MAX, INT_MAX / 2 },
-		{ "huge, all", UINT64_MAX, UINT64_MAX, UINT64_MAX / 64, 1, INT64_MAX, INT64_MAX / 2 },
-		{ "zeroes", 0, 0, 0, 0, 0, 0 },
+		{ "all of the growth", 800, 100, 840, 140, TCP_BUFFER_RELIEF_STEP },
+		{ "a quarter of it", 800, 100, 840, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "less than a quarter", 800, 100, 849, 111, TCP_BUFFER_RELIEF_NONE },
+		{ "an eighth", 800, 100, 880, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "less than an eighth", 800, 100, 899, 111, TCP_BUFFER_RELIEF_NONE },
+		{ "a sixteenth", 750, 100, 910, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "less than that", 750, 100, 942, 111, TCP_BUFFER_RELIEF_NONE },
+		{ "one part in 32", 650, 100, 970, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "less than one part in 32", 650, 100, 989, 109, TCP_BUFFER_RELIEF_NONE },
+		{ "one part in 64", 400, 100, 1040, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "less than one part in 64", 400, 100, 1168, 111, TCP_BUFFER_RELIEF_NONE },
+		{ "hardly any growth", 800, 100, 809, 109, TCP_BUFFER_RELIEF_NONE },
+		{ "most of all, but no growth", 800, 700, 900, 700, TCP_BUFFER_RELIEF_NONE },
+		{ "it holds less", 800, 700, 900, 600, TCP_BUFFER_RELIEF_NONE },
+		{ "growth while all shrinks", 850, 100, 840, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "enough again", 800, 100, 799, 140, TCP_BUFFER_RELIEF_NONE },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		const struct tcp_buffer_memory memory = {
-			.allocated_pages = cases[i].allocated_pages,
-			.pressure_pages = cases[i].pressure_pages,
-		};
-		int64_t back = tcp_buffer_give_back_bytes(&memory, cases[i].held_pages, cases[i].default_bytes,
-							  cases[i].current_bytes);
+		struct tcp_buffer_shortage shortage = { 0 };
+		enum tcp_buffer_relief relief;
 
-		if (back != cases[i].back_bytes)
-			fail_msg("%s: %lld", cases[i].what, (long long)back);
+		assert_int_equal(relieve(&shortage, cases[i].allocated, cases[i].held), TCP_BUFFER_RELIEF_NONE);
+		relief = relieve(&shortage, cases[i].allocated_later, cases[i].held_later);
+		if (relief != cases[i].relief)
+			fail_msg("%s: %d", cases[i].what, relief);
+		assert_int_equal(shortage.is_judging, relief == TCP_BUFFER_RELIEF_STEP);
 	}
+}
+
+static void test_relief_is_judged(void **state)
+{
+	struct tcp_buffer_shortage shortage = { 0 };
+
+	(void)state;
+	relieve(&shortage, 800, 100);
+	assert_int_equal(relieve(&shortage, 850, 150), TCP_BUFFER_RELIEF_STEP);
+	assert_int_equal(relieve(&shortage, 900, 159), TCP_BUFFER_RELIEF_KEEP);
+	assert_int_equal(relieve(&shortage, 900, 168), TCP_BUFFER_RELIEF_NONE); /* counted from the verdict on */
+	assert_int_equal(relieve(&shortage, 910, 169), TCP_BUFFER_RELIEF_STEP);
+	assert_int_equal(relieve(&shortage, 920, 179), TCP_BUFFER_RELIEF_UNDO);
+	assert_int_equal(relieve(&shortage, 999, 299), TCP_BUFFER_RELIEF_NONE); /* nothing more is tried */
+	assert_int_equal(relieve(&shortage, 1200, 900), TCP_BUFFER_RELIEF_NONE);
+}
+
+static void test_worst(void **state)
+{
+	struct tcp_buffer_memory memory = { .allocated_pages = 1199, .pressure_pages = 1000 };
+
+	(void)state;
+	assert_false(tcp_buffer_memory_is_worst(&memory));
+	memory.allocated_pages++;
+	assert_true(tcp_buffer_memory_is_worst(&memory));
 }
 
 static void test_spell(void **state)
@@ -156,7 +200,10 @@ int main(void)
 		cmocka_unit_test(test_reckoned),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_share),
-		cmocka_unit_test(test_give_back),
+		cmocka_unit_test(test_floor),
+		cmocka_unit_test(test_who_has_grown),
+		cmocka_unit_test(test_relief_is_judged),
+		cmocka_unit_test(test_worst),
 		cmocka_unit_test(test_spell),
 		cmocka_unit_test(test_smallest_container),
 	};
