@@ -46,6 +46,7 @@ struct owner {
 	bool said_full;
 	/* Of supervisor/workers. */
 	unsigned int n_workers;
+	struct bucket forks;
 	struct child *waiting; /* for a place, in order of their coming */
 	UT_hash_handle hh;
 };

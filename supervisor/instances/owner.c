@@ -18,7 +18,7 @@ static void forget(struct instances *instances, struct owner *owner)
 
 static bool is_of_use(const struct owner *owner, uint64_t now_ms)
 {
-	return owner->n_users || !bucket_is_full(&owner->log.records, now_ms);
+	return owner->n_users || !bucket_is_full(&owner->log.records, now_ms) || !bucket_is_full(&owner->forks, now_ms);
 }
 
 /* Containers come and go for years. */

@@ -16,9 +16,25 @@ static struct owner *take(struct workers *workers, struct child *child)
 	return child->owner;
 }
 
-static bool has_place(const struct owner *owner)
+static bool is_root(const struct owner *owner)
 {
-	return owner->n_workers < WORKERS_PER_OWNER_MAX || !strcmp(owner->name, OWNER_ROOT);
+	return !strcmp(owner->name, OWNER_ROOT);
+}
+
+static bool is_full(const struct owner *owner)
+{
+	return owner->n_workers >= WORKERS_PER_OWNER_MAX && !is_root(owner);
+}
+
+/* Its namespaces come and go, or its workers die, faster than new ones may be forked. */
+static bool is_early(const struct workers *workers, const struct owner *owner)
+{
+	return !is_root(owner) && !bucket_has(&owner->forks, CAPACITY_FORK_MS, CAPACITY_FORKS, uv_now(workers->loop));
+}
+
+static bool has_place(const struct workers *workers, const struct owner *owner)
+{
+	return !is_full(owner) && !is_early(workers, owner);
 }
 
 /* --- counting ----------------------------------------------------------------------------------- */
@@ -53,6 +69,7 @@ static void stop_waiting(struct workers *workers, struct child *child)
 }
 
 static void on_retry(uv_timer_t *timer);
+static void on_pace(uv_timer_t *timer);
 
 static void wait(struct workers *workers, struct child *child, int err)
 {
@@ -69,7 +86,13 @@ static void wait(struct workers *workers, struct child *child, int err)
 bool capacity_is_left(struct workers *workers, struct child *child)
 {
 	workers_recount(workers, child->instance);
-	return take(workers, child) && workers->n < WORKERS_MAX && has_place(child->owner);
+	if (!take(workers, child) || workers->n >= WORKERS_MAX || is_full(child->owner))
+		return false;
+	if (!is_early(workers, child->owner))
+		return true;
+	if (!uv_is_active((uv_handle_t *)&workers->pace))
+		uv_timer_start(&workers->pace, on_pace, CAPACITY_FORK_MS, CAPACITY_FORK_MS);
+	return false;
 }
 
 bool capacity_is_lacking(int err)
@@ -93,9 +116,13 @@ static void say_no_place(struct workers *workers, const struct child *child, int
 			instance_log(instances, child->instance, LOG_WARNING, "no worker: %s; there are %u workers",
 				     strerror(-err), workers->n);
 	} else if (!owner->waiting) {
-		if (has_place(owner))
+		if (has_place(workers, owner))
 			instance_log(instances, child->instance, LOG_WARNING, "no worker: %u are running, the most there may be",
 				     workers->n);
+		else if (!is_full(owner))
+			instance_log(instances, child->instance, LOG_WARNING,
+				     "no worker yet: %d were started for namespaces of %s, and %d more may be each second",
+				     CAPACITY_FORKS, *owner->name ? owner->name : "no container", 1000 / CAPACITY_FORK_MS);
 		else
 			instance_log(instances, child->instance, LOG_WARNING,
 				     "no worker: %u are running for namespaces of %s, the most for one owner",
@@ -107,8 +134,10 @@ void capacity_note(struct workers *workers, struct child *child, int err)
 {
 	bool must_wait = capacity_must_wait(err) && child->owner;
 
-	if (!err)
+	if (!err) {
 		count(workers, child, true);
+		bucket_take(&child->owner->forks, 1, CAPACITY_FORK_MS, CAPACITY_FORKS, uv_now(workers->loop));
+	}
 	if (must_wait && child->unserved == err)
 		return;
 	if (capacity_is_lacking(err) && must_wait && !capacity_is_lacking(child->unserved))
@@ -164,14 +193,15 @@ static bool serve(const struct workers *workers, struct child **list)
 	return false;
 }
 
-static bool serve_anybody(struct workers *workers)
+/* One of each owner that has a place; or of the first such. */
+static bool serve_owners(struct workers *workers, bool only_one)
 {
 	struct owner *owner = workers->instances->owners, *next;
 	bool is_served = false;
 
-	while (owner && !is_served) {
+	while (owner && !(only_one && is_served)) {
 		owner_hold(owner); /* a child that is served may turn out to be another owner's */
-		is_served = has_place(owner) && serve(workers, &owner->waiting);
+		is_served |= has_place(workers, owner) && serve(workers, &owner->waiting);
 		next = owner->hh.next; /* not before: serving may have freed others */
 		owner_put(workers->instances, owner);
 		owner = next;
@@ -201,7 +231,7 @@ void capacity_gone(struct workers *workers, struct child *child)
 	count(workers, child, false);
 	if (had_place && !workers->stopping && !serve(workers, &workers->lacking) && !serve(workers, &owner->waiting) &&
 	    workers->n_waiting && workers->n < WORKERS_MAX)
-		serve_anybody(workers);
+		serve_owners(workers, true);
 	leave(workers, child);
 }
 
@@ -215,9 +245,28 @@ static void on_retry(uv_timer_t *timer)
 		uv_timer_stop(timer);
 }
 
+static bool is_anybody_early(const struct workers *workers)
+{
+	const struct owner *owner = workers->instances->owners;
+
+	while (owner && !(owner->waiting && !is_full(owner) && is_early(workers, owner)))
+		owner = owner->hh.next;
+	return owner != NULL;
+}
+
+static void on_pace(uv_timer_t *timer)
+{
+	struct workers *workers = timer->data;
+
+	serve_owners(workers, false);
+	if (!is_anybody_early(workers))
+		uv_timer_stop(timer);
+}
+
 void capacity_start(struct workers *workers, bool (*try_start)(struct child *child))
 {
 	workers->try_start = try_start;
 	uv_timer_init(workers->loop, &workers->retry);
-	workers->retry.data = workers;
+	uv_timer_init(workers->loop, &workers->pace);
+	workers->retry.data = workers->pace.data = workers;
 }

@@ -5,6 +5,8 @@
 
 #include "supervisor/workers/child.h"
 
+#define CAPACITY_FORKS (2 * WORKERS_PER_OWNER_MAX) /* that one owner may cause at once: all workers, and once more; */
+#define CAPACITY_FORK_MS 100			     /* and one more every so often */
 #define CAPACITY_RETRY_MS 5000 /* whether the machine has enough again of what it was short of */
 
 /* Whether one more worker may be, for that instance. */

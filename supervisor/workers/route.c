@@ -136,8 +136,10 @@ int workers_start(struct workers *workers)
 
 void workers_stop(struct workers *workers)
 {
-	if (workers->retry.data)
-		uv_close((uv_handle_t *)&workers->retry, NULL);
+	if (!workers->retry.data)
+		return;
+	uv_close((uv_handle_t *)&workers->retry, NULL);
+	uv_close((uv_handle_t *)&workers->pace, NULL);
 }
 
 void workers_close(struct workers *workers)

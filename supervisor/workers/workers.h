@@ -61,7 +61,8 @@ struct workers {
 	struct child *lacking;	/* wait till the machine has enough again of what it was short of */
 	unsigned int n;		/* worker processes */
 	unsigned int n_waiting; /* for one of them to leave */
-	uv_timer_t retry;	/* for those */
+	uv_timer_t retry;	/* for those that lack something */
+	uv_timer_t pace;	/* for those whose owner has started too many of late */
 	bool (*try_start)(struct child *child);
 	unsigned int tuners; /* how often there were more tuners: of which set a worker has */
 	bool is_renewing;    /* workers that have an older set */

@@ -46,6 +46,7 @@ struct fixture {
 	uint64_t timer_ms;
 	uv_timer_cb retry_cb; /* of workers->retry; NULL: not armed */
 	unsigned int retry_starts;
+	uv_timer_cb pace_cb; /* of workers->pace */
 	char logs[8][256]; /* the last lines */
 	unsigned int n_logs;
 };
@@ -84,6 +85,12 @@ int uv_timer_start(uv_timer_t *timer, uv_timer_cb cb, uint64_t ms, uint64_t repe
 		fake->retry_starts++;
 		return 0;
 	}
+	if (timer == &fake->workers.pace) {
+		assert_int_equal(ms, CAPACITY_FORK_MS);
+		assert_int_equal(repeat_ms, CAPACITY_FORK_MS);
+		fake->pace_cb = cb;
+		return 0;
+	}
 	assert_ptr_equal(timer, ((struct child *)timer->data)->timer);
 	assert_int_equal(repeat_ms, 0);
 	fake->timer = timer;
@@ -96,6 +103,8 @@ int uv_timer_stop(uv_timer_t *timer)
 {
 	if (timer == &fake->workers.retry)
 		fake->retry_cb = NULL;
+	else if (timer == &fake->workers.pace)
+		fake->pace_cb = NULL;
 	else if (timer == fake->timer)
 		fake->timer_cb = NULL;
 	return 0;
@@ -103,6 +112,8 @@ int uv_timer_stop(uv_timer_t *timer)
 
 int uv_is_active(const uv_handle_t *handle)
 {
+	if ((uv_timer_t *)handle == &fake->workers.pace)
+		return fake->pace_cb != NULL;
 	assert_ptr_equal(handle, &fake->workers.retry);
 	return fake->retry_cb != NULL;
 }

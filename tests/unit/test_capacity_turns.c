@@ -294,6 +294,103 @@ static void test_place_without_slot(void **state)
 	assert_int_equal(fake->n_logs, 1); /* of the limit */
 }
 
+/* --- whose namespaces come and go, or whose workers die --------------------------------------------- */
+
+/* Forks for that owner until there may be no more: a namespace comes, gets a worker, and goes. */
+static void churn(const char *owner)
+{
+	for (int i = 0; i < CAPACITY_FORKS; i++)
+		end(add_workers(owner, 1));
+}
+
+static void pass(uint64_t ms)
+{
+	fake->now_ms += ms;
+	assert_non_null(fake->pace_cb);
+	fake->pace_cb(&fake->workers.pace);
+}
+
+/* Those past the limit have their turn one after the other; others and root do not wait. */
+static void test_churn(void **state)
+{
+	struct instance *one, *two;
+
+	(void)state;
+	churn("/a");
+	assert_null(fake->pace_cb);
+	one = add_wanted("/a");
+	two = add_wanted("/a");
+	assert_true(is_waiting(one) && is_waiting(two));
+	assert_int_equal(fake->n_logs, 1);
+	assert_last_log("no worker yet: 128 were started for namespaces of /a, and 10 more may be each second");
+	assert_true(want(add("/b")));
+	assert_true(want(add(NULL)));
+	pass(CAPACITY_FORK_MS - 1);
+	assert_true(is_waiting(one));
+	pass(1);
+	assert_true(is_started(one) && is_waiting(two));
+	pass(CAPACITY_FORK_MS);
+	assert_true(is_started(two));
+	assert_null(fake->pace_cb);
+	assert_int_equal(fake->workers.n_waiting, 0);
+}
+
+static void test_churn_of_root(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		churn(OWNER_ROOT);
+	assert_true(want(add(OWNER_ROOT)));
+}
+
+/* Each owner that waits gets one each time. */
+static void test_turns_of_owners(void **state)
+{
+	struct instance *waiting[2][2];
+
+	(void)state;
+	for (int o = 0; o < 2; o++)
+		churn(o ? "/b" : "/a");
+	for (int o = 0; o < 2; o++)
+		for (int i = 0; i < 2; i++)
+			waiting[o][i] = add_wanted(o ? "/b" : "/a");
+	pass(CAPACITY_FORK_MS);
+	for (int o = 0; o < 2; o++)
+		assert_true(is_started(waiting[o][0]) && is_waiting(waiting[o][1]));
+}
+
+/* One that has died waits, too, and whoever waits for the owner's limit of workers costs no timer. */
+static void test_deaths(void **state)
+{
+	struct instance *dead, *late;
+
+	(void)state;
+	dead = add_workers("/a", WORKERS_PER_OWNER_MAX);
+	for (int i = WORKERS_PER_OWNER_MAX; i < CAPACITY_FORKS; i++) {
+		assert_int_equal(end_process(dead), CHILD_BACKOFF);
+		assert_int_equal(child_step(dead->child, CHILD_TIMEOUT), CHILD_STARTING);
+		fake->n_logs = 0;
+	}
+	late = add_wanted("/a");
+	assert_true(is_waiting(late));
+	assert_null(fake->pace_cb);
+	assert_int_equal(end_process(dead), CHILD_BACKOFF);
+	assert_int_equal(child_step(dead->child, CHILD_TIMEOUT), CHILD_NONE);
+	assert_true(is_waiting(dead));
+	pass(CAPACITY_FORK_MS);
+	assert_true(is_started(late) && is_waiting(dead));
+	assert_null(fake->pace_cb);
+}
+
+/* Ending all and beginning anew gives an owner no more. */
+static void test_debts_stay(void **state)
+{
+	(void)state;
+	churn("/a");
+	assert_int_equal(owner_of("/a")->n_users, 0);
+	assert_false(want(add("/a")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +406,11 @@ int main(void)
 		on_many(test_turns_to_start),
 		on_many(test_turn_is_given_up),
 		on_many(test_place_without_slot),
+		on_many(test_churn),
+		on_many(test_churn_of_root),
+		on_many(test_turns_of_owners),
+		on_many(test_deaths),
+		on_many(test_debts_stay),
 	};
 
 	return cmocka_run_group_tests_name("capacity_turns", tests, NULL, NULL);

@@ -125,7 +125,9 @@ static int close_route(void **state)
 	}
 	HASH_ITER(by_id, fixture->instances.by_id, instance, next)
 		drop(instance);
-	assert_null(fixture->instances.owners);
+	for (const struct owner *owner = fixture->instances.owners; owner; owner = owner->hh.next)
+		assert_int_equal(owner->n_users, 0);
+	owners_free(&fixture->instances);
 	close(fixture->read_fd);
 	workers_stop(&fixture->workers);
 	uv_run(&fixture->loop, UV_RUN_DEFAULT);
