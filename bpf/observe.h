@@ -43,6 +43,7 @@ struct bpftune_pair {
 /* Written by programs, for all of them. */
 struct bpftune_noticed {
 	__u32 fixed_receivers; /* an application fixed the receive buffer of a TCP socket */
+	__u64 unknown_spent_to; /* as in struct bpftune_gate, of all namespaces that are not known, together */
 };
 
 /* Written by the supervisor. */

@@ -9,6 +9,7 @@
 #define BPFTUNE_SYSCTLS_MAX 1024	     /* owned_sysctls */
 #define BPFTUNE_RATES_MAX 4096		     /* rates, moves, host_cgroups: the least recently used goes */
 #define BPFTUNE_VERDICTS_MAX 65536	     /* verdicts about remotes of a tuner, of which an instance has 64: LEARNT_MAX */
+#define BPFTUNE_SHARERS_RATES 64	     /* sharers_rates: containers in the host's namespace; a few may have one together */
 #define BPFTUNE_EVENTS_BYTES (256 * 1024)    /* events */
 
 #endif

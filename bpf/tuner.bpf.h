@@ -61,6 +61,7 @@ struct {
 MAP(gates, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_gate); /* by netns cookie */
 MAP(lost, BPF_MAP_TYPE_ARRAY, 1, __u32, __u64);
 MAP(rates, BPF_MAP_TYPE_LRU_HASH, BPFTUNE_RATES_MAX, struct rate_key, __u64);
+MAP(sharers_rates, BPF_MAP_TYPE_ARRAY, BPFTUNE_SHARERS_RATES * BPFTUNE_GATE_RATES, __u32, __u64);
 MAP(paired, BPF_MAP_TYPE_HASH, BPFTUNE_NETNS_MAX, __u64, struct bpftune_pair); /* by the id of a cgroup in cgroup2 */
 MAP(noticed, BPF_MAP_TYPE_ARRAY, 1, __u32, struct bpftune_noticed);
 MAP(control, BPF_MAP_TYPE_ARRAY, 1, __u32, struct bpftune_control);
@@ -323,6 +324,29 @@ static __always_inline _Bool rate_allows(__u64 netns_cookie, __u64 about, __u16 
 
 /* --- events ------------------------------------------------------------------------------------- */
 
+#define TUNER_EVENTS_NS (2 * NSEC_PER_MSEC)
+#define TUNER_EVENTS_BURST 256
+
+/*
+ * Where it is kept what this tuner's events about an instance have cost. Not in `rates`: whoever has more ports than that has
+ * entries makes it forget. Namespaces of which the supervisor does not know have one such place together.
+ */
+static __always_inline __u64 *spent_by(__u64 netns_cookie, __u64 instance)
+{
+	__u32 of_tuner = tuner % BPFTUNE_GATE_RATES, zero = 0;
+	__u32 of_sharer = instance % BPFTUNE_SHARERS_RATES * BPFTUNE_GATE_RATES + of_tuner;
+	struct bpftune_noticed *now;
+	struct bpftune_gate *gate;
+
+	if (instance)
+		return bpf_map_lookup_elem(&sharers_rates, &of_sharer);
+	gate = bpf_map_lookup_elem(&gates, &netns_cookie);
+	if (gate)
+		return &gate->spent_to[of_tuner];
+	now = bpf_map_lookup_elem(&noticed, &zero);
+	return now ? &now->unknown_spent_to : NULL;
+}
+
 /* A zeroed event to fill in and bpf_ringbuf_submit(), or NULL, counted, when the ring is full. */
 static __always_inline struct bpftune_event *event_reserve(__u64 netns_cookie, __u16 scenario)
 {
@@ -344,6 +368,22 @@ static __always_inline struct bpftune_event *event_reserve(__u64 netns_cookie, _
 	return event;
 }
 
+/*
+ * As event_reserve(), of a tuner: NULL also where the tuner has had too many events about that instance, however many ports,
+ * remotes or sockets they are about. `instance` is what sharer_of() says.
+ */
+static __always_inline struct bpftune_event *tuner_event(__u64 netns_cookie, __u64 instance, __u16 scenario)
+{
+	__u64 *spent_to = spent_by(netns_cookie, instance);
+	struct bpftune_event *event = NULL;
+
+	if (spent_to && spend(spent_to, TUNER_EVENTS_NS, TUNER_EVENTS_BURST))
+		event = event_reserve(netns_cookie, scenario);
+	if (event)
+		event->instance = instance;
+	return event;
+}
+
 /* An event with that payload, if the tuner is on and no event of that scenario and namespace came in interval_ns. */
 static __always_inline void emit(__u64 netns_cookie, __u64 about, __u16 scenario, const void *payload, __u32 bytes,
 				 __u64 interval_ns)
@@ -352,7 +392,7 @@ static __always_inline void emit(__u64 netns_cookie, __u64 about, __u16 scenario
 
 	if (tuner_is_off(netns_cookie) || !rate_allows(netns_cookie, about, scenario, interval_ns))
 		return;
-	event = event_reserve(netns_cookie, scenario);
+	event = tuner_event(netns_cookie, 0, scenario);
 	if (!event)
 		return;
 	__builtin_memcpy(event->payload, payload, bytes);

@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 #define BPFTUNE_EVENT_PAYLOAD_BYTES 88
+#define BPFTUNE_GATE_RATES 8  /* of struct bpftune_gate; the tuner of number n has that of n % 8 */
 #define BPFTUNE_TUNERS_MAX 64 /* one bit each in struct bpftune_gate */
 
 struct bpftune_event {
@@ -95,6 +96,7 @@ struct bpftune_gate {
 	__u64 cgroup_id;  /* the cgroup paired with the namespace; 0: none */
 	__u32 cgroup_level; /* how deep it is below the root */
 	__u32 own_users;  /* references to the namespace that are our worker's: 0 or 1 */
+	__u64 spent_to[BPFTUNE_GATE_RATES]; /* of the programs: up to when is spent what each tuner's events may cost */
 };
 
 /*

@@ -105,7 +105,7 @@ static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *
 	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(cookie) ||
 	    is_reported(&key, wish->asked_bytes))
 		return;
-	event = event_reserve(cookie, SOCK_BUF_WISH_CUT);
+	event = tuner_event(cookie, 0, SOCK_BUF_WISH_CUT);
 	if (!event)
 		return;
 	event->pid = wish->pid;
@@ -176,10 +176,9 @@ static __always_inline void tell_fixed(const struct sock *sk, __u64 cookie, __u6
 
 	if (tuner_is_off(cookie) || !rate_allows(cookie, instance, scenario, RATE_NS))
 		return;
-	event = event_reserve(cookie, scenario);
+	event = tuner_event(cookie, instance, scenario);
 	if (!event)
 		return;
-	event->instance = instance;
 	fixed->port = local_port_of(sk);
 	fixed->remote = fixed->port >= EPHEMERAL_MIN && remote_port_of(sk) < EPHEMERAL_MIN;
 	if (fixed->remote)
@@ -342,10 +341,9 @@ static __always_inline void tell_dropped(const struct sock *sk, const struct dat
 
 	if (tuner_is_off(cookie) || !rate_allows(cookie, instance, SOCK_BUF_DATAGRAMS_DROPPED, RATE_NS))
 		return;
-	event = event_reserve(cookie, SOCK_BUF_DATAGRAMS_DROPPED);
+	event = tuner_event(cookie, instance, SOCK_BUF_DATAGRAMS_DROPPED);
 	if (!event)
 		return;
-	event->instance = instance;
 	event->pid = datagrams->wish.pid;
 	dropped = (struct sock_buf_dropped *)event->payload;
 	dropped->wish = datagrams->wish;

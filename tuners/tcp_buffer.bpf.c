@@ -111,12 +111,11 @@ static __always_inline __u32 container_pages(struct sock *sk)
 static __always_inline void tell(struct sock *sk, __u64 cookie, __u64 instance, __u16 scenario,
 				 const struct tcp_buffer_seen *seen)
 {
-	struct bpftune_event *event = event_reserve(cookie, scenario);
+	struct bpftune_event *event = tuner_event(cookie, instance, scenario);
 	struct tcp_buffer_seen *payload;
 
 	if (!event)
 		return;
-	event->instance = instance;
 	payload = (struct tcp_buffer_seen *)event->payload;
 	*payload = *seen;
 	add_tcp_memory(sk, payload);

@@ -252,14 +252,13 @@ static __always_inline _Bool tell(struct tcp_sock *tp, __u64 instance, struct co
 	    tuner_is_off(key.netns_cookie))
 		return 0;
 	if (remote_allows(&key))
-		event = event_reserve(key.netns_cookie, TCP_CONG_FLOW);
+		event = tuner_event(key.netns_cookie, instance, TCP_CONG_FLOW);
 	crowd = event || last ? crowd_of(tp, &key) : NULL;
 	if (crowd)
 		crowd_add(crowd, (struct remote *)key.key, now->segs - conn->reported.segs,
 			  retrans_between(&conn->reported, now));
 	if (!event)
 		return 0;
-	event->instance = instance;
 	seen = (struct tcp_cong_seen *)event->payload;
 	__builtin_memcpy(&seen->remote, key.key, sizeof(seen->remote));
 	algorithm_of(tp, (union name *)seen->algorithm);

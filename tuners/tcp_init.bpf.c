@@ -114,10 +114,9 @@ static __always_inline void tell(struct tcp_sock *tp, __u16 scenario, struct tcp
 	key.port = outcome->port;
 	if (!rate_of_map_allows(&services, &key, RATE_NS) || !rate_allows(cookie, instance, scenario, INSTANCE_RATE_NS))
 		return;
-	event = event_reserve(cookie, scenario);
+	event = tuner_event(cookie, instance, scenario);
 	if (!event)
 		return;
-	event->instance = instance;
 	event->key_bytes = __builtin_offsetof(struct tcp_init_outcome, port) + sizeof(outcome->port);
 	outcome->decided = look_verdict_up(cookie, instance, &outcome->remote, outcome->port) != NULL;
 	*(struct tcp_init_outcome *)event->payload = *outcome;

@@ -33,7 +33,7 @@ static __always_inline void tell(const struct sock *sk, __u16 scenario, const st
 	    !rate_allows(0, use->mem[2], scenario, RATE_OF_ALL_NS))
 		return;
 	tell_if_uncharged(sk, cookie, use);
-	event = event_reserve(cookie, scenario);
+	event = tuner_event(cookie, 0, scenario);
 	if (!event)
 		return;
 	*(struct tcp_mem_use *)event->payload = *use;

@@ -33,6 +33,7 @@ static int add_host(struct instances *instances, uint64_t cookie)
 	host->is_mounted = true; /* and of no container's limit */
 	host->view.cgroup_id = cgroup.st_ino;
 	host->tid = getpid();
+	instance_set_gate(instances, host);
 	instances->listener.begun(instances->arg, host);
 	return 0;
 }

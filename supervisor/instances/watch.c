@@ -214,6 +214,7 @@ static void sighted(struct instances *instances, const struct bpftune_event *eve
 		instances_end(instances, instance);
 		return;
 	}
+	instance_set_gate(instances, instance);
 	instances->listener.begun(instances->arg, instance);
 	add_young(instances, instance);
 }

@@ -23,6 +23,7 @@ static const char *const shared_names[SHARED_CHAINS] = {
 	[SHARED_GATES] = "gates",
 	[SHARED_LOST] = "lost",
 	[SHARED_RATES] = "rates",
+	[SHARED_SHARERS_RATES] = "sharers_rates",
 	[SHARED_PAIRED] = "paired",
 	[SHARED_CONTROL] = "control",
 	[SHARED_NOTICED] = "noticed",

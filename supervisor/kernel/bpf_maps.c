@@ -31,11 +31,16 @@ static void tell_all(struct bpftune_host *host)
 
 int bpf_set_gate(struct bpftune_host *host, uint64_t netns_cookie, const struct bpftune_gate *gate)
 {
+	struct bpftune_gate next = *gate, now;
+
 	if (gate->verdicts & ~host->control.verdicts) {
 		host->control.verdicts |= gate->verdicts;
 		tell_all(host);
 	}
-	return bpf_map_update_elem(host->shared_fds[SHARED_GATES], &netns_cookie, gate, BPF_ANY);
+	/* What the programs note meanwhile is lost, which is an event or two. */
+	if (bpf_map_lookup_elem(host->shared_fds[SHARED_GATES], &netns_cookie, &now) == 0)
+		memcpy(next.spent_to, now.spent_to, sizeof(next.spent_to));
+	return bpf_map_update_elem(host->shared_fds[SHARED_GATES], &netns_cookie, &next, BPF_ANY);
 }
 
 void bpf_forget(struct bpftune_host *host, uint64_t netns_cookie)

@@ -24,7 +24,7 @@ int poke_exec(struct bpf_raw_tracepoint_args *ctx)
 		scenario = 10 * scenario + comm[6] - '0';
 	if (tuner_is_off(cookie))
 		return 0;
-	event = event_reserve(cookie, scenario);
+	event = tuner_event(cookie, 0, scenario);
 	if (!event)
 		return 0;
 	verdict = bpf_map_lookup_elem(&verdicts, &key);
