@@ -33,7 +33,9 @@ struct manual {
 struct instance_state {
 	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
 	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
-	uint64_t memory_due_ms; /* uv_now(): until then the ones that were filed use up what may be */
+	struct bucket memories; /* that were put into the file */
+	struct owner *charged;	/* of whose memories in the ledger these are: */
+	size_t charged_bytes;
 	bool has_asked; /* its worker, for host-scoped changes: the host's is to know when it ends */
 	struct manual *manual;	/* of each tuner, by its number; NULL: none has stepped aside */
 };

@@ -259,6 +259,18 @@ int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *
 	return 0;
 }
 
+size_t ledger_memories_bytes(const struct ledger *ledger, uint64_t netns_cookie)
+{
+	const struct ledger_netns *netns = netns_find(ledger, netns_cookie);
+	const struct ledger_memory *memory;
+	size_t bytes = 0;
+
+	if (netns)
+		LL_FOREACH(netns->memories, memory)
+			bytes += memory->size;
+	return bytes;
+}
+
 void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 {
 	struct ledger_netns *netns = netns_find(ledger, netns_cookie);

@@ -147,6 +147,9 @@ const struct ledger_memory *ledger_get_memory(const struct ledger *ledger, uint6
 int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *name,
 		      const struct bpftune_memory *memory);
 
+/* Of a namespace, how many there are of all its memories. */
+size_t ledger_memories_bytes(const struct ledger *ledger, uint64_t netns_cookie);
+
 /* All of a namespace; all. */
 void ledger_forget(struct ledger *ledger, uint64_t netns_cookie);
 void ledger_forget_all(struct ledger *ledger);

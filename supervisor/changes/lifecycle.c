@@ -2,6 +2,7 @@
 /* The room's start and end, and those of what it has of an instance. */
 #include <stdlib.h>
 
+#include "supervisor/changes/account.h"
 #include "supervisor/changes/learnt.h"
 #include "supervisor/changes/off.h"
 #include "supervisor/changes/rollback.h"
@@ -109,6 +110,7 @@ void changes_free(struct changes *changes, struct instance *instance)
 	if (!instance->state)
 		return;
 	learnt_free(changes, instance);
+	account_uncount(changes, instance);
 	free(instance->state->memory);
 	free(instance->state->manual);
 	free(instance->state);

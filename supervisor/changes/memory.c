@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "supervisor/changes/account.h"
 #include "supervisor/changes/state.h"
 
 #define MEMORY_INTERVAL_MS 1000 /* of an instance; */
@@ -49,25 +50,28 @@ static bool follows(const struct memory_parts *parts, uint16_t tuner, const stru
  * Into the file, too, unless the worker has memories kept without end: then they survive the worker, but the supervisor
  * only by chance.
  */
-static bool may_be_filed(const struct changes *changes, struct instance_state *state)
+static bool may_be_filed(struct changes *changes, struct instance *instance, uint32_t bytes)
 {
-	uint64_t now_ms = uv_now(changes->loop);
-
-	if (state->memory_due_ms > now_ms + MEMORY_BURST * MEMORY_INTERVAL_MS)
-		return false;
-	state->memory_due_ms = (state->memory_due_ms > now_ms ? state->memory_due_ms : now_ms) + MEMORY_INTERVAL_MS;
-	return true;
+	return bucket_take(&instance->state->memories, 1, MEMORY_INTERVAL_MS, MEMORY_BURST, uv_now(changes->loop)) &&
+	       account_write(changes, instance, 2 * (size_t)bytes); /* two digits each */
 }
 
-static int keep(struct changes *changes, const struct instance *instance, struct memory_parts *parts)
+/* Where its owner has too much, there is none any more: an old one may be wrong by now. */
+static int keep(struct changes *changes, struct instance *instance, struct memory_parts *parts)
 {
-	const struct bpftune_memory memory = { parts->version, parts->size, parts->data };
+	struct bpftune_memory memory = { parts->version, parts->size, parts->data };
 	char name[LEDGER_NAME_BYTES];
+	int err;
 
 	name_of(changes, parts->tuner, parts->kind, name);
-	if (!may_be_filed(changes, instance->state))
-		return ledger_memory_put(&changes->ledger, instance->view.netns_cookie, name, &memory);
-	return ledger_remember(&changes->ledger, instance->view.netns_cookie, name, &memory);
+	if (!account_has_room(changes, instance, name, memory.size))
+		memory.size = 0;
+	if (may_be_filed(changes, instance, memory.size))
+		err = ledger_remember(&changes->ledger, instance->view.netns_cookie, name, &memory);
+	else
+		err = ledger_memory_put(&changes->ledger, instance->view.netns_cookie, name, &memory);
+	account_count(changes, instance);
+	return err;
 }
 
 int memory_take_part(struct changes *changes, struct instance *instance, const struct bpftune_report *report)

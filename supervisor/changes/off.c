@@ -6,6 +6,7 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "supervisor/changes/account.h"
 #include "supervisor/changes/learnt.h"
 #include "supervisor/changes/state.h"
 
@@ -207,6 +208,7 @@ void changes_paired(struct changes *changes, struct instance *instance)
 {
 	uint64_t before = instance->switched_off;
 
+	account_count(changes, instance);
 	off_refresh(changes, instance);
 	if (instance->opt_out && before != instance->switched_off)
 		instance_log(changes->instances, instance, LOG_NOTICE, "%s", instance->opt_out);

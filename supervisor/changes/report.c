@@ -6,6 +6,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/changes/account.h"
 #include "supervisor/changes/learnt.h"
 #include "supervisor/changes/manual.h"
 #include "supervisor/changes/memory.h"
@@ -79,7 +80,7 @@ static void on_intent(struct changes *changes, struct instance *instance, const 
 	const struct ledger_entry *entry = its_own ? ledger_find(&changes->ledger, cookie, tunable->name) : NULL;
 	/* What is resumed begins with what is there: that is read first. */
 	bool allowed = its_own && !changes->stopping && *scenario_of(changes, report) && !(entry && entry->renew) &&
-		       changes_tuner_state(changes, instance, report->tuner) == TUNER_ACTIVE;
+		       changes_tuner_state(changes, instance, report->tuner) == TUNER_ACTIVE && account_change(changes, instance);
 
 	if (entry && entry->renew)
 		workers_order(changes->workers, instance, BPFTUNE_READ, &owner, sizeof(owner)); /* it may have failed */

@@ -48,6 +48,10 @@ struct owner {
 	unsigned int n_workers;
 	struct bucket forks;
 	struct child *waiting; /* for a place, in order of their coming */
+	/* Of supervisor/changes. */
+	size_t memories_bytes;
+	struct bucket filed; /* KiB of the ledger's file */
+	bool said_memories, said_filed;
 	UT_hash_handle hh;
 };
 
@@ -212,6 +216,7 @@ void instance_find_owner(struct instances *instances, struct instance *instance)
  */
 struct owner *owner_get(struct instances *instances, const struct instance *instance);
 void owner_hold(struct owner *owner);
+bool owner_is_root(const struct owner *owner);
 void owner_put(struct instances *instances, struct owner *owner);
 
 /* What its owner has put into the log; NULL: root of the host, who may put any number there. */

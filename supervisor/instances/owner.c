@@ -9,29 +9,36 @@
 
 /* --- the table ---------------------------------------------------------------------------------- */
 
-static void forget(struct instances *instances, struct owner *owner)
+static void free_one(struct owner *owner)
 {
-	HASH_DEL(instances->owners, owner);
 	free(owner->name);
 	free(owner);
 }
 
+static void forget(struct instances *instances, struct owner *owner)
+{
+	HASH_DEL(instances->owners, owner); /* NOLINT(clang-analyzer-unix.Malloc): what was freed is not in the table */
+	free_one(owner);
+}
+
 static bool is_of_use(const struct owner *owner, uint64_t now_ms)
 {
-	return owner->n_users || !bucket_is_full(&owner->log.records, now_ms) || !bucket_is_full(&owner->forks, now_ms);
+	return owner->n_users || !bucket_is_full(&owner->log.records, now_ms) ||
+	       !bucket_is_full(&owner->forks, now_ms) || !bucket_is_full(&owner->filed, now_ms);
 }
 
 /* Containers come and go for years. */
 static void forget_some(struct instances *instances)
 {
 	struct owner *owner, *next;
+	size_t kept = 0;
 
 	HASH_ITER (hh, instances->owners, owner, next)
-		if (!is_of_use(owner, uv_now(instances->loop)))
+		if (is_of_use(owner, uv_now(instances->loop)))
+			kept++;
+		else
 			forget(instances, owner);
-	instances->owners_forget_at = 2 * HASH_COUNT(instances->owners);
-	if (instances->owners_forget_at < OWNERS_KEPT)
-		instances->owners_forget_at = OWNERS_KEPT;
+	instances->owners_forget_at = kept < OWNERS_KEPT / 2 ? OWNERS_KEPT : 2 * kept;
 }
 
 static struct owner *add(struct instances *instances, const char *name)
@@ -44,8 +51,6 @@ static struct owner *add(struct instances *instances, const char *name)
 		free(owner);
 		return NULL;
 	}
-	if (HASH_COUNT(instances->owners) >= instances->owners_forget_at)
-		forget_some(instances);
 	HASH_ADD_KEYPTR(hh, instances->owners, owner->name, strlen(owner->name), owner);
 	return owner;
 }
@@ -65,12 +70,19 @@ struct owner *owner_get(struct instances *instances, const struct instance *inst
 		owner = add(instances, name);
 	if (owner)
 		owner_hold(owner);
+	if (HASH_COUNT(instances->owners) > instances->owners_forget_at)
+		forget_some(instances);
 	return owner;
 }
 
 void owner_hold(struct owner *owner)
 {
 	owner->n_users++;
+}
+
+bool owner_is_root(const struct owner *owner)
+{
+	return !strcmp(owner->name, OWNER_ROOT);
 }
 
 void owner_put(struct instances *instances, struct owner *owner)
@@ -84,10 +96,13 @@ void owner_put(struct instances *instances, struct owner *owner)
 
 void owners_free(struct instances *instances)
 {
-	struct owner *owner, *next;
+	struct owner *owner = instances->owners, *next;
 
-	HASH_ITER (hh, instances->owners, owner, next)
-		forget(instances, owner);
+	HASH_CLEAR(hh, instances->owners);
+	for (; owner; owner = next) {
+		next = owner->hh.next;
+		free_one(owner);
+	}
 }
 
 /* --- instances ---------------------------------------------------------------------------------- */

@@ -16,20 +16,15 @@ static struct owner *take(struct workers *workers, struct child *child)
 	return child->owner;
 }
 
-static bool is_root(const struct owner *owner)
-{
-	return !strcmp(owner->name, OWNER_ROOT);
-}
-
 static bool is_full(const struct owner *owner)
 {
-	return owner->n_workers >= WORKERS_PER_OWNER_MAX && !is_root(owner);
+	return owner->n_workers >= WORKERS_PER_OWNER_MAX && !owner_is_root(owner);
 }
 
 /* Its namespaces come and go, or its workers die, faster than new ones may be forked. */
 static bool is_early(const struct workers *workers, const struct owner *owner)
 {
-	return !is_root(owner) && !bucket_has(&owner->forks, CAPACITY_FORK_MS, CAPACITY_FORKS, uv_now(workers->loop));
+	return !owner_is_root(owner) && !bucket_has(&owner->forks, CAPACITY_FORK_MS, CAPACITY_FORKS, uv_now(workers->loop));
 }
 
 static bool has_place(const struct workers *workers, const struct owner *owner)

@@ -23,6 +23,7 @@
 #include "bpf/watch.h"
 #include "ipc/cleanup.h"
 #include "supervisor/changes/state.h"
+#include "supervisor/instances/owner.h"
 #include "supervisor/instances/registry.h"
 #include "supervisor/workers/child.h"
 
@@ -196,6 +197,7 @@ static int close_changes(void **state)
 
 	while (fixture->instances.by_id)
 		free_instance(fixture, fixture->instances.by_id);
+	owners_free(&fixture->instances);
 	close(fixture->read_fd);
 	changes_close(&fixture->changes);
 	snprintf(path, sizeof(path), "%s/ledger", fixture->dir);

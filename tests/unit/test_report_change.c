@@ -2,6 +2,8 @@
 /* What workers report of values and changes, and what the kernel tells of somebody else's writes. */
 #include "tests/unit/fake_changes.h"
 
+#include "supervisor/changes/account.h"
+
 static const struct bpftune_report intent = { .kind = BPFTUNE_INTENT, .from = "1", .to = "2", .text = "because" };
 
 static void test_outcomes(void **state)
@@ -20,6 +22,25 @@ static void test_outcomes(void **state)
 	assert_string_equal(entry->current, "512");
 	assert_string_equal(ledger_last(entry)->scenario, "near");
 	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
+}
+
+/* The owner has put too much into the ledger's file: the change is refused, and what was recorded stays. */
+static void test_owner_without_account(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct ledger_entry *entry;
+
+	report_value(fixture, "1");
+	while (account_change(&fixture->changes, fixture->instance))
+		;
+	assert_int_equal(only_line(fixture)->severity, LOG_WARNING);
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_REFUSE);
+	entry = entry_of(fixture);
+	assert_false(entry->intended);
+	assert_int_equal(fixture->n_log, 0);
+	fixture->loop.time += ACCOUNT_FILE_KIB * ACCOUNT_FILE_MS;
+	assert_int_equal(answer(fixture, &intent).scenario, BPFTUNE_GRANT);
+	assert_true(entry->intended);
 }
 
 /* The worker finds that somebody else was there in between: then it is theirs. */
@@ -405,6 +426,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		on_changes(test_outcomes),
+		on_changes(test_owner_without_account),
 		on_changes(test_stale_outcome),
 		on_changes(test_stale_outcome_of_the_same_value),
 		on_changes(test_failures),
