@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tcp_buffer against the best fixed limits of both sides, found in the same run."""
+import contextlib
 import math
+import os
+import subprocess
+import time
 from types import SimpleNamespace
 
 import pytest
 
 import rates
-from lab import PLAIN, RMEM, WMEM, Flow, kept_sysctls, maximum, only, wait_for
+from lab import PLAIN, RMEM, WMEM, Flow, kept_sysctls, maximum, only, run, wait_for
 from rates import MIB
 
 DELAY = "delay", "20ms", "limit", "10000"
 # The reference path is as fast as the machine; the narrow one leaves it time, so that noise is small. A write there is
 # small against the limits: see PLAIN. `soon`: seconds.
 PATHS = {
-    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=24,
+    "reference": SimpleNamespace(netem=DELAY, mtu=1500, send=262144, sizes=(2, 4, 8, 12, 16, 24, 32, 48), rounds=16,
                                  soon=12, options=()),
     "narrow": SimpleNamespace(netem=(*DELAY, "rate", "40mbit"), mtu=9000, send=32768,
-                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=4, soon=4, options=PLAIN),
+                              sizes=(0.125, 0.25, 0.375, 0.5, 1), rounds=16, soon=4, options=PLAIN),
 }
 SECONDS = 3
 SETTLED = 4      # flows in a row that leave the limits as they are
@@ -99,6 +103,64 @@ def test_share_of_the_best(lab, kind):
             assert len(records) <= 8
             assert not records or each.limits[name] <= 2.5 * smallest
         assert each.changes[WMEM] and each.changes[WMEM][0]["scenario"] == "send_buffer_limited"
+
+
+@contextlib.contextmanager
+def busy_loops():
+    """Another load: one on each CPU."""
+    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count())]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+@pytest.mark.figures
+def test_ten_beginnings_beside_a_load(lab):
+    """A beginning must not be lost to one bad look: 0.9 of the final rate within 4 s of traffic, ten times in a row."""
+    want, found = PATHS["narrow"], []
+    host, near = lab.host(), lab.container("netns", "near-busy")
+    with kept_sysctls(), busy_loops():
+        path = lab.netem(near, host, 1, netem=want.netem, back=DELAY, mtu=want.mtu)
+        for _ in range(10):
+            rates.start(near, host, want.send)
+            supervisor = lab.supervisor(tuners=only("tcp_buffer"))
+            supervisor.ready(near.name)
+            flows = [rates.flow(path, seconds, *want.options) for seconds in (6, 4)]
+            final = flows[-1].mbit
+            found.append(time_to(flows, 0.9 * final))
+            print([round(flow.mbit) for flow in flows], f"0.9 of the last after {found[-1]:.1f} s",
+                  [record["to"].split()[2] for record in supervisor.changes(near.name, WMEM)], flush=True)
+            supervisor.stop()
+    assert max(found) <= 4
+
+
+@pytest.mark.figures
+def test_flow_from_before_the_supervisor(lab):
+    """A flow of a minute that its send buffer limits, and that began first: 0.9 of what is possible 10 s later."""
+    want = PATHS["narrow"]
+    host, near = lab.host(), lab.container("netns", "near-before")
+    with kept_sysctls():
+        path = lab.netem(near, host, 1, netem=want.netem, back=DELAY, mtu=want.mtu)
+        rates.fix(near, host, MIB, 6 * MIB)
+        possible = rates.flow(path, SECONDS, *want.options).mbit
+        rates.start(near, host, want.send)
+        running, began = path.start(60, "-i", "0.1", *want.options), time.monotonic()
+        wait_for(lambda: run("nsenter", f"--net={near.netns}", "ss", "-Htn", "state", "established", "dport", "=", f":{running.port}")
+                 .stdout.count("\n") >= 2, 5, "the flow to begin")
+        supervisor = lab.supervisor(tuners=only("tcp_buffer"))
+        supervisor.ready(near.name)
+        ready = time.monotonic() - began
+        running.finish()
+        steps = [(each["sum"]["end"], each["sum"]["bytes"] * 8 / 1e6) for each in running.result["intervals"]]
+        seconds = rates.time_to(SimpleNamespace(steps=steps), 0.9 * possible) or math.inf
+        before, after = ([mbit for end, mbit in steps if low < end <= low + 3] for low in (0, 56))
+        print(f"possible {possible:.0f} Mbit/s; supervisor after {ready:.1f} s, 0.9 after {seconds:.1f} s;",
+              f"the first seconds {10 * sum(before) / len(before):.0f}, the last {10 * sum(after) / len(after):.0f} Mbit/s;",
+              [record["to"] for record in supervisor.changes(near.name, WMEM)])
+        assert seconds <= ready + 10
 
 
 def test_container_memory_is_the_cap(lab):

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What it costs to know who holds TCP's memory, where there are many sockets."""
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import pytest
+
+import test_tcp_mem
+from lab import SLOWNESS, kept_sysctls, only, sysctl_path
+from test_tcp_mem import TCP_MEM, Load, allocated, available_pages
+
+SOCKETS, SECONDS = 100000, 20
+
+# Connections that nobody accepts.
+MANY = """
+import resource, socket, sys, time
+number = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (number + 100, number + 100))
+server = socket.create_server(("0.0.0.0", 5500), backlog=number)
+clients = []
+for i in range(number):
+    clients.append(socket.socket())
+    clients[-1].connect((f"127.0.0.{1 + i // 20000}", 5500))
+print("connected", flush=True)
+time.sleep(3600)
+"""
+
+
+class Many:
+    def __init__(self, container, number):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", MANY, str(number)), text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == "connected\n"
+
+    def remove(self):
+        self.process.kill()
+        self.process.communicate()
+
+
+def cpu_s(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.figures
+def test_many_sockets(lab):
+    """While memory is short the worker takes at most two hundredths of a CPU; of an emulated one, more."""
+    short = test_tcp_mem.TestWithoutRoom
+    pressure = short.NO_ROOM_PRESSURE
+    with kept_sysctls((TCP_MEM,)):
+        container = lab.container("netns", "bt-many", {**short.LARGE, "net.core.somaxconn": "65535"})
+        lab.keep(Many(container, SOCKETS // 2))
+        sysctl_path(TCP_MEM).write_text(f"6144 {pressure} {available_pages() // 2}")
+        supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
+        supervisor.ready("host", container.name)
+        load, pid = lab.keep(Load(container)), supervisor.workers()[container.name]
+        while allocated() < pressure * 9 // 10:
+            load.fill()
+        before, began = cpu_s(pid), time.monotonic()
+        while time.monotonic() < began + SECONDS:
+            load.tell("trips")
+        took, seconds = cpu_s(pid) - before, time.monotonic() - began
+        print(f"{SOCKETS} sockets, {allocated()} of {pressure} pages: {took:.2f} s of CPU in {seconds:.0f} s, {100 * took / seconds:.1f} %",
+              *(record["text"] for record in supervisor.log(container.name)), sep="\n")
+        assert supervisor.workers()[container.name] == pid
+        assert took / seconds <= 0.02 * SLOWNESS
