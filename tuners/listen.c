@@ -18,16 +18,13 @@
 
 enum {
 	SOMAXCONN,
-	MAX_SYN_BACKLOG,
-	SYNCOOKIES
+	MAX_SYN_BACKLOG
 };
 
 static const struct bpftune_tunable tunables[] = {
 	[SOMAXCONN] = { "net.core.somaxconn", BPFTUNE_SCOPE_NETNS, 1, "longest queue that listen(2) grants" },
 	[MAX_SYN_BACKLOG] = { "net.ipv4.tcp_max_syn_backlog", BPFTUNE_SCOPE_NETNS, 1,
 			      "handshakes under way, where there are no syncookies" },
-	[SYNCOOKIES] = { "net.ipv4.tcp_syncookies", BPFTUNE_SCOPE_NETNS, 1,
-			 "0: never, 1: when a queue is full, 2: always", .min = 1, .max = 1 },
 };
 
 static const struct bpftune_scenario scenarios[] = {
@@ -142,26 +139,24 @@ static void raise_limit(struct bpftune *b, const struct listen *listen, unsigned
 			grown->handshakes);
 }
 
-/* A longer queue only holds more of what nobody meant: cookies hold nothing. */
+/*
+ * A longer queue only holds more of what nobody meant. Cookies hold nothing; but 0 is not the kernel's default, so somebody
+ * wants none.
+ */
 static void resist(struct bpftune *b, struct listen *listen, const struct listen_counts *lately)
 {
-	static const char reason[] =
-		"port %u: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64 " handshakes were completed";
+	static const char reason[] = "port %u: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64
+				     " handshakes were completed%s";
+	const char *cookies = listen->queue.syncookies ? "" : "; net.ipv4.tcp_syncookies is 0, and stays";
 	uint64_t syns = lately->cookies_sent + lately->drops;
-	long long value[BPFTUNE_INTS_MAX];
 
 	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_S * 1000000000ULL)
-		bpftune_log(b, LOG_WARNING, reason, listen->queue.port, syns, lately->handshakes);
-	bpftune_learnt(b, "SYN flood", NULL, reason, listen->queue.port, syns, lately->handshakes);
+		bpftune_log(b, LOG_WARNING, reason, listen->queue.port, syns, lately->handshakes, cookies);
+	bpftune_learnt(b, "SYN flood", NULL, reason, listen->queue.port, syns, lately->handshakes, cookies);
 	listen->flood_ns = listen->cause.time_ns;
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
 		bpftune_take_back(b, i, LISTEN_SYN_FLOOD, &listen->cause, CALM_S, reason, listen->queue.port, syns,
-				  lately->handshakes);
-	if (!bpftune_value_ints(b, SYNCOOKIES, value) && !value[0]) {
-		value[0] = 1;
-		bpftune_propose(b, SYNCOOKIES, value, LISTEN_SYN_FLOOD, &listen->cause, reason, listen->queue.port,
-				syns, lately->handshakes);
-	}
+				  lately->handshakes, cookies);
 }
 
 static void tell_own_length(struct bpftune *b, const struct listen_queue *queue, const struct listen_counts *grown)
