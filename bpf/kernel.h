@@ -52,7 +52,24 @@ struct netns_core {
 	int sysctl_somaxconn;
 };
 
+struct local_ports { /* from 6.8 */
+	__u32 range; /* the highest port << 16 | the lowest */
+};
+
+struct local_ports___6_7 { /* up to 6.7 */
+	int range[2];
+};
+
+struct netns_ipv4___6_7 {
+	struct local_ports___6_7 ip_local_ports;
+};
+
+struct net___6_7 {
+	struct netns_ipv4___6_7 ipv4;
+};
+
 struct netns_ipv4 {
+	struct local_ports ip_local_ports;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
 	int sysctl_tcp_wmem[3];
@@ -188,6 +205,7 @@ struct sock {
 	int sk_wmem_queued;
 	__u32 sk_ack_backlog; /* of a listener: connections that wait for accept(2) */
 	__u32 sk_max_ack_backlog;
+	unsigned long sk_max_pacing_rate; /* bytes a second; ~0UL: nobody has set it */
 	unsigned char sk_userlocks;
 	__u16 sk_protocol;
 	struct mem_cgroup *sk_memcg; /* NULL in the root cgroup */
@@ -202,6 +220,7 @@ struct request_sock_queue {
 };
 
 struct tcp_congestion_ops {
+	void (*cong_control)(void); /* NULL: the kernel sets the window after a loss, by ssthresh */
 	char name[16]; /* TCP_CA_NAME_MAX */
 };
 
@@ -209,6 +228,7 @@ struct inet_connection_sock {
 	struct inet_sock icsk_inet;
 	struct request_sock_queue icsk_accept_queue;
 	const struct tcp_congestion_ops *icsk_ca_ops;
+	__u8 icsk_ca_state : 5;
 	__u8 icsk_ca_setsockopt : 1; /* chosen for this socket, not the namespace's default */
 	struct {
 		__u16 rcv_mss; /* the size of segments that come in */
@@ -224,6 +244,7 @@ struct minmax {
 };
 
 struct tcp_options_received {
+	__u16 wscale_ok : 1;
 	__u16 rcv_wscale : 4;
 };
 
@@ -242,6 +263,8 @@ struct tcp_sock {
 	__u64 tcp_mstamp; /* us: when the latest packet came or went */
 	__u32 srtt_us; /* eight times the smoothed round trip */
 	__u32 snd_cwnd_clamp;
+	__u32 delivered;    /* segments that have arrived, as far as acknowledged or selectively acknowledged */
+	__u8 scaling_ratio; /* of sk_rcvbuf, in 256ths, what is offered as a window. From 6.6 */
 	__u32 lost;	   /* segments that were taken for lost */
 	__u32 dsack_dups;  /* of those retransmitted, how many had arrived */
 	__u32 rcv_ooopack; /* segments that came out of order */

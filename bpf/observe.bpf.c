@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Observers: a hook that runs often has one program, the supervisor's. The program ends after a few loads unless a socket is
- * due for a look. Then it calls the tuners' programs one after another. So another tuner makes no request dearer.
+ * Observers: a hook that runs often has one program, the supervisor's. The program ends after a few loads unless a
+ * socket is due for a look. Then it calls the tuners' programs one after another. So another tuner makes no request
+ * dearer.
  */
 #include "bpf/remote.bpf.h"
 #include "bpf/sender.bpf.h"
@@ -13,7 +14,8 @@
 #define MACHINE_LOOK_US 10000 /* between two looks at what the whole machine shares: TCP's memory */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
-#define LIMIT_SHARE 4	      /* a buffer below this share of its limit is not limited, also just after a step of four times */
+#define LIMIT_SHARE 4 /* a buffer below this share of its limit is not limited, also just after a step of four times \
+		       */
 
 /* In bytes: no receive buffer below this is near its limit, in any namespace that has set up a connection. */
 __u32 rcvbuf_bound = ~0U;
@@ -109,7 +111,12 @@ static __always_inline struct flow *flow_get(struct bpf_sock_ops *ctx, struct tc
 		return bpf_sk_storage_get(&flows, tp, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 	/* A tuner that decided about it has it looked at from its beginning, however near it is. */
 	flow = is_asked_for(ctx) ? bpf_sk_storage_get(&flows, tp, NULL, 0) : NULL;
-	return flow && flow->is_early ? flow : NULL;
+	return flow && (flow->is_early || flow->wants_acks) ? flow : NULL;
+}
+
+static __always_inline _Bool is_due(const struct tcp_sock *tp, const struct flow *flow, _Bool is_wanted)
+{
+	return (is_wanted || flow->is_early) && tp->tcp_mstamp >= flow->looked_us + flow->interval_us;
 }
 
 static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct flow *flow)
@@ -136,7 +143,8 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
 }
 
-/* TCP of the whole machine has half of what makes the kernel press for memory, or a tuner may want to undo something. */
+/* TCP of the whole machine has half of what makes the kernel press for memory, or a tuner may want to undo something.
+ */
 static __always_inline _Bool is_memory_of_interest(const struct sock *sk)
 {
 	const struct bpftune_control *control = control_get();
@@ -172,10 +180,14 @@ static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)
 	if (!tp)
 		return;
 	flow = flow_get(ctx, tp, is_wanted);
-	if (flow && tp->tcp_mstamp >= flow->looked_us + flow->interval_us)
+	if (flow && is_due(tp, flow, is_wanted)) {
 		look(ctx, tp, flow);
-	else if (!is_machines)
+	} else if (flow && flow->wants_acks) {
+		CHAIN_CALL(ctx, chain_ack, 0);
 		return;
+	} else if (!is_machines) {
+		return;
+	}
 	CHAIN_CALL(ctx, chain_look, 0);
 }
 
@@ -220,8 +232,8 @@ static __always_inline _Bool is_rcvbuf_fixed(const struct sock *sk)
 }
 
 /*
- * A round trip is over, as the kernel looks, in which much was read. Linux 6.1 lets the buffers of connections that read next
- * to nothing grow large, too.
+ * A round trip is over, as the kernel looks, in which much was read. Linux 6.1 lets the buffers of connections that
+ * read next to nothing grow large, too.
  */
 static __always_inline _Bool has_read_much(const struct sock *sk)
 {

@@ -19,6 +19,7 @@
 /* In the order of the loader's table: supervisor/kernel/chain.c. */
 enum bpftune_chain {
 	BPFTUNE_CHAIN_LOOK,
+	BPFTUNE_CHAIN_ACK,
 	BPFTUNE_CHAIN_START,
 	BPFTUNE_CHAIN_ACCEPT,
 	BPFTUNE_CHAIN_END,
@@ -63,6 +64,7 @@ struct flow {
 	__u32 busy, rwnd_limited, sndbuf_limited; /* jiffies of the socket's life: tcp_get_info_chrono_stats() */
 	__u8 is_limited; /* set by a tuner: the next look is due after a round trip, not later and later */
 	__u8 is_early; /* set by a tuner at the start, with STATE_CB: looks are due from the first byte on */
+	__u8 wants_acks; /* set by a tuner, with STATE_CB, for as long as it needs each acknowledgement that is no look */
 };
 
 #endif

@@ -69,6 +69,7 @@ MAP(runs, BPF_MAP_TYPE_PERCPU_ARRAY, BPFTUNE_N_CHAINS * BPFTUNE_SLOTS_MAX, __u32
 SK_STORAGE(flows, 0, struct flow);
 
 MAP(chain_look, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_ack, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_start, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_accept, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_end, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
@@ -152,6 +153,8 @@ static __always_inline __u64 run_begins(void)
 
 /* A flow is due: at most once a round trip and millisecond. look_of() gives its record. */
 #define ON_LOOK(name) SOCKOPS_SUBSCRIBER("look", chain_look, BPFTUNE_CHAIN_LOOK, name)
+/* An acknowledgement with a round trip of a flow whose `wants_acks` is set, while no look is due. */
+#define ON_ACK(name) SOCKOPS_SUBSCRIBER("ack", chain_ack, BPFTUNE_CHAIN_ACK, name)
 /*
  * A connection is set up. Called only where a tuner has decided about something, where another program has set the window,
  * or where the application has fixed the receive buffer.

@@ -17,17 +17,17 @@
 #include "tuners/tuner.h"
 
 #define SERVICES_MAX 256
-#define PATHS_MAX 1024
+#define PATHS_MAX 768
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
-#define LOSS_BYTES 96
 #define WHY_BYTES 112
 #define NSEC_PER_SEC 1000000000ULL
 
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_INIT_WINDOW_REACHED] = { "window_reached",
-				      "A connection ended without loss and had reached a larger window than it started with." },
+				      "A connection ended and had reached a larger window than it started with." },
 	[TCP_INIT_LOSS] = { "loss_on_path",
-			    "A connection lost segments: new ones on that path start as the kernel has it." },
+			    "A connection lost segments of its first window: new ones on that path start as the kernel has it, "
+			    "if it had been given the window, or if others lose as well." },
 };
 
 /* What is known of a service, and outlives this worker: bpftune_remember(). */
@@ -39,18 +39,19 @@ struct known_service {
 
 struct service {
 	struct known_service is;
+	bool is_shown;	   /* `status` has a line about it */
 	UT_hash_handle hh; /* in order: the least recently heard of first */
 };
 
-/* Where something was lost, whether or not a service is known there. It outlives this worker, too. */
+/* How starts go to a remote, whether or not a service is known there. It outlives this worker, too. */
 struct known_path {
 	struct remote remote;
-	uint64_t lost_ns;
+	struct tcp_init_path path;
 };
 
 struct path {
 	struct known_path is;
-	UT_hash_handle hh; /* in order: the one that lost least recently first */
+	UT_hash_handle hh; /* in order: the least recently heard of first */
 };
 
 struct memory {
@@ -64,7 +65,7 @@ struct kept {
 	uint32_t n_services, n_paths;
 };
 
-#define KEPT_VERSION 1
+#define KEPT_VERSION 2
 
 _Static_assert(sizeof(struct kept) + SERVICES_MAX * sizeof(struct known_service) +
 			       PATHS_MAX * sizeof(struct known_path) <=
@@ -102,7 +103,7 @@ static bool is_same_path(const struct service *service, const struct tcp_init_ou
 	return !memcmp(&service->is.key.remote, &outcome->remote, sizeof(outcome->remote));
 }
 
-static void add_loss(struct memory *memory, const struct remote *remote, uint64_t now_ns)
+static struct path *find_or_make_path(struct memory *memory, const struct remote *remote)
 {
 	struct path *path;
 
@@ -113,10 +114,10 @@ static void add_loss(struct memory *memory, const struct remote *remote, uint64_
 		forget_path(memory, memory->paths);
 	path = path ? path : calloc(1, sizeof(*path));
 	if (!path)
-		return;
+		return NULL;
 	path->is.remote = *remote;
-	path->is.lost_ns = now_ns;
 	HASH_ADD(hh, memory->paths, is.remote, sizeof(path->is.remote), path);
+	return path;
 }
 
 static struct service *make(struct memory *memory, const struct tcp_init_service *key)
@@ -131,18 +132,6 @@ static struct service *make(struct memory *memory, const struct tcp_init_service
 	return service;
 }
 
-/* A new one knows of a loss that others had on its path. */
-static struct service *make_on_path(struct memory *memory, const struct tcp_init_service *key)
-{
-	struct service *service = make(memory, key);
-	const struct path *path;
-
-	HASH_FIND(hh, memory->paths, &key->remote, sizeof(key->remote), path);
-	if (service && path)
-		service->is.known = tcp_init_forget(path->is.lost_ns);
-	return service;
-}
-
 /* A loss alone makes no service known, unless one of its decisions is there: a worker's before us. */
 static struct service *find_or_make(struct memory *memory, const struct tcp_init_outcome *outcome, bool lost)
 {
@@ -153,7 +142,7 @@ static struct service *find_or_make(struct memory *memory, const struct tcp_init
 	if (service)
 		HASH_DEL(memory->services, service); /* to be the newest */
 	else if (!lost || outcome->decided)
-		service = make_on_path(memory, &key);
+		service = make(memory, &key);
 	if (service)
 		HASH_ADD(hh, memory->services, is.key, sizeof(service->is.key), service);
 	return service;
@@ -180,83 +169,103 @@ static struct bpftune_verdict verdict_of(const struct service *service)
 	return verdict;
 }
 
-static void describe_loss(const struct tcp_init_outcome *outcome, bool own, char text[LOSS_BYTES])
-{
-	if (!own)
-		snprintf(text, LOSS_BYTES, "a connection of port %u lost segments", outcome->port);
-	else if (outcome->retransmitted)
-		snprintf(text, LOSS_BYTES, "a connection that started with %u segments sent %u of %u again",
-			 outcome->given ? outcome->given : TCP_INIT_CWND, outcome->retransmitted,
-			 outcome->data_segs_out);
-	else
-		snprintf(text, LOSS_BYTES, "%u segments came out of order", outcome->out_of_order);
-}
-
-/* Whatever service it was: the path is the same. What had nothing to lose is no news. */
-static void lose(struct bpftune *b, struct memory *memory, const struct service *lossy,
-		 const struct tcp_init_outcome *outcome, uint64_t now_ns)
-{
-	for (struct service *service = memory->services; service; service = service->hh.next) {
-		struct bpftune_verdict verdict;
-		char text[ABOUT_BYTES], loss[LOSS_BYTES];
-		bool decided;
-
-		if (!is_same_path(service, outcome))
-			continue;
-		decided = service->is.verdict.valid_until_ns || (service == lossy && outcome->decided);
-		service->is.known = tcp_init_forget(now_ns);
-		service->is.verdict = (struct tcp_init_verdict){ 0 };
-		if (!decided)
-			continue;
-		verdict = verdict_of(service);
-		describe_loss(outcome, service == lossy, loss);
-		bpftune_learnt(b, about(service, text), &verdict, "starts as the kernel has it for ten minutes: %s",
-			       loss);
-	}
-}
-
 /* What new connections of the service get, and why. */
-static void tell(struct bpftune *b, const struct service *service, const char *why)
+static void tell(struct bpftune *b, struct service *service, const char *why)
 {
 	const struct tcp_init_verdict *verdict = &service->is.verdict;
 	struct bpftune_verdict record = verdict_of(service);
 	char text[ABOUT_BYTES], room[32] = "";
 
+	service->is_shown = true;
 	if (verdict->rwnd)
 		snprintf(room, sizeof(room), " and room for %u", verdict->rwnd);
 	bpftune_learnt(b, about(service, text), &record, "starts with %u segments%s%s",
 		       verdict->cwnd ? verdict->cwnd : TCP_INIT_CWND, room, why);
 }
 
-static void reach(struct bpftune *b, struct service *service, const struct tcp_init_outcome *outcome, uint64_t now_ns)
+/* What never had a verdict is no news. */
+static void take_back(struct bpftune *b, struct service *service, bool decided, const char *why)
 {
-	struct tcp_init_windows sample = tcp_init_sample(&(struct tcp_init_connection){
+	struct bpftune_verdict record;
+	char text[ABOUT_BYTES];
+
+	if (!service->is_shown && !decided)
+		return;
+	service->is_shown = true;
+	service->is.verdict = (struct tcp_init_verdict){ 0 };
+	record = verdict_of(service);
+	bpftune_learnt(b, about(service, text), &record, "starts as the kernel has it%s", why);
+}
+
+/* Whatever service it was: the path is the same. */
+static void lose(struct bpftune *b, struct memory *memory, const struct service *lossy,
+		 const struct tcp_init_outcome *outcome, bool is_held)
+{
+	char why[WHY_BYTES];
+
+	if (is_held)
+		snprintf(why, sizeof(why),
+			 " for ten minutes: too many connections lost segments of their first window");
+	else
+		snprintf(why, sizeof(why),
+			 " until %d connections have shown more: one lost segments of the window that it was given",
+			 TCP_INIT_PAST);
+	for (struct service *service = memory->services; service; service = service->hh.next) {
+		if (!is_same_path(service, outcome))
+			continue;
+		service->is.known = tcp_init_unlearn(service->is.known);
+		take_back(b, service, service == lossy && outcome->decided, why);
+	}
+}
+
+static void describe(const struct service *service, const struct tcp_init_sample *sample,
+		     const struct tcp_init_outcome *outcome, char why[WHY_BYTES])
+{
+	snprintf(why, WHY_BYTES, ", as the last of %u connections %s %u%s at %u.%u ms",
+		 sample->cwnd ? service->is.known.senders : service->is.known.receivers,
+		 sample->cwnd ? "reached" : "took in", sample->cwnd ? outcome->cwnd : outcome->rcv_space_bytes,
+		 sample->cwnd ? "" : " bytes", outcome->min_rtt_us / 1000, outcome->min_rtt_us % 1000 / 100);
+}
+
+/* A kernel that offers no more than a SYN can has no use for a receive window of ours. */
+static struct tcp_init_sample sample_of(const struct tcp_init_outcome *outcome)
+{
+	return tcp_init_sample_of(&(struct tcp_init_connection){
 		.cwnd = outcome->cwnd,
 		.data_segs_out = outcome->data_segs_out,
+		.retransmitted = outcome->retransmitted,
 		.srtt_us = outcome->srtt_us,
 		.min_rtt_us = outcome->min_rtt_us,
 		.bytes_received = outcome->bytes_received,
-		.rcv_space_bytes = outcome->rcv_space_bytes,
+		.rcv_space_bytes = outcome->is_offer_cut ? 0 : outcome->rcv_space_bytes,
 		.mss = outcome->mss,
 	});
+}
+
+static void reach(struct bpftune *b, struct service *service, const struct tcp_init_outcome *outcome, uint64_t now_ns)
+{
+	struct tcp_init_sample sample = sample_of(outcome);
 	struct tcp_init_windows windows;
 	char why[WHY_BYTES];
 	bool same;
 
+	if (outcome->is_offer_cut)
+		service->is.known.rwnd = 0;
 	service->is.known = tcp_init_learn(service->is.known, sample, now_ns);
 	windows = tcp_init_decide(&service->is.known, now_ns);
-	if (!windows.cwnd && !windows.rwnd)
+	if (!windows.cwnd && !windows.rwnd && (service->is.verdict.valid_until_ns || outcome->decided))
+		take_back(b, service, true, ": no larger window is known by now");
+	if ((!windows.cwnd && !windows.rwnd) || (!sample.cwnd && !sample.rwnd))
 		return;
 	same = windows.cwnd == service->is.verdict.cwnd && windows.rwnd == service->is.verdict.rwnd;
 	service->is.verdict = (struct tcp_init_verdict){
 		.cwnd = windows.cwnd,
 		.rwnd = windows.rwnd,
+		.rwnd_bytes = windows.rwnd_bytes,
+		.rtt_us = service->is.known.rtt_us,
 		.valid_until_ns = tcp_init_valid_until(service->is.verdict.valid_until_ns, same, now_ns),
 	};
-	snprintf(why, sizeof(why), ", as the last of %u connections without loss %s %u%s at %u.%u ms",
-		 service->is.known.connections, sample.cwnd ? "reached" : "took in",
-		 sample.cwnd ? outcome->cwnd : outcome->rcv_space_bytes, sample.cwnd ? "" : " bytes",
-		 outcome->min_rtt_us / 1000, outcome->min_rtt_us % 1000 / 100);
+	describe(service, &sample, outcome, why);
 	tell(b, service, why);
 }
 
@@ -264,16 +273,21 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	const struct tcp_init_outcome *outcome = (const struct tcp_init_outcome *)event->payload;
 	struct memory *memory = state;
-	bool lost = event->scenario == TCP_INIT_LOSS;
-	struct service *service = find_or_make(memory, outcome, lost);
+	struct path *path = find_or_make_path(memory, &outcome->remote);
+	struct service *service = find_or_make(memory, outcome, event->scenario == TCP_INIT_LOSS);
+	uint32_t jumps_lost;
+	bool was_held, is_held;
 
 	memory->keep.has_heard = memory->keep.is_due = true;
-	if (lost) {
-		add_loss(memory, &outcome->remote, event->time_ns);
-		lose(b, memory, service, outcome, event->time_ns);
-	} else if (service) {
+	if (!path)
+		return;
+	was_held = tcp_init_is_held(&path->is.path, event->time_ns);
+	path->is.path = tcp_init_count(path->is.path, &outcome->counted, event->time_ns, &jumps_lost);
+	is_held = tcp_init_is_held(&path->is.path, event->time_ns);
+	if ((is_held && !was_held) || jumps_lost)
+		lose(b, memory, service, outcome, is_held);
+	else if (service && !is_held && event->scenario == TCP_INIT_WINDOW_REACHED)
 		reach(b, service, outcome, event->time_ns);
-	}
 }
 
 /* --- what outlives a worker ---------------------------------------------------------------------- */
@@ -293,7 +307,7 @@ static void remember(struct bpftune *b, const struct memory *memory, uint64_t no
 			services[kept->n_services++] = service->is;
 	paths = (struct known_path *)(services + kept->n_services);
 	for (const struct path *path = memory->paths; path; path = path->hh.next)
-		if (tcp_init_is_recent(&(struct tcp_init_known){ .lost_ns = path->is.lost_ns }, now_ns))
+		if (path->is.path.lost || tcp_init_is_held(&path->is.path, now_ns))
 			paths[kept->n_paths++] = path->is;
 	bpftune_remember(b, KEPT_VERSION, kept, (uint8_t *)(paths + kept->n_paths) - (uint8_t *)kept);
 	free(kept);
@@ -330,8 +344,12 @@ static void recall(struct bpftune *b, struct memory *memory, uint64_t now_ns)
 		return;
 	services = (const struct known_service *)(kept + 1);
 	paths = (const struct known_path *)(services + kept->n_services);
-	for (uint32_t i = 0; i < kept->n_paths; i++)
-		add_loss(memory, &paths[i].remote, paths[i].lost_ns);
+	for (uint32_t i = 0; i < kept->n_paths; i++) {
+		struct path *path = find_or_make_path(memory, &paths[i].remote);
+
+		if (path)
+			path->is = paths[i];
+	}
 	for (uint32_t i = 0; i < kept->n_services; i++) {
 		struct service *service = make(memory, &services[i].key);
 

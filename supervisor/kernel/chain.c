@@ -11,6 +11,7 @@ static const struct {
 	const char *section, *map;
 } chains[BPFTUNE_N_CHAINS] = {
 	[BPFTUNE_CHAIN_LOOK] = { "sockops/look", "chain_look" },
+	[BPFTUNE_CHAIN_ACK] = { "sockops/ack", "chain_ack" },
 	[BPFTUNE_CHAIN_START] = { "sockops/start", "chain_start" },
 	[BPFTUNE_CHAIN_ACCEPT] = { "sockops/accept", "chain_accept" },
 	[BPFTUNE_CHAIN_END] = { "sockops/end", "chain_end" },

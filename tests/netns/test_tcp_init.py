@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +14,7 @@ from transfer import Server, transfers
 
 KIB = 1024
 PORT, OTHER_PORT = 5001, 5002
+UNLIMITED = 2 ** 64 - 1
 
 pytestmark = pytest.mark.lanes(4)
 
@@ -65,9 +67,9 @@ def near(lab, world):
 
 
 def teach(world, container, port=PORT, address=None):
-    """Lets a connection of the kernel's own window go first; what came of it."""
+    """Lets three connections of the kernel's own window go first; what came of them."""
     address = address or container.far_address
-    assert transfers(container, address, port, "u", 1024 * KIB)[0]["cwnd"] == 10
+    assert {one["cwnd"] for one in transfers(container, address, port, "u", 1024 * KIB, 3)} == {10}
     return wait_until_learnt(world.supervisor, container, f"{address} port {port}")
 
 
@@ -108,17 +110,29 @@ def test_outlives_supervisor_and_worker(lab):
     assert transfers(near, near.far_address, PORT, "u", KIB)[0]["cwnd"] == before > 10
 
     lines = kept(supervisor)
-    with lossy_port(far, near):
-        transfers(near, near.far_address, PORT, "u", 512 * KIB)
-    wait_until_learnt(supervisor, near, f"{near.far_address} port {PORT}", "starts as the kernel has it")
+    with losing(far, near, EVERY_START):
+        transfers(near, near.far_address, PORT, "u", 32 * KIB, 3)
+    wait_until_learnt(supervisor, near, f"{near.far_address} port {PORT}", "starts as the kernel has it for ten minutes")
     wait_for(lambda: kept(supervisor) > lines, 12, "the loss to be kept")
     worker = supervisor.instance(near.name)["worker"]["pid"]
     os.kill(worker, signal.SIGKILL)
     wait_for(lambda: supervisor.instance(near.name)["worker"]["restarts"], 5, "the end of the worker")
     supervisor.ready(near.name)
-    transfers(near, near.far_address, OTHER_PORT, "u", 1024 * KIB)
-    teach(world, near, address=f"{near.network}.3")    # by now that has been looked at
+    assert {one["cwnd"] for one in transfers(near, near.far_address, OTHER_PORT, "u", 512 * KIB, 4)} == {10}
+    teach(world, near, address=f"{near.network}.3")    # by now those have been looked at
     assert transfers(near, near.far_address, OTHER_PORT, "u", KIB)[0]["cwnd"] == 10
+
+
+def test_three_connections(world, near):
+    """RFC 9959: what one connection has found out, or two, is no reason to start any other way."""
+    address = near.far_address
+    assert [one["cwnd"] for one in transfers(near, address, PORT, "u", 1024 * KIB, 2)] == [10, 10]
+    teach(world, near, OTHER_PORT)      # by now those have been looked at
+    assert list(learnt(world.supervisor, near)) == [f"{address} port {OTHER_PORT}"]
+    assert transfers(near, address, PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
+    text = wait_until_learnt(world.supervisor, near, f"{address} port {PORT}")
+    assert "as the last of 3 connections reached" in text
+    assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
 
 
 def test_each_service_for_itself(world, near):
@@ -142,14 +156,45 @@ def test_starts_where_the_last_one_ended(lab, world, kind):
     record = next(r for r in world.supervisor.log(container.name) if f"port {PORT}: starts with" in r["text"])
     assert (record["tuner"], record["container"]) == ("tcp_init", container.name)
     assert record["text"].startswith(f"{address} port {PORT}: starts with {starts_with(text)} segments, ")
-    assert f"      tcp_init: {address} port {PORT}: starts with " in world.supervisor.cli("status", container.name).stdout
+    assert f"    * tcp_init: {address} port {PORT}: starts with " in world.supervisor.cli("status", container.name).stdout
     assert not learnt(world.supervisor, world.bystander)
 
 
 def test_at_most_64_segments(world, near):
     """However much more than that was reached, and again."""
     given = [one["cwnd"] for one in transfers(near, near.far_address, PORT, "u", 4096 * KIB, 6)]
-    assert given == sorted(given) and given[-1] == 64
+    assert given == sorted(given) and given[:3] == [10] * 3 and given[-1] == 64
+
+
+def test_paced(world, near):
+    """The window goes out over a round trip; then the rate is the kernel's again."""
+    plain = transfers(near, near.far_address, PORT, "u", KIB)[0]
+    assert plain["rates"] == [UNLIMITED, UNLIMITED]
+    teach(world, near)
+    for size in KIB, 512 * KIB:
+        one = transfers(near, near.far_address, PORT, "u", size)[0]
+        assert one["cwnd"] > 10 and one["rates"][1] == UNLIMITED
+        # The first round trip is at least what the path takes.
+        assert one["cwnd"] * 1400 / 0.5 < one["rates"][0] <= one["cwnd"] * 1448 / 0.020
+
+
+OWN_RATE = """
+import socket, struct, sys, time
+connection = socket.socket()
+connection.setsockopt(socket.SOL_SOCKET, 47, 12345678)
+connection.connect((sys.argv[1], int(sys.argv[2])))
+window, = struct.unpack_from('I', connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 80)
+connection.sendall(b'u 200000\\n' + bytes(200000))
+connection.recv(4, socket.MSG_WAITALL)
+print(window, connection.getsockopt(socket.SOL_SOCKET, 47))
+"""
+
+
+def test_rate_of_the_application(world, near):
+    teach(world, near)
+    words = near.command(sys.executable, "-c", OWN_RATE, near.far_address, str(PORT))
+    window, rate = map(int, run(*words, timeout=60).stdout.split())
+    assert window > 10 and rate == 12345678
 
 
 def test_short_transfers_teach_nothing(world, near):
@@ -166,39 +211,68 @@ def test_short_path_teaches_nothing(lab, world, near):
     for container, address in (near, 1), (world.far, 2):
         run(*container.command("ip", "addr", "add", f"10.198.{net}.{address}/24", "dev", f"short{net}"))
         run(*container.command("ip", "link", "set", f"short{net}", "up"))
-    assert {one["cwnd"] for one in transfers(near, f"10.198.{net}.2", PORT, "u", 1024 * KIB, 4)} == {10}
+    assert {one["cwnd"] for one in transfers(near, f"10.198.{net}.2", PORT, "u", 1024 * KIB, 5)} == {10}
     teach(world, near)
     assert list(learnt(world.supervisor, near)) == [f"{near.far_address} port {PORT}"]
 
 
-def test_server(lab, world, near):
-    """What is accepted is known by the local port."""
-    lab.keep(Server(near, 8080))
-    first = transfers(world.far, near.address, 8080, "d", 1024 * KIB)[0]
-    assert first["cwnd"] == 10
-    text = wait_until_learnt(world.supervisor, near, f"{near.far_address} port 8080")
-    assert transfers(world.far, near.address, 8080, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
+@pytest.mark.parametrize("port", (8080, 50051))
+def test_server(lab, world, near, port):
+    """What is accepted is known by the listener's port, whatever the port."""
+    for number_ in port, port + 1:
+        lab.keep(Server(near, number_))
+    assert {one["cwnd"] for one in transfers(world.far, near.address, port, "d", 1024 * KIB, 3)} == {10}
+    text = wait_until_learnt(world.supervisor, near, f"{near.far_address} port {port}")
+    assert transfers(world.far, near.address, port + 1, "d", 100 * KIB)[0]["cwnd"] == 10
+    assert transfers(world.far, near.address, port, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
 
 
-def test_server_on_an_ephemeral_port(lab, world, near):
-    """Such ports are nobody's service: they are one."""
+def test_client_of_ephemeral_ports(lab, world, near):
+    """Such ports of a remote are nobody's service: they are one. Which ports these are is the namespace's to say."""
     for port in 40001, 40002:
-        lab.keep(Server(near, port))
-    assert transfers(world.far, near.address, 40001, "d", 1024 * KIB)[0]["cwnd"] == 10
-    text = wait_until_learnt(world.supervisor, near, near.far_address)
-    assert transfers(world.far, near.address, 40002, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
+        lab.keep(Server(world.far, port))
+    text = teach_ephemeral(world, near)
+    assert transfers(near, near.far_address, 40002, "u", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
+    near.write("net.ipv4.ip_local_port_range", "1024 40001")
+    assert transfers(near, near.far_address, 40002, "u", KIB)[0]["cwnd"] == 10
+    assert transfers(near, near.far_address, 40001, "u", KIB)[0]["cwnd"] == starts_with(text)
 
 
-@pytest.mark.last
+def teach_ephemeral(world, near):
+    assert {one["cwnd"] for one in transfers(near, near.far_address, 40001, "u", 1024 * KIB, 3)} == {10}
+    return wait_until_learnt(world.supervisor, near, near.far_address)
+
+
+def receive(world, near, count):
+    """The far end sends; what room near offered each time."""
+    return [one["room"] for one in transfers(world.far, near.address, 8080, "r", 1024 * KIB, count)]
+
+
 def test_initial_receive_window(lab, world, near):
-    """A server that takes in much offers more than the 64 KiB of a SYN, at once. Linux 6.1 cannot, 6.12 can."""
+    """A server that takes in much offers more than the 64 KiB of a SYN, at once. A kernel that cannot (Linux 6.1) is not asked
+    to for long.
+    """
+    about = f"{near.far_address} port 8080"
     lab.keep(Server(near, 8080, "::"))      # and an IPv6 socket that speaks IPv4
-    assert transfers(world.far, near.address, 8080, "r", 2048 * KIB)[0]["room"] <= 64 * KIB
-    text = wait_until_learnt(world.supervisor, near, f"{near.far_address} port 8080", " and room for ")
+    assert max(receive(world, near, 3)) <= 64 * KIB
+    text = wait_until_learnt(world.supervisor, near, about, " and room for ")
     segments = int(text.partition(" and room for ")[2].split(",")[0])
     assert 48 <= segments <= 64
-    after = transfers(world.far, near.address, 8080, "r", 2048 * KIB)[0]
-    assert after["room"] == pytest.approx(segments * 1448, rel=0.02)
+    after = receive(world, near, 1)[0]
+    if after > 64 * KIB:
+        assert after == pytest.approx(segments * 1448, rel=0.02)
+    else:
+        receive(world, near, 12)
+        wait_until_learnt(world.supervisor, near, about, "starts as the kernel has it")
+
+
+def test_receive_window_is_never_smaller(lab, world, near):
+    """Where the kernel offers more than what was learnt, it goes on to do so."""
+    near.write("net.ipv4.tcp_rmem", "4096 1048576 6291456")
+    lab.keep(Server(near, 8080))
+    before = receive(world, near, 3)
+    wait_until_learnt(world.supervisor, near, f"{near.far_address} port 8080", " and room for ")
+    assert min(receive(world, near, 2)) >= max(before)
 
 
 def test_ipv6_by_network(lab, world, near):
@@ -207,47 +281,86 @@ def test_ipv6_by_network(lab, world, near):
         run(*container.command("ip", "addr", "add", f"2001:db8::{address}/{48 if ':' in address else 56}", "dev", near.device,
                                "nodad"))
     run(*near.command("ip", "route", "add", "2001:db8::/48", "dev", near.device))
-    assert transfers(near, "2001:db8::2", PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
+    assert {one["cwnd"] for one in transfers(near, "2001:db8::2", PORT, "u", 1024 * KIB, 3)} == {10}
     text = wait_until_learnt(world.supervisor, near, f"2001:db8::/64 port {PORT}")
     assert transfers(near, "2001:db8::3", PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
     assert transfers(near, "2001:db8::1:0:0:0:4", PORT, "u", KIB)[0]["cwnd"] == 10
 
 
+EVERY_START = "numgen inc mod 7 == 3"   # one segment in seven
+ONE = "numgen inc mod 100000 == {}"     # of all connections together, counted from 0: the end of the handshake
+
+
 @contextlib.contextmanager
-def lossy_port(far, near):
-    """One segment in twenty from near to PORT gets lost; handshakes are spared."""
+def losing(far, near, which):
+    """Segments from near to PORT get lost; handshakes are spared."""
     nft, table = far.command("nft"), f"ip lossy-{near.device}"
     run(*nft, f"add table {table}")
     try:
         run(*nft, f"add chain {table} input {{ type filter hook input priority 0; }}")
-        run(*nft, f"add rule {table} input tcp dport {PORT} tcp flags & syn == 0 ip daddr {near.far_address} "
-            "numgen random mod 20 == 0 drop")
+        run(*nft, f"add rule {table} input tcp dport {PORT} tcp flags & syn == 0 ip daddr {near.far_address} {which} drop")
         yield
     finally:
         run(*nft, f"delete table {table}")
 
 
-def test_never_after_loss(world, near):
-    """One connection that loses ends it for every service on its path, and for no other path."""
+def test_window_that_loses(world, near):
+    """A connection that loses segments of the window that it was given goes back to half of what arrived, and the next ones
+    start as the kernel has it, until three of them have shown a window again.
+    """
+    near.write("net.ipv4.tcp_congestion_control", "reno")
+    address, about = near.far_address, f"{near.far_address} port {PORT}"
+    teach(world, near)
+    with losing(world.far, near, ONE.format(20)):
+        one = transfers(near, address, PORT, "u", 100 * KIB)[0]
+    assert one["cwnd"] >= 40 and 10 <= one["ssthresh"] <= 16      # Reno's own is half of the window
+    wait_until_learnt(world.supervisor, near, about, "starts as the kernel has it until 3 connections ")
+    assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == 10
+    assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == 10
+    teach(world, near)
+    assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_retreat_ends(world, near):
+    """The window grows again; where it is as large as the one that was given, the kernel goes on as it would."""
+    near.write("net.ipv4.tcp_congestion_control", "reno")
+    teach(world, near)
+    with losing(world.far, near, ONE.format(20)):
+        one = transfers(near, near.far_address, PORT, "u", 4096 * KIB)[0]
+    assert one["cwnd"] >= 24 and one["ssthresh"] > one["cwnd"]
+
+
+def test_loss_past_the_first_window(world, near):
+    """A segment that a long transfer loses says nothing about how to start."""
+    teach(world, near)
+    with losing(world.far, near, ONE.format(200)):
+        before = near.counters("Tcp")["RetransSegs"]
+        assert transfers(near, near.far_address, PORT, "u", 512 * KIB)[0]["cwnd"] > 10
+        assert near.counters("Tcp")["RetransSegs"] > before
+    assert transfers(near, near.far_address, PORT, "u", KIB)[0]["cwnd"] > 10
+
+
+def test_lossy_path(world, near):
+    """Where connection after connection loses of its first window, every service on that path is held off, on no other path."""
     run(*world.far.command("ip", "addr", "add", f"{near.network}.3/24", "dev", near.device))
     for port, host in (PORT, 2), (OTHER_PORT, 2), (PORT, 3):
         teach(world, near, port, f"{near.network}.{host}")
-    with lossy_port(world.far, near):
-        transfers(near, near.far_address, PORT, "u", 512 * KIB)
+    with losing(world.far, near, EVERY_START):
+        transfers(near, near.far_address, PORT, "u", 32 * KIB, 3)
     for port in PORT, OTHER_PORT:
-        wait_until_learnt(world.supervisor, near, f"{near.far_address} port {port}", "starts as the kernel has it")
-        assert transfers(near, near.far_address, port, "u", 100 * KIB)[0]["cwnd"] == 10
-        assert transfers(near, near.far_address, port, "u", 100 * KIB)[0]["cwnd"] == 10     # nor does that one teach
+        wait_until_learnt(world.supervisor, near, f"{near.far_address} port {port}",
+                          "starts as the kernel has it for ten minutes")
+        # These do not teach.
+        assert {one["cwnd"] for one in transfers(near, near.far_address, port, "u", 512 * KIB, 4)} == {10}
     assert transfers(near, f"{near.network}.3", PORT, "u", KIB)[0]["cwnd"] > 10
 
 
 def test_loss_where_nothing_was_learnt(world, near):
     """It is no decision: neither told nor logged. The path is known to lose all the same."""
     run(*world.far.command("ip", "addr", "add", f"{near.network}.3/24", "dev", near.device))
-    with lossy_port(world.far, near):
-        for _ in range(3):
-            transfers(near, near.far_address, PORT, "u", 512 * KIB)
-    assert transfers(near, near.far_address, OTHER_PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
+    with losing(world.far, near, EVERY_START):
+        transfers(near, near.far_address, PORT, "u", 32 * KIB, 3)
+    assert {one["cwnd"] for one in transfers(near, near.far_address, OTHER_PORT, "u", 512 * KIB, 4)} == {10}
     teach(world, near, address=f"{near.network}.3")    # by now those have been looked at
     assert list(learnt(world.supervisor, near)) == [f"{near.network}.3 port {PORT}"]
     assert not [r for r in world.supervisor.log(near.name) if "starts as the kernel has it" in r["text"]]
@@ -258,7 +371,7 @@ def test_route_with_a_window_of_its_own(world, near):
     teach(world, near)
     run(*near.command("ip", "route", "change", f"{near.network}.0/24", "dev", near.device, "initcwnd", "20"))
     assert transfers(near, near.far_address, PORT, "u", KIB)[0]["cwnd"] == 20
-    assert transfers(near, near.far_address, OTHER_PORT, "u", 1024 * KIB)[0]["cwnd"] == 20
+    assert {one["cwnd"] for one in transfers(near, near.far_address, OTHER_PORT, "u", 1024 * KIB, 4)} == {20}
     run(*near.command("ip", "route", "change", f"{near.network}.0/24", "dev", near.device))
     assert transfers(near, near.far_address, OTHER_PORT, "u", KIB)[0]["cwnd"] == 10
     assert transfers(near, near.far_address, PORT, "u", KIB)[0]["cwnd"] > 10

@@ -42,12 +42,14 @@ while True:
 CLIENT = """
 import json, socket, struct, sys, time
 address, port, direction, size, count = sys.argv[1], *sys.argv[2:]
+def max_rate(connection):       # SO_MAX_PACING_RATE, bytes a second
+    return struct.unpack('=Q', connection.getsockopt(socket.SOL_SOCKET, 47, 8))[0]
 size, done = int(size), []
 for _ in range(int(count)):
     begin = time.monotonic()
     with socket.create_connection((address, int(port)), timeout=20) as connection:
         window = struct.unpack_from('I', connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 80)[0]
-        line, room = f'{direction} {size}\\n'.encode(), 0
+        rate, line, room = max_rate(connection), f'{direction} {size}\\n'.encode(), 0
         if direction != 'd':
             if direction == 'r':
                 connection.sendall(line)
@@ -63,7 +65,9 @@ for _ in range(int(count)):
                 assert more, 'ended early'
                 got += more
             window = struct.unpack_from('!I', got)[0]
-        done.append({'ms': 1000 * (time.monotonic() - begin), 'cwnd': window, 'room': room})
+        ssthresh, = struct.unpack_from('I', connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 76)
+        done.append({'ms': 1000 * (time.monotonic() - begin), 'cwnd': window, 'room': room, 'ssthresh': ssthresh,
+                     'rates': [rate, max_rate(connection)]})
         time.sleep(0.1)     # till it is told what of it was sent again for nothing, by a machine that stalled
 print(json.dumps(done))
 """
@@ -119,7 +123,8 @@ class Server:
 
 def transfers(client, address, port, direction, size, count=1):
     """Of each in turn: its milliseconds from connect to the last byte; the initial windows of the sender, in segments,
-    and, with "r", of an accepted receiver, in bytes.
+    and, with "r", of an accepted receiver, in bytes; the client's slow start threshold at the end; the rates that it was
+    held to at the start and at the end.
     """
     words = sys.executable, "-c", CLIENT, address, str(port), direction, str(size), str(count)
     return json.loads(run(*client.command(*words), timeout=60).stdout)
