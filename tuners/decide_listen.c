@@ -30,6 +30,16 @@ uint64_t listen_turned_away(const struct listen_counts *lately)
 	return lately->overflows + listen_refused(lately) + lately->cookies_sent;
 }
 
+uint32_t listen_needed(const struct listen_queue *queue, const struct listen_counts *lately)
+{
+	uint64_t came = queue->accept_len + lately->overflows;
+	uint32_t needed = 1;
+
+	while (needed < came && needed <= LISTEN_MAX)
+		needed *= 2;
+	return needed < LISTEN_MAX ? needed : LISTEN_MAX;
+}
+
 /* SYNs that nobody meant: in so many seconds they were answered or dropped, and hardly a handshake was completed. */
 static bool is_flood(const struct listen_counts *lately, const struct listen_queue *queue, unsigned int seconds)
 {

@@ -6,15 +6,18 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_listen.h"
 #include "tuners/listen.h"
 #include "tuners/listen.skel.h"
+#include "tuners/listen_name.h"
 #include "tuners/tuner.h"
 
-#define CALM_S 60 /* nothing is raised for so long after a flood */
+#define TOLD_NS 60000000000ULL /* between two notices that a server asks for too little */
+#define CALM_S 60	       /* nothing is raised for so long after a flood */
 
 enum {
 	SOMAXCONN,
@@ -66,7 +69,10 @@ struct listen {
 	struct bpftune_event cause;
 	struct listen_counts last, since; /* at the last decision; when one was seen first after that */
 	uint64_t since_ns;
-	uint64_t flood_ns; /* of the last event in a flood; 0: none */
+	uint64_t flood_ns;		   /* of the last event in a flood; 0: none */
+	char told_name[LISTEN_NAME_BYTES]; /* of the server that was last told to ask for more */
+	uint32_t told_needed;
+	uint64_t told_ns;
 };
 
 static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts)
@@ -120,23 +126,23 @@ static void raise_limit(struct bpftune *b, const struct listen *listen, unsigned
 	};
 	const struct listen_queue *queue = &listen->queue;
 	long long value[BPFTUNE_INTS_MAX];
+	char name[LISTEN_NAME_BYTES];
 
 	if (bpftune_value_ints(b, tunable, value) < 0)
 		return;
 	if (tunable == MAX_SYN_BACKLOG)
 		bpftune_try(b, tunable, LISTEN_SYN_QUEUE_FULL, &listen->cause, &measured,
-			    "port %u had %u handshakes under way and refused %" PRIu64 ", %" PRIu64
+			    "%s had %u handshakes under way and refused %" PRIu64 ", %" PRIu64
 			    " were completed; it takes effect at once",
-			    queue->port, queue->syn_len, grown->drops, grown->handshakes);
+			    listen_name(queue, name), queue->syn_len, grown->drops, grown->handshakes);
 	else if (value[0] <= queue->somaxconn &&
 		 value[0] >= queue->max_len) /* else listen(2) was under another value */
-		bpftune_try(
-			b, tunable, listen->cause.scenario, &listen->cause, &measured,
-			"a queue of port %u was full: %u wait to be accepted, %u handshakes under way, of %u; %" PRIu64
-			" connections overflowed, %" PRIu64
-			" were completed; it takes effect when the server calls listen(2) again",
-			queue->port, queue->accept_len, queue->syn_len, queue->max_len, grown->overflows,
-			grown->handshakes);
+		bpftune_try(b, tunable, listen->cause.scenario, &listen->cause, &measured,
+			    "a queue of %s was full: %u wait to be accepted, %u handshakes under way, of %u; %" PRIu64
+			    " connections overflowed, %" PRIu64
+			    " were completed; it takes effect when the server calls listen(2) again",
+			    listen_name(queue, name), queue->accept_len, queue->syn_len, queue->max_len,
+			    grown->overflows, grown->handshakes);
 }
 
 /*
@@ -145,30 +151,48 @@ static void raise_limit(struct bpftune *b, const struct listen *listen, unsigned
  */
 static void resist(struct bpftune *b, struct listen *listen, const struct listen_counts *lately)
 {
-	static const char reason[] = "port %u: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64
+	static const char reason[] = "%s: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64
 				     " handshakes were completed%s";
 	const char *cookies = listen->queue.syncookies ? "" : "; net.ipv4.tcp_syncookies is 0, and stays";
 	uint64_t syns = lately->cookies_sent + lately->drops;
+	char name[LISTEN_NAME_BYTES];
 
+	listen_name(&listen->queue, name);
 	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_S * 1000000000ULL)
-		bpftune_log(b, LOG_WARNING, reason, listen->queue.port, syns, lately->handshakes, cookies);
-	bpftune_learnt(b, "SYN flood", NULL, reason, listen->queue.port, syns, lately->handshakes, cookies);
+		bpftune_log(b, LOG_WARNING, reason, name, syns, lately->handshakes, cookies);
+	bpftune_learnt(b, "SYN flood", NULL, reason, name, syns, lately->handshakes, cookies);
 	listen->flood_ns = listen->cause.time_ns;
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
-		bpftune_take_back(b, i, LISTEN_SYN_FLOOD, &listen->cause, CALM_S, reason, listen->queue.port, syns,
+		bpftune_take_back(b, i, LISTEN_SYN_FLOOD, &listen->cause, CALM_S, reason, name, syns,
 				  lately->handshakes, cookies);
 }
 
-static void tell_own_length(struct bpftune *b, const struct listen_queue *queue, const struct listen_counts *grown)
+/* Only the server can help itself: it is told once, and again when it needs more. */
+static void tell_own_length(struct bpftune *b, struct listen *listen, const struct listen_counts *grown,
+			    const struct listen_counts *lately)
 {
-	char about[sizeof("port 65535")];
+	const struct listen_queue *queue = &listen->queue;
+	uint32_t needed = listen_needed(queue, lately);
+	char name[LISTEN_NAME_BYTES];
 
-	snprintf(about, sizeof(about), "port %u", queue->port);
-	bpftune_learnt(b, about, NULL,
-		       "a queue of %u was full (%" PRIu64
-		       " overflows); its server asked for that, or did before somaxconn became %u: "
-		       "it changes when the server calls listen(2) again",
-		       queue->max_len, grown->overflows, queue->somaxconn);
+	bpftune_learnt(
+		b, listen_name(queue, name), NULL,
+		"a queue of %u was full (%" PRIu64
+		" overflows); its server asked for that, or did before somaxconn became %u: for those who came, it is to "
+		"call listen(2) with %u or more%s",
+		queue->max_len, grown->overflows, queue->somaxconn, needed,
+		needed > queue->somaxconn ? ", and somaxconn is to be as much" : "");
+	if ((needed <= listen->told_needed && !strcmp(name, listen->told_name)) ||
+	    (listen->told_ns && listen->cause.time_ns < listen->told_ns + TOLD_NS))
+		return;
+	listen->told_needed = needed;
+	listen->told_ns = listen->cause.time_ns;
+	memcpy(listen->told_name, name, sizeof(name));
+	bpftune_log(
+		b, LOG_NOTICE,
+		"%s turns clients away: its queue is %u long, though somaxconn allows %u; its server needs a backlog of %u "
+		"in listen(2)",
+		name, queue->max_len, queue->somaxconn, needed);
 }
 
 static void tick(struct bpftune *b, void *state)
@@ -199,22 +223,14 @@ static void tick(struct bpftune *b, void *state)
 		break;
 	case LISTEN_HOLD:
 		if (grown.overflows && listen->queue.max_len < listen->queue.somaxconn)
-			tell_own_length(b, &listen->queue, &grown);
+			tell_own_length(b, listen, &grown, &lately);
 		break;
 	}
 	listen->full = listen->suspected = false;
 	listen->last = now;
 }
 
-BPFTUNE_TUNER(listen, BPFTUNE_NOTHING_OWN,
-	.summary = "queues of listening TCP sockets that lose connections",
-	.tunables = tunables,
-	.n_tunables = ARRAY_SIZE(tunables),
-	.scenarios = scenarios,
-	.n_scenarios = ARRAY_SIZE(scenarios),
-	.remedies = remedies,
-	.n_remedies = ARRAY_SIZE(remedies),
-	.state_size = sizeof(struct listen),
-	.init = init,
-	.event = event,
-	.tick = tick);
+BPFTUNE_TUNER(listen, BPFTUNE_NOTHING_OWN, .summary = "queues of listening TCP sockets that lose connections",
+	      .tunables = tunables, .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios,
+	      .n_scenarios = ARRAY_SIZE(scenarios), .remedies = remedies, .n_remedies = ARRAY_SIZE(remedies),
+	      .state_size = sizeof(struct listen), .init = init, .event = event, .tick = tick);

@@ -13,6 +13,7 @@ enum listen_scenario {
 
 /* The queues of a listening socket, one of which is full or nearly so. */
 struct listen_queue {
+	__u32 address[4]; /* as IPv6's, in network byte order; of IPv4 mapped; zeros behind that: any */
 	__u32 port;
 	__u32 accept_len; /* sk_ack_backlog: connections that wait for accept(2) */
 	__u32 max_len;	  /* sk_max_ack_backlog: the bound of either queue, fixed by listen(2) */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Queues of listening sockets grow where clients find them full, in that namespace only, and never for a flood."""
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,20 @@ for line in sys.stdin:
         except BlockingIOError:
             pass
     print("done", flush=True)
+"""
+
+# Listens with the backlogs that it is told, on one port at 127.0.0.2, 127.0.0.3 and so on; and does not accept.
+ADDRESSES = """
+import socket, sys
+servers = []
+for number, backlog in enumerate(sys.argv[1:], 2):
+    server = socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    server.bind((f"127.0.0.{number}", 8080))
+    server.listen(int(backlog))
+    servers.append(server)
+print("done", flush=True)
+sys.stdin.read()
 """
 
 # A server that accepts 50 connections a second, whatever comes, and calls listen(2) again all the time.
@@ -91,8 +106,8 @@ for number in range(total):
 
 
 class Server:
-    def __init__(self, container):
-        self.process = subprocess.Popen(container.command(sys.executable, "-c", SERVER), text=True,
+    def __init__(self, container, program=SERVER, *words):
+        self.process = subprocess.Popen(container.command(sys.executable, "-c", program, *map(str, words)), text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tell(self, *words):
@@ -144,9 +159,9 @@ def world(lab, listening):
         container = lab.container("netns", f"bt-listen{number()}", LIMITS)
         server = lab.keep(Server(container))
 
-        def burst(self, count):
+        def burst(self, count, address="127.0.0.1"):
             """That many at once; and what they do to the queue is looked at."""
-            return lab.keep(Clients(self.container, "127.0.0.1", count))
+            return lab.keep(Clients(self.container, address, count))
 
     world = World()
     world.supervisor.ready(world.container.name)
@@ -165,10 +180,26 @@ def test_small_wish(world):
     world.server.tell("listen", 5)
     world.burst(100)
     text = wait_for(lambda: learnt(world.supervisor, world.container).get("port 8080"), 5, "it to be noted")
-    assert "a queue of 5 was full" in text
+    needed = re.search(r"a queue of 5 was full .* call listen\(2\) with (\d+) or more, and somaxconn is to be as much", text)[1]
+    assert int(needed) >= 32
+    notice = next(record for record in world.supervisor.log(world.container.name) if "turns clients away" in record["text"])
+    assert f"port 8080 turns clients away: its queue is 5 long, though somaxconn allows 16; its server needs a backlog of {needed} " \
+        in notice["text"]
     assert world.container.counters("TcpExt")["ListenOverflows"] > 0
     assert limits(world.container) == LIMITS
     assert not world.supervisor.changes(world.container.name)
+
+
+def test_addresses_of_one_port(lab, world):
+    """Each has a queue of its own; the one that began to listen last does not stand for the others."""
+    server = lab.keep(Server(world.container, ADDRESSES, 5, 1000, 7))
+    assert server.process.stdout.readline() == "done\n"
+    world.burst(100, "127.0.0.2")
+    text = wait_for(lambda: learnt(world.supervisor, world.container).get("127.0.0.2 port 8080"), 5, "it to be noted")
+    assert "a queue of 5 was full" in text
+    world.burst(100, "127.0.0.3")
+    assert "a queue of 127.0.0.3 port 8080 was full" in changed(world, SOMAXCONN, 32)["text"]
+    assert "port 8080" not in learnt(world.supervisor, world.container)
 
 
 def test_raised_for_a_cut_backlog(world):

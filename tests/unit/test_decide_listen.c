@@ -48,18 +48,18 @@ static void check(const struct look *looks, size_t n, bool suspected)
 
 static void test_decide(void **state)
 {
-	/* { port, accept_len, max_len, syn_len, somaxconn, max_syn_backlog, syncookies } */
-	const struct listen_queue cut = { 80, 129, 128, 0, 128, 2048, 1 }, own = { 80, 6, 5, 0, 128, 2048, 1 };
-	const struct listen_queue raised = { 80, 129, 128, 0, 256, 2048, 1 };
-	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, own_syns = { 80, 0, 64, 64, 128, 2048, 1 };
-	const struct listen_queue bare = { 80, 0, 4096, 96, 4096, 128, 0 },
-				  bare_cut = { 80, 0, 128, 128, 128, 2048, 0 };
-	const struct listen_queue nearly = { 80, 0, 128, 95, 128, 2048, 1 }, quarter_left = { 80, 0, 128, 96, 128, 2048, 1 };
-	const struct listen_queue bare_equal = { 80, 0, 4096, 96, 4096, 4096, 0 },
-				  bare_more = { 80, 0, 4096, 96, 4096, 4097, 0 };
-	const struct listen_queue none = { 80, 0, 0, 0, 0, 2048, 1 }, one_waits = { 80, 1, 0, 0, 0, 2048, 1 };
-	const struct listen_queue three = { 80, 3, 3, 0, 3, 2048, 1 }, three_syns = { 80, 0, 3, 3, 3, 2048, 1 };
-	const struct listen_queue empty = { 0 }, huge = { 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
+	/* { address, port, accept_len, max_len, syn_len, somaxconn, max_syn_backlog, syncookies } */
+	const struct listen_queue cut = { { 0 }, 80, 129, 128, 0, 128, 2048, 1 }, own = { { 0 }, 80, 6, 5, 0, 128, 2048, 1 };
+	const struct listen_queue raised = { { 0 }, 80, 129, 128, 0, 256, 2048, 1 };
+	const struct listen_queue syns = { { 0 }, 80, 0, 128, 128, 128, 2048, 1 }, own_syns = { { 0 }, 80, 0, 64, 64, 128, 2048, 1 };
+	const struct listen_queue bare = { { 0 }, 80, 0, 4096, 96, 4096, 128, 0 },
+				  bare_cut = { { 0 }, 80, 0, 128, 128, 128, 2048, 0 };
+	const struct listen_queue nearly = { { 0 }, 80, 0, 128, 95, 128, 2048, 1 }, quarter_left = { { 0 }, 80, 0, 128, 96, 128, 2048, 1 };
+	const struct listen_queue bare_equal = { { 0 }, 80, 0, 4096, 96, 4096, 4096, 0 },
+				  bare_more = { { 0 }, 80, 0, 4096, 96, 4096, 4097, 0 };
+	const struct listen_queue none = { { 0 }, 80, 0, 0, 0, 0, 2048, 1 }, one_waits = { { 0 }, 80, 1, 0, 0, 0, 2048, 1 };
+	const struct listen_queue three = { { 0 }, 80, 3, 3, 0, 3, 2048, 1 }, three_syns = { { 0 }, 80, 0, 3, 3, 3, 2048, 1 };
+	const struct listen_queue empty = { 0 }, huge = { { 0 }, 80, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, 0, 1 };
 	const struct look looks[] = {
 		{ "a full queue that lost nothing", &cut, { .handshakes = 500 }, { .handshakes = 100 }, LISTEN_HOLD },
 		{ "a burst", &cut, { 129, 800, 800, 0, 0 }, { 0 }, LISTEN_RAISE_SOMAXCONN },
@@ -122,8 +122,8 @@ static void test_decide(void **state)
 /* When a flood is suspected: what has completed in both seconds tells. */
 static void test_second_look(void **state)
 {
-	const struct listen_queue syns = { 80, 0, 128, 128, 128, 2048, 1 }, bare = { 80, 0, 4096, 96, 4096, 128, 0 };
-	const struct listen_queue overflowing = { 80, 129, 128, 0, 128, 2048, 1 };
+	const struct listen_queue syns = { { 0 }, 80, 0, 128, 128, 128, 2048, 1 }, bare = { { 0 }, 80, 0, 4096, 96, 4096, 128, 0 };
+	const struct listen_queue overflowing = { { 0 }, 80, 129, 128, 0, 128, 2048, 1 };
 	const struct look looks[] = {
 		{ "handshakes were under way", &syns, { 0 }, { 184, 0, 0, 190, 184 }, LISTEN_RAISE_SOMAXCONN },
 		{ "and overflow the queue",
@@ -166,6 +166,27 @@ static void test_troubles(void **state)
 	assert_int_equal(listen_turned_away(&odd), 20);
 }
 
+static void test_needed(void **state)
+{
+	static const struct {
+		uint32_t accept_len;
+		uint64_t overflows;
+		uint32_t needed;
+	} cases[] = {
+		{ 0, 0, 1 },	   { 1, 0, 1 },	       { 1, 1, 2 },		{ 2, 1, 4 },
+		{ 6, 95, 128 },	   { 6, 122, 128 },    { 6, 123, 256 },		{ 1, 32767, 32768 },
+		{ 1, 32768, 65535 }, { 1, MANY, 65535 }, { UINT32_MAX, 0, 65535 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct listen_queue queue = { .accept_len = cases[i].accept_len };
+		const struct listen_counts lately = { .overflows = cases[i].overflows };
+
+		assert_int_equal(listen_needed(&queue, &lately), cases[i].needed);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -173,6 +194,7 @@ int main(void)
 		cmocka_unit_test(test_decide),
 		cmocka_unit_test(test_second_look),
 		cmocka_unit_test(test_troubles),
+		cmocka_unit_test(test_needed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
