@@ -26,7 +26,7 @@ static const struct bpftune_tunable tunables[] = {
 	[TCP_RMEM] = { "net.ipv4.tcp_rmem", BPFTUNE_SCOPE_NETNS, 3,
 		       "receive buffer: minimum, default, maximum (bytes)" },
 	[TCP_MODERATE_RCVBUF] = { "net.ipv4.tcp_moderate_rcvbuf", BPFTUNE_SCOPE_NETNS, 1,
-				  "receive buffers grow by themselves up to tcp_rmem's maximum (0 or 1)" },
+				  "receive buffers grow by themselves up to tcp_rmem's maximum (0 or 1); only watched" },
 };
 
 static const struct bpftune_scenario scenarios[] = {
@@ -62,15 +62,14 @@ static const struct bpftune_remedy remedies[] = {
 /* What outlives this worker: bpftune_remember(). */
 struct known {
 	struct tcp_buffer_side sides[TCP_BUFFER_LIMITS];
-	uint64_t moderated; /* 1: tcp_moderate_rcvbuf was switched on with a step */
 	struct tcp_buffer_lowered lowered;
 };
 
 _Static_assert(sizeof(struct known) ==
-		       TCP_BUFFER_LIMITS * sizeof(struct tcp_buffer_side) + 8 + sizeof(struct tcp_buffer_lowered),
+		       TCP_BUFFER_LIMITS * sizeof(struct tcp_buffer_side) + sizeof(struct tcp_buffer_lowered),
 	       "no padding");
 
-#define KNOWN_VERSION 3
+#define KNOWN_VERSION 4
 
 struct state {
 	struct known known;
@@ -209,17 +208,16 @@ static void step_back(struct bpftune *b, const struct bpftune_event *event, unsi
 			      ms(look->srtt_us), ms(prev_srtt_us), ms(look->min_rtt_us), decision->hold_s);
 }
 
-/* Without it a receive buffer would not grow to the limit that is raised. */
-static void moderate(struct bpftune *b, struct state *state, const struct bpftune_event *event, bool on)
+/* Without it no receive buffer grows to a limit that is raised. 0 is not the kernel's default: somebody wants it so. */
+static bool tell_unmoderated(struct bpftune *b, const struct tcp_buffer_seen *seen)
 {
-	if (on)
-		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 1 }, TCP_BUFFER_RECEIVE_LIMITED, event,
-				"while it is 0, no receive buffer grows to the limit that tcp_rmem is raised to");
-	else
-		bpftune_propose(b, TCP_MODERATE_RCVBUF, (long long[]){ 0 }, TCP_BUFFER_NO_GAIN, event,
-				"it was switched on for a limit of tcp_rmem that is undone");
-	state->known.moderated = on;
-	remember(b, state);
+	if (!(seen->flags & TCP_BUFFER_MODERATE_OFF))
+		return false;
+	bpftune_learnt(
+		b, "receive", NULL,
+		"limited at %u bytes; nothing is raised, as no buffer grows while net.ipv4.tcp_moderate_rcvbuf is 0",
+		seen->limit_bytes);
+	return true;
 }
 
 /* What `status` tells of a direction. */
@@ -291,23 +289,16 @@ static void act(struct bpftune *b, struct state *state, const struct bpftune_eve
 		const struct tcp_buffer_look *look, const struct tcp_buffer_limit *limit,
 		const struct tcp_buffer_decision *decision)
 {
-	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
-
 	learn(b, tunable, limit, decision);
 	if (decision->action == TCP_BUFFER_WAIT)
 		return;
 	remember(b, state);
-	if (decision->action == TCP_BUFFER_STEP) {
+	if (decision->action == TCP_BUFFER_STEP)
 		step(b, event, tunable, look, decision);
-		if (seen->flags & TCP_BUFFER_MODERATE_OFF)
-			moderate(b, state, event, true);
-	} else if (decision->bytes) {
+	else if (decision->bytes)
 		step_back(b, event, tunable, look, state->known.sides[tunable].prev_srtt_us, limit, decision);
-		if (tunable == TCP_RMEM && state->known.moderated && decision->bytes <= state->initial_bytes[TCP_RMEM])
-			moderate(b, state, event, false);
-	} else {
+	else
 		bpftune_keep_step(b, tunable);
-	}
 }
 
 /* One of several containers that share the host's limits has its share: whoever is in there may make flows at will. */
@@ -335,7 +326,8 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	int err = bpftune_step_from(b, tunable, &before_bytes);
 
 	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0 ||
-	    fit_into_container(b, event, state, tunable, value[2], &memory))
+	    fit_into_container(b, event, state, tunable, value[2], &memory) ||
+	    tell_unmoderated(b, (const struct tcp_buffer_seen *)event->payload))
 		return;
 	limit = (struct tcp_buffer_limit){
 		.bytes = value[2],
