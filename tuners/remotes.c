@@ -12,20 +12,27 @@ static bool is_network(const uint8_t key[32])
 	return remote_is_network((const struct remote *)key);
 }
 
+struct remotes_entry *remotes_find_key(const struct remotes *remotes, const uint8_t key[32])
+{
+	struct remotes_entry *entry;
+
+	HASH_FIND(hh, remotes->first, key, sizeof(entry->key), entry);
+	return entry;
+}
+
 struct remotes_entry *remotes_find(const struct remotes *remotes, const struct remote *remote)
 {
 	uint8_t key[32] = { 0 };
-	struct remotes_entry *entry;
 
 	memcpy(key, remote, sizeof(*remote));
-	HASH_FIND(hh, remotes->first, key, sizeof(key), entry);
-	return entry;
+	return remotes_find_key(remotes, key);
 }
 
 /* Who goes, to make room for one more of that kind; NULL: there is room. */
 static struct remotes_entry *find_crowded_out(const struct remotes *remotes, bool network, uint64_t now_ns)
 {
-	unsigned int max = network ? REMOTES_NETWORKS_MAX : REMOTES_HOSTS_MAX, n = 0, n_strangers = 0;
+	unsigned int hosts_max = remotes->hosts_max ? remotes->hosts_max : REMOTES_HOSTS_MAX;
+	unsigned int max = network ? REMOTES_NETWORKS_MAX : hosts_max, n = 0, n_strangers = 0;
 	struct remotes_entry *oldest = NULL, *stranger = NULL;
 
 	for (struct remotes_entry *entry = remotes->first; entry; entry = entry->hh.next) {
@@ -45,9 +52,8 @@ static struct remotes_entry *find_crowded_out(const struct remotes *remotes, boo
 
 struct remotes_entry *remotes_get(struct remotes *remotes, const uint8_t key[32], uint64_t now_ns, void *arg)
 {
-	struct remotes_entry *entry, *gone = NULL;
+	struct remotes_entry *entry = remotes_find_key(remotes, key), *gone = NULL;
 
-	HASH_FIND(hh, remotes->first, key, sizeof(entry->key), entry);
 	if (entry) {
 		HASH_DEL(remotes->first, entry); /* to be the newest */
 	} else {

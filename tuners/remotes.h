@@ -27,11 +27,13 @@ struct remotes_entry {
 /* Begins as zeroes but for the size of a record, and who is told of a record that is about to be freed. */
 struct remotes {
 	size_t entry_bytes;
+	unsigned int hosts_max; /* 0: REMOTES_HOSTS_MAX */
 	void (*forget)(void *arg, const struct remotes_entry *entry);
 	struct remotes_entry *first; /* and hh.next: the least recently told of comes first */
 };
 
-/* For a key whose rest is zeroes. */
+/* NULL: there is none. The second is for a key whose rest is zeroes. */
+struct remotes_entry *remotes_find_key(const struct remotes *remotes, const uint8_t key[32]);
 struct remotes_entry *remotes_find(const struct remotes *remotes, const struct remote *remote);
 
 /*

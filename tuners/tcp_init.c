@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_init.h"
 #include "tuners/keep.h"
+#include "tuners/remotes.h"
 #include "tuners/tcp_init.h"
 #include "tuners/tcp_init.skel.h"
 #include "tuners/tuner.h"
@@ -38,9 +38,9 @@ struct known_service {
 };
 
 struct service {
+	struct remotes_entry entry;
 	struct known_service is;
-	bool is_shown;	   /* `status` has a line about it */
-	UT_hash_handle hh; /* in order: the least recently heard of first */
+	bool is_shown; /* `status` has a line about it */
 };
 
 /* How starts go to a remote, whether or not a service is known there. It outlives this worker, too. */
@@ -50,13 +50,12 @@ struct known_path {
 };
 
 struct path {
+	struct remotes_entry entry;
 	struct known_path is;
-	UT_hash_handle hh; /* in order: the least recently heard of first */
 };
 
 struct memory {
-	struct service *services;
-	struct path *paths;
+	struct remotes services, paths; /* the verdict about a path is that it is held off */
 	struct keep keep;
 };
 
@@ -72,29 +71,13 @@ _Static_assert(sizeof(struct kept) + SERVICES_MAX * sizeof(struct known_service)
 		       BPFTUNE_MEMORY_BYTES_MAX,
 	       "all of it can be kept");
 
-static void forget(struct memory *memory, struct service *service)
-{
-	HASH_DEL(memory->services, service);
-	free(service);
-}
-
-static void forget_path(struct memory *memory, struct path *path)
-{
-	HASH_DEL(memory->paths, path);
-	free(path);
-}
-
 static void fini(struct bpftune *b, void *state)
 {
 	struct memory *memory = state;
-	struct service *service, *next;
-	struct path *path, *next_path;
 
 	(void)b;
-	HASH_ITER (hh, memory->services, service, next)
-		forget(memory, service);
-	HASH_ITER (hh, memory->paths, path, next_path)
-		forget_path(memory, path);
+	remotes_free(&memory->services);
+	remotes_free(&memory->paths);
 	free(memory);
 }
 
@@ -103,49 +86,21 @@ static bool is_same_path(const struct service *service, const struct tcp_init_ou
 	return !memcmp(&service->is.key.remote, &outcome->remote, sizeof(outcome->remote));
 }
 
-static struct path *find_or_make_path(struct memory *memory, const struct remote *remote)
+static struct path *find_or_make_path(struct memory *memory, const struct remote *remote, uint64_t now_ns)
 {
+	uint8_t key[sizeof(((struct remotes_entry *)0)->key)] = { 0 };
 	struct path *path;
 
-	HASH_FIND(hh, memory->paths, remote, sizeof(*remote), path);
+	memcpy(key, remote, sizeof(*remote));
+	path = (struct path *)remotes_get(&memory->paths, key, now_ns, NULL);
 	if (path)
-		HASH_DEL(memory->paths, path); /* to be the newest */
-	else if (HASH_COUNT(memory->paths) >= PATHS_MAX)
-		forget_path(memory, memory->paths);
-	path = path ? path : calloc(1, sizeof(*path));
-	if (!path)
-		return NULL;
-	path->is.remote = *remote;
-	HASH_ADD(hh, memory->paths, is.remote, sizeof(path->is.remote), path);
+		path->is.remote = *remote;
 	return path;
 }
 
-static struct service *make(struct memory *memory, const struct tcp_init_service *key)
+static void forget_path(void *arg, const struct remotes_entry *entry)
 {
-	struct service *service = calloc(1, sizeof(*service));
-
-	if (!service)
-		return NULL;
-	service->is.key = *key;
-	if (HASH_COUNT(memory->services) >= SERVICES_MAX)
-		forget(memory, memory->services);
-	return service;
-}
-
-/* A loss alone makes no service known, unless one of its decisions is there: a worker's before us. */
-static struct service *find_or_make(struct memory *memory, const struct tcp_init_outcome *outcome, bool lost)
-{
-	struct tcp_init_service key = { .remote = outcome->remote, .port = outcome->port };
-	struct service *service;
-
-	HASH_FIND(hh, memory->services, &key, sizeof(key), service);
-	if (service)
-		HASH_DEL(memory->services, service); /* to be the newest */
-	else if (!lost || outcome->decided)
-		service = make(memory, &key);
-	if (service)
-		HASH_ADD(hh, memory->services, is.key, sizeof(service->is.key), service);
-	return service;
+	(void)arg, (void)entry; /* nobody was told of it */
 }
 
 static const char *about(const struct service *service, char text[ABOUT_BYTES])
@@ -158,6 +113,37 @@ static const char *about(const struct service *service, char text[ABOUT_BYTES])
 	else
 		snprintf(text, ABOUT_BYTES, "%s", remote);
 	return text;
+}
+
+/* For remotes_get(), to make room for another. */
+static void forget_service(void *b, const struct remotes_entry *entry)
+{
+	const struct service *service = (const struct service *)entry; /* its first member */
+	char text[ABOUT_BYTES];
+
+	if (service->is_shown)
+		bpftune_forget(b, about(service, text));
+}
+
+static struct service *make(struct bpftune *b, struct memory *memory, const struct tcp_init_service *key,
+			    uint64_t now_ns)
+{
+	struct service *service = (struct service *)remotes_get(&memory->services, (const uint8_t *)key, now_ns, b);
+
+	if (service)
+		service->is.key = *key;
+	return service;
+}
+
+/* A loss alone makes no service known, unless one of its decisions is there: a worker's before us. */
+static struct service *find_or_make(struct bpftune *b, struct memory *memory, const struct tcp_init_outcome *outcome,
+				    bool lost, uint64_t now_ns)
+{
+	struct tcp_init_service key = { .remote = outcome->remote, .port = outcome->port };
+
+	if (lost && !outcome->decided && !remotes_find_key(&memory->services, (const uint8_t *)&key))
+		return NULL;
+	return make(b, memory, &key, now_ns);
 }
 
 static struct bpftune_verdict verdict_of(const struct service *service)
@@ -177,6 +163,7 @@ static void tell(struct bpftune *b, struct service *service, const char *why)
 	char text[ABOUT_BYTES], room[32] = "";
 
 	service->is_shown = true;
+	service->entry.valid_until_ns = verdict->valid_until_ns;
 	if (verdict->rwnd)
 		snprintf(room, sizeof(room), " and room for %u", verdict->rwnd);
 	bpftune_learnt(b, about(service, text), &record, "starts with %u segments%s%s",
@@ -193,6 +180,7 @@ static void take_back(struct bpftune *b, struct service *service, bool decided, 
 		return;
 	service->is_shown = true;
 	service->is.verdict = (struct tcp_init_verdict){ 0 };
+	service->entry.valid_until_ns = 0;
 	record = verdict_of(service);
 	bpftune_learnt(b, about(service, text), &record, "starts as the kernel has it%s", why);
 }
@@ -210,7 +198,9 @@ static void lose(struct bpftune *b, struct memory *memory, const struct service 
 		snprintf(why, sizeof(why),
 			 " until %d connections have shown more: one lost segments of the window that it was given",
 			 TCP_INIT_PAST);
-	for (struct service *service = memory->services; service; service = service->hh.next) {
+	for (struct remotes_entry *entry = memory->services.first; entry; entry = entry->hh.next) {
+		struct service *service = (struct service *)entry;
+
 		if (!is_same_path(service, outcome))
 			continue;
 		service->is.known = tcp_init_unlearn(service->is.known);
@@ -273,8 +263,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	const struct tcp_init_outcome *outcome = (const struct tcp_init_outcome *)event->payload;
 	struct memory *memory = state;
-	struct path *path = find_or_make_path(memory, &outcome->remote);
-	struct service *service = find_or_make(memory, outcome, event->scenario == TCP_INIT_LOSS);
+	struct path *path = find_or_make_path(memory, &outcome->remote, event->time_ns);
+	struct service *service = find_or_make(b, memory, outcome, event->scenario == TCP_INIT_LOSS, event->time_ns);
 	uint32_t jumps_lost;
 	bool was_held, is_held;
 
@@ -284,6 +274,7 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	was_held = tcp_init_is_held(&path->is.path, event->time_ns);
 	path->is.path = tcp_init_count(path->is.path, &outcome->counted, event->time_ns, &jumps_lost);
 	is_held = tcp_init_is_held(&path->is.path, event->time_ns);
+	path->entry.valid_until_ns = path->is.path.held_until_ns;
 	if ((is_held && !was_held) || jumps_lost)
 		lose(b, memory, service, outcome, is_held);
 	else if (service && !is_held && event->scenario == TCP_INIT_WINDOW_REACHED)
@@ -294,21 +285,28 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 
 static void remember(struct bpftune *b, const struct memory *memory, uint64_t now_ns)
 {
-	struct kept *kept = calloc(1, sizeof(*kept) + HASH_COUNT(memory->services) * sizeof(struct known_service) +
-					      HASH_COUNT(memory->paths) * sizeof(struct known_path));
+	struct kept *kept =
+		calloc(1, sizeof(*kept) + HASH_COUNT(memory->services.first) * sizeof(struct known_service) +
+				  HASH_COUNT(memory->paths.first) * sizeof(struct known_path));
 	struct known_service *services;
 	struct known_path *paths;
 
 	if (!kept)
 		return;
 	services = (struct known_service *)(kept + 1);
-	for (const struct service *service = memory->services; service; service = service->hh.next)
+	for (const struct remotes_entry *entry = memory->services.first; entry; entry = entry->hh.next) {
+		const struct service *service = (const struct service *)entry;
+
 		if (tcp_init_is_recent(&service->is.known, now_ns))
 			services[kept->n_services++] = service->is;
+	}
 	paths = (struct known_path *)(services + kept->n_services);
-	for (const struct path *path = memory->paths; path; path = path->hh.next)
+	for (const struct remotes_entry *entry = memory->paths.first; entry; entry = entry->hh.next) {
+		const struct path *path = (const struct path *)entry;
+
 		if (path->is.path.lost || tcp_init_is_held(&path->is.path, now_ns))
 			paths[kept->n_paths++] = path->is;
+	}
 	bpftune_remember(b, KEPT_VERSION, kept, (uint8_t *)(paths + kept->n_paths) - (uint8_t *)kept);
 	free(kept);
 }
@@ -345,18 +343,19 @@ static void recall(struct bpftune *b, struct memory *memory, uint64_t now_ns)
 	services = (const struct known_service *)(kept + 1);
 	paths = (const struct known_path *)(services + kept->n_services);
 	for (uint32_t i = 0; i < kept->n_paths; i++) {
-		struct path *path = find_or_make_path(memory, &paths[i].remote);
+		struct path *path = find_or_make_path(memory, &paths[i].remote, now_ns);
 
-		if (path)
-			path->is = paths[i];
+		if (!path)
+			continue;
+		path->is = paths[i];
+		path->entry.valid_until_ns = path->is.path.held_until_ns;
 	}
 	for (uint32_t i = 0; i < kept->n_services; i++) {
-		struct service *service = make(memory, &services[i].key);
+		struct service *service = make(b, memory, &services[i].key, now_ns);
 
 		if (!service)
 			continue;
 		service->is = services[i];
-		HASH_ADD(hh, memory->services, is.key, sizeof(service->is.key), service);
 		if (service->is.verdict.valid_until_ns > now_ns)
 			tell(b, service, ", as before");
 	}
@@ -368,6 +367,8 @@ static int init(struct bpftune *b, void **state)
 
 	if (!memory)
 		return -ENOMEM;
+	memory->services = (struct remotes){ sizeof(struct service), SERVICES_MAX, forget_service, NULL };
+	memory->paths = (struct remotes){ sizeof(struct path), PATHS_MAX, forget_path, NULL };
 	recall(b, memory, keep_now_ns());
 	*state = memory;
 	return 0;

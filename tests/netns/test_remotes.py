@@ -50,7 +50,7 @@ def loses(far, addresses):
 def world(shared):
     """A container, and a far end that is all hosts of 10.200.0.0/16, of which those in LOSSY but one lose segments."""
     near, far = shared.container("netns", f"bt-few{number()}", RENO), shared.container("netns", "bt-many")
-    supervisor = shared.supervisor(tuners=only("tcp_cong"))
+    supervisor = shared.supervisor(tuners=only("tcp_cong", "tcp_init"))
     supervisor.ready(near.name)
     path = shared.path(near, far, number(), delay_ms=5)
     run("ip", "-n", far.name, "route", "add", "local", "10.200.0.0/16", "dev", "lo")
@@ -107,8 +107,26 @@ def test_crowd(world):
     """Hundreds of hosts in more networks than are remembered, all of which are told of: what was learnt stays."""
     learn_network(world)
     send_to(world.near, [f"10.200.{network}.{host}" for host in range(1, 7) for network in range(10, 60)], 80_000, 64)
-    known = rows(world)
+    known = {about: row for about, row in rows(world).items() if row["tuner"] == "tcp_cong"}
     assert known[f"{LOSSY}.0/24"]["in_effect"] and len(known) <= 64
     assert sum(about.endswith("/24") for about in known) > 12       # of the crowd's networks some were judged as well
     wait_for(lambda: gets_bbr(world, f"{LOSSY}.78"), 20 * SLOWNESS, "a host of the network to get bbr")
     wait_for(lambda: shown(world) == held(world), 5, "what `status` shows to be what the programs find")
+
+
+def test_crowd_of_services(world):
+    """More hosts than tcp_init remembers, each of which teaches it something: what was decided before them stays."""
+    address = "10.200.2.1"
+    about, texts = f"{address} port {PORT}", set()
+
+    def learnt():
+        send_to(world.near, [address], 80_000)
+        return is_in_effect(world, about) and texts.add(rows(world)[about]["text"]) is None
+    wait_for(learnt, 20 * SLOWNESS, f"a verdict about {about}")
+    send_to(world.near, [f"10.200.{network}.{host}" for host in range(1, 6) for network in range(70, 130)], 40_000, 64)
+
+    def learnt_more():
+        send_to(world.near, [address], 80_000)
+        return rows(world)[about]["text"] not in texts
+    wait_for(learnt_more, 20 * SLOWNESS, "another connection to be told of")
+    assert is_in_effect(world, about)

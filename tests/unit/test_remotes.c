@@ -113,6 +113,18 @@ static void test_full_of_verdicts(void **state)
 	assert_true(has(remotes, 101 << 8, true));
 }
 
+/* A tuner may say how many hosts it has room for. */
+static void test_room(void **state)
+{
+	struct remotes *remotes = *state;
+
+	remotes->hosts_max = 100;
+	for (unsigned int i = 0; i < 101; i++)
+		get(remotes, i, false);
+	assert_int_equal(HASH_COUNT(remotes->first), 100);
+	assert_false(has(remotes, 0, false));
+}
+
 /* The rest of a key tells records of one remote apart. */
 static void test_key(void **state)
 {
@@ -129,6 +141,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_oldest_goes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_of_verdicts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_room, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_key, setup, teardown),
 	};
 
