@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/unshared.h"
+
 #define READ_BYTES 16384
 
 int record_read(struct record_reader *reader, int fd, size_t limit, void (*got)(void *arg, const void *record),
@@ -63,7 +65,7 @@ static bool replaces(const struct bpftune_event *newer, const struct bpftune_eve
 static bool grow(struct event_queue *queue)
 {
 	size_t capacity = queue->capacity ? 2 * queue->capacity : 8;
-	struct bpftune_event *events = realloc(queue->events, capacity * sizeof(*events));
+	struct bpftune_event *events = unshared_resize(queue->events, capacity * sizeof(*events));
 
 	if (!events)
 		return false;
@@ -119,6 +121,6 @@ int event_queue_flush(struct event_queue *queue, int fd)
 
 void event_queue_clear(struct event_queue *queue)
 {
-	free(queue->events);
+	unshared_free(queue->events);
 	*queue = (struct event_queue){ 0 };
 }

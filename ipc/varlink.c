@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 
 static int take_message(const char *text, void (*got)(void *arg, json_t *message), void *arg)
 {
@@ -28,12 +29,12 @@ int varlink_feed(struct varlink_reader *reader, const char *bytes, size_t n,
 	while (n && !err) {
 		const char *end = memchr(bytes, '\0', n);
 		size_t part = end ? (size_t)(end - bytes) + 1 : n;
-		_cleanup_free_ char *message = NULL;
+		_cleanup_unshared_ char *message = NULL;
 		char *buffer;
 
 		if (reader->have + part > reader->max)
 			return -EMSGSIZE;
-		buffer = realloc(reader->buffer, reader->have + part);
+		buffer = unshared_resize(reader->buffer, reader->have + part);
 		if (!buffer)
 			return -ENOMEM;
 		reader->buffer = buffer;
@@ -52,7 +53,7 @@ int varlink_feed(struct varlink_reader *reader, const char *bytes, size_t n,
 
 void varlink_reader_clear(struct varlink_reader *reader)
 {
-	free(reader->buffer);
+	unshared_free(reader->buffer);
 	reader->buffer = NULL;
 	reader->have = 0;
 }

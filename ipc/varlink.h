@@ -25,7 +25,7 @@ int varlink_feed(struct varlink_reader *reader, const char *bytes, size_t n,
 
 void varlink_reader_clear(struct varlink_reader *reader);
 
-/* The message with its NUL, to be free()d, and its size with it. Takes the reference. NULL: no memory. */
+/* The message with its NUL, for json_text_free(), and its size with it. Takes the reference. NULL: no memory. */
 char *varlink_encode(json_t *message, size_t *ret_size);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/exit.h"
+#include "ipc/unshared.h"
 #include "supervisor/changes/changes.h"
 #include "supervisor/instances/instances.h"
 #include "supervisor/kernel/kernel.h"
@@ -260,7 +261,7 @@ static void make_rooms(struct supervisor *s)
 	};
 	s->workers = (struct workers){
 		.kernel = &s->kernel, .instances = instances, .loop = &s->loop, .dry_run = s->options.dry_run, .arg = s,
-		.listener = { on_ready, on_report, on_ended, on_remembered },
+		.stack = s, .listener = { on_ready, on_report, on_ended, on_remembered },
 	};
 	s->changes = (struct changes){
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .loop = &s->loop, .dry_run = s->options.dry_run,
@@ -372,6 +373,7 @@ int supervisor_run(const struct options *options)
 		return EXIT_FAILED;
 	}
 	task_set_up_malloc();
+	unshared_for_json();
 	setenv("UV_USE_IO_URING", "0", 1); /* libuv's rings would be a way around the workers' filter */
 	make_rooms(&s);
 	err = workers_reserve(&s.workers);

@@ -256,12 +256,11 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void recall(const struct worker *worker, const struct worker_start *start, struct engine *engine)
 {
-	for (int kind = 0; start->recall_arg && kind < N_BPFTUNE_MEMORY_KINDS; kind++) {
-		struct bpftune_memory memory = start->recall(start->recall_arg, engine->number, kind);
+	const struct bpftune_memory *memories = start->memories + engine->number * N_BPFTUNE_MEMORY_KINDS;
 
-		if (memory_take(engine, kind, &memory) < 0)
+	for (int kind = 0; start->memories && kind < N_BPFTUNE_MEMORY_KINDS; kind++)
+		if (memory_take(engine, kind, &memories[kind]) < 0)
 			give_up(worker, "start its tuners", -ENOMEM);
-	}
 }
 
 static void start_tuners(struct worker *worker, const struct worker_start *start)

@@ -19,15 +19,14 @@ enum worker_fd {
 };
 
 struct worker_start {
-	struct bpftune *instance;                    /* the fork's copy */
+	struct bpftune *instance;                    /* the worker's own copy */
 	const struct bpftune_tuner *const *tuners;   /* by number */
 	size_t n_tuners;
 	int fds[N_WORKER_FDS];                       /* their numbers ascend */
 	pid_t supervisor;
 	const struct confinement *confinement;
-	/* What the worker before it has left of a tuner; not called without `recall_arg`. */
-	struct bpftune_memory (*recall)(void *arg, uint16_t tuner, enum bpftune_memory_kind kind);
-	void *recall_arg;
+	/* What the worker before it has left, of the tuners by number, of each by kind; NULL: nothing. */
+	const struct bpftune_memory *memories;
 	bool dry_run;
 };
 

@@ -12,6 +12,7 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/log.h"
+#include "ipc/unshared.h"
 #include "supervisor/changes/ledger_file.h"
 #include "supervisor/changes/ledger_replay.h"
 
@@ -23,7 +24,7 @@ static const char reading[] = "read the ledger";
 static int read_whole(const char *path, char **ret_text, size_t *ret_size)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_unshared_ char *text = NULL;
 	size_t size = 0;
 	struct stat st;
 	ssize_t n;
@@ -36,7 +37,7 @@ static int read_whole(const char *path, char **ret_text, size_t *ret_size)
 		return -EFBIG;
 	if (st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH))
 		return -EKEYREJECTED; /* put there when others could: a rollback would write what they like */
-	text = malloc(st.st_size + 1);
+	text = unshared_alloc(st.st_size + 1);
 	if (!text)
 		return -ENOMEM;
 	while ((n = read(fd, text + size, st.st_size - size)) > 0)
@@ -67,7 +68,7 @@ static const char *why_aside(int err)
 
 static int read_file(struct ledger *ledger)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_unshared_ char *text = NULL;
 	char boot_id[64];
 	size_t size = 0;
 	int err = ledger_file_read_boot_id(boot_id);

@@ -12,6 +12,7 @@
 #include <zlib.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 
 #define CRC_CHARS 8
 #define COMPACT_LOOK_BYTES (256 * 1024) /* after so much more it is looked whether the file is to be rewritten */
@@ -46,7 +47,7 @@ int ledger_file_parse(const char *line, size_t n, json_t **ret_object)
 static int write_text(int fd, const char *json, size_t *bytes)
 {
 	size_t size = CRC_CHARS + strlen(json) + sizeof(" \n"), n;
-	char *line = size > LEDGER_LINE_MAX ? NULL : malloc(size);
+	char *line = size > LEDGER_LINE_MAX ? NULL : unshared_alloc(size);
 	ssize_t written;
 	int err;
 
@@ -55,7 +56,7 @@ static int write_text(int fd, const char *json, size_t *bytes)
 	n = snprintf(line, size, "%08lx %s\n", crc32(0, (const Bytef *)json, strlen(json)), json);
 	written = write(fd, line, n);
 	err = written == (ssize_t)n ? 0 : written < 0 ? -errno : -ENOSPC;
-	free(line);
+	unshared_free(line);
 	*bytes += err ? 0 : n;
 	return err;
 }
@@ -63,7 +64,7 @@ static int write_text(int fd, const char *json, size_t *bytes)
 /* Takes the reference. */
 static int write_line(int fd, json_t *object, size_t *bytes)
 {
-	_cleanup_free_ char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	_cleanup_json_text_ char *json = object ? json_dumps(object, JSON_COMPACT) : NULL;
 
 	json_decref(object);
 	return json ? write_text(fd, json, bytes) : -ENOMEM;
@@ -101,7 +102,7 @@ static json_t *state_json(const struct ledger_state *state)
 
 static json_t *memory_json(uint64_t netns_cookie, const char *name, const struct bpftune_memory *memory)
 {
-	char *digits = malloc(2 * (size_t)memory->size + 1);
+	char *digits = unshared_alloc(2 * (size_t)memory->size + 1);
 	const uint8_t *data = memory->data;
 	json_t *object;
 
@@ -114,7 +115,7 @@ static json_t *memory_json(uint64_t netns_cookie, const char *name, const struct
 	digits[2 * memory->size] = '\0';
 	object = json_pack("{s:s s:I s:s s:I s:s}", "kind", "memory", "netns", (json_int_t)netns_cookie, "name", name,
 			   "version", (json_int_t)memory->version, "data", digits);
-	free(digits);
+	unshared_free(digits);
 	return object;
 }
 

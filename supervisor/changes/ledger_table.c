@@ -8,6 +8,7 @@
 #include <utlist.h>
 
 #include "ipc/log.h"
+#include "ipc/unshared.h"
 
 void ledger_put(char *to, size_t size, const char *from)
 {
@@ -45,7 +46,7 @@ static struct ledger_netns *netns_get(struct ledger *ledger, uint64_t cookie)
 
 	if (netns)
 		return netns;
-	netns = calloc(1, sizeof(*netns));
+	netns = unshared_alloc(sizeof(*netns));
 	if (!netns)
 		return NULL;
 	netns->cookie = cookie;
@@ -67,11 +68,11 @@ static int set_text(char **text, const char *new)
 		log_escape(new, escaped, sizeof(escaped));
 		if (*text && !strcmp(*text, escaped))
 			return 0;
-		copy = strdup(escaped);
+		copy = unshared_strdup(escaped);
 		if (!copy)
 			return -ENOMEM;
 	}
-	free(*text);
+	unshared_free(*text);
 	*text = copy;
 	return 0;
 }
@@ -90,7 +91,7 @@ static struct ledger_history no_history; /* nobody writes to it */
 
 int ledger_make_history(struct ledger_entry *entry)
 {
-	struct ledger_history *history = entry->history == &no_history ? calloc(1, sizeof(*history)) : entry->history;
+	struct ledger_history *history = entry->history == &no_history ? unshared_alloc(sizeof(*history)) : entry->history;
 
 	if (!history)
 		return -ENOMEM;
@@ -101,7 +102,7 @@ int ledger_make_history(struct ledger_entry *entry)
 static void free_entry(struct ledger *ledger, struct ledger_entry *entry)
 {
 	if (entry->history != &no_history)
-		free(entry->history);
+		unshared_free(entry->history);
 	pool_put(&ledger->entry_pool, entry);
 }
 
@@ -197,7 +198,7 @@ int ledger_state_put(struct ledger *ledger, uint64_t netns_cookie, const char *t
 		return -EINVAL;
 	if (!known) {
 		netns = netns_get(ledger, netns_cookie);
-		known = netns ? calloc(1, sizeof(*known)) : NULL;
+		known = netns ? unshared_alloc(sizeof(*known)) : NULL;
 		if (!known)
 			return -ENOMEM;
 		known->key = key;
@@ -226,7 +227,7 @@ static void free_memory(struct ledger *ledger, struct ledger_netns *netns, struc
 	LL_DELETE(netns->memories, memory);
 	HASH_DEL(ledger->memories, memory);
 	ledger->memories_bytes -= memory->size;
-	free(memory);
+	unshared_free(memory);
 }
 
 int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *name,
@@ -246,7 +247,7 @@ int ledger_memory_put(struct ledger *ledger, uint64_t netns_cookie, const char *
 		return 0;
 	if (ledger->memories_bytes + memory->size > LEDGER_MEMORIES_MAX)
 		return -EDQUOT;
-	fresh = calloc(1, sizeof(*fresh) + memory->size);
+	fresh = unshared_alloc(sizeof(*fresh) + memory->size);
 	if (!fresh)
 		return -ENOMEM;
 	fresh->key = key;
@@ -285,14 +286,14 @@ void ledger_forget(struct ledger *ledger, uint64_t netns_cookie)
 	}
 	LL_FOREACH_SAFE(netns->states, state, next_state) {
 		HASH_DEL(ledger->states, state);
-		free(state);
+		unshared_free(state);
 	}
 	while (netns->memories)
 		free_memory(ledger, netns, netns->memories);
 	HASH_DEL(ledger->netns, netns);
-	free(netns->name);
-	free(netns->container_id);
-	free(netns);
+	unshared_free(netns->name);
+	unshared_free(netns->container_id);
+	unshared_free(netns);
 }
 
 void ledger_forget_all(struct ledger *ledger)

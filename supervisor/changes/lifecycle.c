@@ -2,6 +2,7 @@
 /* The room's start and end, and those of what it has of an instance. */
 #include <stdlib.h>
 
+#include "ipc/unshared.h"
 #include "supervisor/changes/account.h"
 #include "supervisor/changes/learnt.h"
 #include "supervisor/changes/off.h"
@@ -111,8 +112,8 @@ void changes_free(struct changes *changes, struct instance *instance)
 		return;
 	learnt_free(changes, instance);
 	account_uncount(changes, instance);
-	free(instance->state->memory);
-	free(instance->state->manual);
-	free(instance->state);
+	unshared_free(instance->state->memory);
+	unshared_free(instance->state->manual);
+	unshared_free(instance->state);
 	instance->state = NULL;
 }

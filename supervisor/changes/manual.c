@@ -8,6 +8,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/changes/state.h"
 #include "worker/sysctl.h"
 
@@ -39,7 +40,7 @@ static struct manual *manual_get(struct instance *instance, uint16_t tuner)
 	struct instance_state *state = instance_state_of(instance);
 
 	if (state && !state->manual)
-		state->manual = calloc(BPFTUNE_TUNERS_MAX, sizeof(*state->manual));
+		state->manual = unshared_alloc(BPFTUNE_TUNERS_MAX * sizeof(*state->manual));
 	return manual_of(instance, tuner);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/unshared.h"
 #include "supervisor/changes/account.h"
 #include "supervisor/changes/state.h"
 
@@ -27,9 +28,9 @@ static void name_of(const struct changes *changes, uint16_t tuner, enum bpftune_
 
 static int begin(struct instance_state *state, uint16_t tuner, const struct bpftune_memory_part *part)
 {
-	struct memory_parts *parts = calloc(1, sizeof(*parts) + part->size);
+	struct memory_parts *parts = unshared_alloc(sizeof(*parts) + part->size);
 
-	free(state->memory);
+	unshared_free(state->memory);
 	state->memory = parts;
 	if (!parts)
 		return -ENOMEM;
@@ -100,7 +101,7 @@ int memory_take_part(struct changes *changes, struct instance *instance, const s
 	if (state->memory->have < part.size)
 		return 0;
 	err = keep(changes, instance, state->memory);
-	free(state->memory);
+	unshared_free(state->memory);
 	state->memory = NULL;
 	return err;
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/changes/ledger_file.h"
 
 #define FILE_BYTES_MAX (4 << 20)
@@ -193,7 +194,7 @@ static int write_text(const char *path, const char *text)
 /* A new file takes the place of the old one, at once or not at all. Takes the reference. */
 static int write_file(const char *path, json_t *file)
 {
-	_cleanup_free_ char *text = file ? json_dumps(file, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
+	_cleanup_json_text_ char *text = file ? json_dumps(file, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
 	char new_path[4096];
 	int err;
 

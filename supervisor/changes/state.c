@@ -3,10 +3,12 @@
 
 #include <stdlib.h>
 
+#include "ipc/unshared.h"
+
 struct instance_state *instance_state_of(struct instance *instance)
 {
 	if (!instance->state)
-		instance->state = calloc(1, sizeof(*instance->state));
+		instance->state = unshared_alloc(sizeof(*instance->state));
 	return instance->state;
 }
 

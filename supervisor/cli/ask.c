@@ -11,6 +11,7 @@
 #include "config.h"
 #include "ipc/cleanup.h"
 #include "ipc/exit.h"
+#include "ipc/unshared.h"
 #include "ipc/varlink.h"
 
 struct exchange {
@@ -130,7 +131,7 @@ int ask(const struct question *question, json_t *call, take_reply *take, void *a
 {
 	struct exchange exchange = { .question = question, .take = take, .arg = arg, .status = -1 };
 	_cleanup_close_ int fd = connect_to(question->run_dir);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_json_text_ char *text = NULL;
 	size_t size = 0;
 	int err;
 

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "ipc/unshared.h"
+
 struct known_netns *known_add(struct instances *instances, uint32_t inode, pid_t tid)
 {
 	struct known_netns *known;
@@ -10,7 +12,7 @@ struct known_netns *known_add(struct instances *instances, uint32_t inode, pid_t
 	HASH_FIND_INT(instances->known, &inode, known);
 	if (known)
 		return known;
-	known = calloc(1, sizeof(*known));
+	known = unshared_alloc(sizeof(*known));
 	if (!known)
 		return NULL;
 	known->inode = inode;
@@ -29,7 +31,7 @@ bool known_take(struct instances *instances, struct instance *instance)
 	instance->places = known->places;
 	instance->tid = known->tid;
 	HASH_DEL(instances->known, known);
-	free(known);
+	unshared_free(known);
 	return true;
 }
 
@@ -40,6 +42,6 @@ void known_forget(struct instances *instances)
 	HASH_ITER(hh, instances->known, known, next) {
 		HASH_DEL(instances->known, known);
 		place_free(known->places);
-		free(known);
+		unshared_free(known);
 	}
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "supervisor/instances/mounts.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/owner.h"
 #include "supervisor/instances/pair.h"
 #include "supervisor/instances/place.h"
@@ -24,9 +25,9 @@ static int add_host(struct instances *instances, uint64_t cookie)
 	if (stat("/proc/self/ns/net", &netns) < 0 || fstat(instances->kernel->cgroupfs.fd, &cgroup) < 0)
 		return -errno;
 	host = registry_add(instances, cookie, netns.st_ino);
-	name = strdup("host");
+	name = unshared_strdup("host");
 	if (!host || !name) {
-		free(name);
+		unshared_free(name);
 		return -ENOMEM;
 	}
 	registry_rename(instances, host, name);

@@ -8,18 +8,19 @@
 #include <string.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/registry.h"
 
 static void forget(struct instances *instances, struct mounted_netns *mounted)
 {
 	HASH_DEL(instances->mounted, mounted);
-	free(mounted->path);
-	free(mounted);
+	unshared_free(mounted->path);
+	unshared_free(mounted);
 }
 
 static struct mounted_netns *add(struct instances *instances, uint32_t inode)
 {
-	struct mounted_netns *mounted = calloc(1, sizeof(*mounted));
+	struct mounted_netns *mounted = unshared_alloc(sizeof(*mounted));
 
 	if (mounted) {
 		mounted->inode = inode;
@@ -40,8 +41,8 @@ static void found_mount(void *arg, uint32_t inode, const char *path)
 		return;
 	mounted->is_visited = false;
 	if (!mounted->path || strcmp(mounted->path, path)) {
-		free(mounted->path);
-		mounted->path = strdup(path);
+		unshared_free(mounted->path);
+		mounted->path = unshared_strdup(path);
 	}
 	mounted->is_there = mounted->path;
 }

@@ -9,6 +9,7 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/log.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/mounts.h"
 #include "supervisor/instances/registry.h"
 
@@ -18,11 +19,11 @@ static void set_text(char **text, const char *new)
 
 	if (new) {
 		log_escape(new, escaped, sizeof(escaped));
-		copy = strdup(escaped);
+		copy = unshared_strdup(escaped);
 		if (!copy)
 			return;
 	}
-	free(*text);
+	unshared_free(*text);
 	*text = copy;
 }
 
@@ -50,7 +51,7 @@ static void set_name(struct instances *instances, struct instance *instance, con
 		return;
 	if (registry_name_is_taken(instances, apart))
 		snprintf(apart + strlen(apart), 32, "@%llu", (unsigned long long)instance->view.id);
-	copy = strdup(apart);
+	copy = unshared_strdup(apart);
 	if (copy)
 		registry_rename(instances, instance, copy);
 }
@@ -169,11 +170,11 @@ void name_owner(struct instance *instance, const char *path)
 	struct cgroup_name name = { 0 };
 	size_t container_bytes =
 		!cgroup_find_user(path, name.uid) && parse_low_level(path, &name) ? name.container_bytes : 0;
-	char *owner = strndup(path, cgroup_owner_bytes(path, container_bytes));
+	char *owner = unshared_strndup(path, cgroup_owner_bytes(path, container_bytes));
 
 	if (!owner)
 		return;
-	free(instance->owner);
+	unshared_free(instance->owner);
 	instance->owner = owner;
 }
 

@@ -5,14 +5,15 @@
 #include <string.h>
 #include <syslog.h>
 
+#include "ipc/unshared.h"
 #include "supervisor/instances/cgroup.h"
 
 /* --- the table ---------------------------------------------------------------------------------- */
 
 static void free_one(struct owner *owner)
 {
-	free(owner->name);
-	free(owner);
+	unshared_free(owner->name);
+	unshared_free(owner);
 }
 
 static void forget(struct instances *instances, struct owner *owner)
@@ -43,12 +44,12 @@ static void forget_some(struct instances *instances)
 
 static struct owner *add(struct instances *instances, const char *name)
 {
-	struct owner *owner = calloc(1, sizeof(*owner));
+	struct owner *owner = unshared_alloc(sizeof(*owner));
 
 	if (owner)
-		owner->name = strdup(name);
+		owner->name = unshared_strdup(name);
 	if (!owner || !owner->name) {
-		free(owner);
+		unshared_free(owner);
 		return NULL;
 	}
 	HASH_ADD_KEYPTR(hh, instances->owners, owner->name, strlen(owner->name), owner);

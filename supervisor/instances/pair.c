@@ -7,6 +7,7 @@
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/name.h"
 #include "supervisor/instances/opt_out.h"
 #include "supervisor/instances/owner.h"
@@ -102,13 +103,13 @@ void pair_dissolve(struct instances *instances, struct instance *instance)
 static void take_cgroup(struct instances *instances, struct instance *instance, const char *path,
 			enum cgroup_hierarchy hierarchy)
 {
-	char *copy = strdup(path);
+	char *copy = unshared_strdup(path);
 	struct stat st;
 
 	if (!copy)
 		return;
 	pair_let_go(instances, instance);
-	free(instance->view.cgroup_path);
+	unshared_free(instance->view.cgroup_path);
 	instance->view.cgroup_path = copy;
 	/* BPF programs know of cgroup2 only. */
 	if (hierarchy == CGROUP2 && fstatat(instances->kernel->cgroupfs.fd, path + 1, &st, 0) == 0) {
@@ -165,7 +166,7 @@ void instance_find_owner(struct instances *instances, struct instance *instance)
 	if (instance->places)
 		name_owner(instance, instance->places->path);
 	else
-		instance->owner = strdup(""); /* asked once, not for each event */
+		instance->owner = unshared_strdup(""); /* asked once, not for each event */
 	owner_count(instances, instance);
 	instances->listener.paired(instances->arg, instance);
 }

@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/name.h"
 #include "supervisor/instances/search.h"
 
@@ -44,8 +45,8 @@ bool place_find_task(struct instances *instances, pid_t tid, char ret_path[CGROU
 static void free_one(struct place **places, struct place *place)
 {
 	DL_DELETE(*places, place);
-	free(place->path);
-	free(place);
+	unshared_free(place->path);
+	unshared_free(place);
 }
 
 void place_free(struct place *places)
@@ -105,11 +106,11 @@ static struct place *add(struct place **places, const char *path, enum cgroup_hi
 		return NULL;
 	if (n >= PLACES_MAX)
 		free_one(places, *places);
-	place = calloc(1, sizeof(*place));
+	place = unshared_alloc(sizeof(*place));
 	if (place)
-		place->path = strdup(path);
+		place->path = unshared_strdup(path);
 	if (!place || !place->path) {
-		free(place);
+		unshared_free(place);
 		return NULL;
 	}
 	place->hierarchy = hierarchy;

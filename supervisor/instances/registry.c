@@ -6,9 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/unshared.h"
+
 static struct instance *make(struct instances *instances, uint64_t netns_cookie, uint32_t netns_inode)
 {
 	struct instance *instance = pool_get(&instances->pool, sizeof(*instance));
+	char name[32];
 
 	if (!instance)
 		return NULL;
@@ -16,12 +19,12 @@ static struct instance *make(struct instances *instances, uint64_t netns_cookie,
 	instance->view.netns_inode = netns_inode;
 	instance->view.event_fd = -1;
 	instance->view.ring_fd = instances->kernel->host.shared_fds[SHARED_EVENTS];
-	instance->view.cgroup_path = strdup("/");
-	if (asprintf(&instance->view.name, "netns-%u", netns_inode) < 0)
-		instance->view.name = NULL;
+	instance->view.cgroup_path = unshared_strdup("/");
+	snprintf(name, sizeof(name), "netns-%u", netns_inode);
+	instance->view.name = unshared_strdup(name);
 	if (!instance->view.name || !instance->view.cgroup_path) {
-		free(instance->view.name);
-		free(instance->view.cgroup_path);
+		unshared_free(instance->view.name);
+		unshared_free(instance->view.cgroup_path);
 		pool_put(&instances->pool, instance);
 		return NULL;
 	}
@@ -50,7 +53,7 @@ struct instance *registry_add_claim(struct instances *instances, const char *cgr
 	if (!instance)
 		return NULL;
 	instance->view.shares_netns = true;
-	instance->claim = strdup(cgroup_path);
+	instance->claim = unshared_strdup(cgroup_path);
 	if (!instance->claim) {
 		registry_remove(instances, instance);
 		registry_free(instances, instance);
@@ -72,13 +75,13 @@ void registry_remove(struct instances *instances, struct instance *instance)
 
 void registry_free(struct instances *instances, struct instance *instance)
 {
-	free(instance->claim);
-	free(instance->container_id);
-	free(instance->pod_uid);
-	free(instance->uid);
-	free(instance->owner);
-	free(instance->view.name);
-	free(instance->view.cgroup_path);
+	unshared_free(instance->claim);
+	unshared_free(instance->container_id);
+	unshared_free(instance->pod_uid);
+	unshared_free(instance->uid);
+	unshared_free(instance->owner);
+	unshared_free(instance->view.name);
+	unshared_free(instance->view.cgroup_path);
 	pool_put(&instances->pool, instance);
 }
 
@@ -94,7 +97,7 @@ void registry_rename(struct instances *instances, struct instance *instance, cha
 {
 	if (!instance->is_ending)
 		HASH_DELETE(by_name, instances->by_name, instance);
-	free(instance->view.name);
+	unshared_free(instance->view.name);
 	instance->view.name = name;
 	if (!instance->is_ending)
 		HASH_ADD_KEYPTR(by_name, instances->by_name, name, strlen(name), instance);

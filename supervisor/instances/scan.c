@@ -133,12 +133,37 @@ static void visit_again(struct instances *instances)
 	mounts_read_soon(instances);
 }
 
-static void send_scout(struct instances *instances, const struct scan *scan)
+/* A scout does not have the paths that mounts.c keeps, nor is a worker that is forked later to find these here. */
+static pid_t fork_scout(struct scan *scan)
 {
-	pid_t pid = task_fork(STDERR_FILENO + 1);
+	size_t size = 1, at = 0;
+	char *paths;
+	pid_t pid;
 
+	for (size_t i = 0; i < scan->n; i++)
+		size += scan->ways[i].path ? strlen(scan->ways[i].path) + 1 : 0;
+	paths = malloc(size);
+	if (!paths)
+		return -1;
+	for (size_t i = 0; i < scan->n; i++)
+		if (scan->ways[i].path) {
+			size_t bytes = strlen(scan->ways[i].path) + 1;
+
+			scan->ways[i].path = memcpy(paths + at, scan->ways[i].path, bytes);
+			at += bytes;
+		}
+	pid = task_fork(STDERR_FILENO + 1);
 	if (!pid)
 		scout(scan);
+	explicit_bzero(paths, size);
+	free(paths);
+	return pid;
+}
+
+static void send_scout(struct instances *instances, struct scan *scan)
+{
+	pid_t pid = fork_scout(scan);
+
 	if (pid < 0) {
 		instance_log(instances, NULL, LOG_ERR, "cannot look into %zu namespaces: %s", scan->n, strerror(errno));
 		visit_again(instances);

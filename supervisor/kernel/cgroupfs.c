@@ -66,22 +66,26 @@ static int open_mount(const char *path, unsigned long magic)
 	return is_root(fd) ? take_fd(&fd) : -EXDEV;
 }
 
+/* What is read is on the stack, which workers do not have. */
 static void find_mounts(struct cgroupfs *fs)
 {
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	const struct mntent *mount;
+	char buffer[BUFSIZ], line[3 * PATH_MAX];
+	struct mntent mount;
 
-	while (mounts && (mount = getmntent(mounts))) {
-		if (fs->fd < 0 && !strcmp(mount->mnt_type, "cgroup2")) {
-			int fd = open_mount(mount->mnt_dir, CGROUP2_SUPER_MAGIC);
+	if (mounts)
+		setvbuf(mounts, buffer, _IOFBF, sizeof(buffer));
+	while (mounts && getmntent_r(mounts, &mount, line, sizeof(line))) {
+		if (fs->fd < 0 && !strcmp(mount.mnt_type, "cgroup2")) {
+			int fd = open_mount(mount.mnt_dir, CGROUP2_SUPER_MAGIC);
 
 			if (fd == -ENOENT)
 				continue;
 			free(fs->mount);
 			fs->fd = fd;
-			fs->mount = strdup(mount->mnt_dir);
-		} else if (fs->memory_fd < 0 && !strcmp(mount->mnt_type, "cgroup") && hasmntopt(mount, "memory")) {
-			fs->memory_fd = open_mount(mount->mnt_dir, CGROUP_SUPER_MAGIC);
+			fs->mount = strdup(mount.mnt_dir);
+		} else if (fs->memory_fd < 0 && !strcmp(mount.mnt_type, "cgroup") && hasmntopt(&mount, "memory")) {
+			fs->memory_fd = open_mount(mount.mnt_dir, CGROUP_SUPER_MAGIC);
 		}
 	}
 	if (mounts)
@@ -120,17 +124,16 @@ static const char *path_of_line(char *line, enum cgroup_hierarchy *ret_hierarchy
 
 int cgroupfs_ids_of_task(const struct cgroupfs *fs, pid_t tid, uint64_t ret_ids[N_CGROUP_HIERARCHIES])
 {
+	char name[64], buffer[BUFSIZ], line[PATH_MAX + 256]; /* on the stack, which workers do not have */
 	_cleanup_fclose_ FILE *cgroups = NULL;
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-	char name[64];
 
 	snprintf(name, sizeof(name), "/proc/%d/cgroup", tid);
 	cgroups = fopen(name, "re");
 	if (!cgroups)
 		return -errno;
+	setvbuf(cgroups, buffer, _IOFBF, sizeof(buffer));
 	memset(ret_ids, 0, N_CGROUP_HIERARCHIES * sizeof(*ret_ids));
-	while (getline(&line, &size, cgroups) > 0) {
+	while (fgets(line, sizeof(line), cgroups)) {
 		enum cgroup_hierarchy hierarchy;
 		const char *path = path_of_line(line, &hierarchy);
 

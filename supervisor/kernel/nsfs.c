@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,20 +52,31 @@ static void unescape(char *path)
 	*to = '\0';
 }
 
+/* What is longer is cut: the paths of a line come first. False: there are no more. */
+static bool read_line(FILE *file, char *line, int size)
+{
+	int c = 0;
+
+	if (!fgets(line, size, file))
+		return false;
+	while (!strchr(line, '\n') && c != '\n' && c != EOF)
+		c = fgetc(file);
+	return true;
+}
+
 int nsfs_each_mount(void (*found)(void *arg, uint32_t inode, const char *path), void *arg)
 {
 	_cleanup_fclose_ FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
+	char buffer[BUFSIZ], line[PATH_MAX + 256], path[PATH_MAX]; /* on the stack, which workers do not have */
 
 	if (!mounts)
 		return -errno;
-	while (getline(&line, &size, mounts) > 0) {
-		_cleanup_free_ char *path = NULL;
+	setvbuf(mounts, buffer, _IOFBF, sizeof(buffer));
+	while (read_line(mounts, line, sizeof(line))) {
 		unsigned int inode;
 
 		/* 36 35 0:4 net:[4026532250] /run/netns/c1 rw shared:1 - nsfs nsfs rw (proc(5)) */
-		if (sscanf(line, "%*d %*d %*s net:[%u] %ms", &inode, &path) == 2 && path) {
+		if (sscanf(line, "%*d %*d %*s net:[%u] %4095s", &inode, path) == 2) {
 			unescape(path);
 			found(arg, inode, path);
 		}

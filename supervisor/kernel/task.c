@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 
 #include "config.h"
 #include "ipc/cleanup.h"
+#include "ipc/watched.h"
+
+#define STACK_BYTES_MAX (8 << 20) /* more than the supervisor needs */
 
 #ifdef HAVE_VALGRIND_VALGRIND_H
 #include <valgrind/valgrind.h>
@@ -52,6 +56,53 @@ pid_t task_fork(unsigned int n_fds)
 		_exit(EXIT_FAILURE); /* the table is the parent's, too */
 	if (pid)
 		sigprocmask(SIG_SETMASK, &old, NULL);
+	return pid;
+}
+
+/* A child of task_start(), as it begins. */
+struct beginning {
+	unsigned int n_fds;
+	const char *parents_stack;
+	void (*run)(void *arg);
+	void *arg;
+};
+
+/* Pages are dropped rather than written to: the child would have copies. Below a stack nothing is mapped for long. */
+static void drop_stack(const char *end)
+{
+	uintptr_t page = sysconf(_SC_PAGESIZE), rest = (uintptr_t)end % page;
+
+	madvise((void *)(end - rest - STACK_BYTES_MAX), STACK_BYTES_MAX, MADV_DONTNEED);
+	explicit_bzero((void *)(end - rest), rest);
+}
+
+static int begin(void *arg)
+{
+	const struct beginning beginning = *(const struct beginning *)arg; /* on the parent's stack */
+
+	if (close_range(beginning.n_fds, ~0U, CLOSE_RANGE_UNSHARE) == 0) {
+		drop_stack(beginning.parents_stack);
+		beginning.run(beginning.arg);
+	}
+	_exit(EXIT_FAILURE);
+}
+
+pid_t task_start(unsigned int n_fds, const struct task_stack *stack, void (*run)(void *arg), void *arg)
+{
+	struct beginning beginning = { n_fds, stack->ours, run, arg };
+	sigset_t all, old;
+	pid_t pid;
+
+	if (is_watched()) {
+		pid = task_fork(n_fds);
+		if (!pid)
+			run(arg);
+		return pid;
+	}
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	pid = clone(begin, stack->end, CLONE_FILES | SIGCHLD, &beginning);
+	sigprocmask(SIG_SETMASK, &old, NULL);
 	return pid;
 }
 

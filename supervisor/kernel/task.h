@@ -13,6 +13,18 @@
  */
 pid_t task_fork(unsigned int n_fds);
 
+/* For a child, which does not have our stack. */
+struct task_stack {
+	void *end;	  /* of its own stack */
+	const void *ours; /* what is on our stack below this address it does not have; above there may be what it is given */
+};
+
+/*
+ * As task_fork(), but the child runs `run(arg)`, which does not return, on a stack of its own. While a sanitizer or
+ * valgrind watches, it has ours. The child's pid, or -1: errno is set.
+ */
+pid_t task_start(unsigned int n_fds, const struct task_stack *stack, void (*run)(void *arg), void *arg);
+
 /* As many descriptors as we may have. */
 void task_raise_descriptor_limit(void);
 

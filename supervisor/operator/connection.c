@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/operator/connection.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 
-#define SHED_BYTES (64 * 1024)        /* an answer that leaves some behind */
 #define ANSWER_BYTES_MAX (256 * 1024) /* past it, a client that calls and does not read is not read either */
 
 struct connection *connection_new(struct operator *operator, void (*call)(struct connection *connection, json_t *message))
@@ -69,14 +68,14 @@ static void on_call(void *arg, json_t *message)
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	(void)handle;
-	buf->base = malloc(suggested);
+	buf->base = unshared_alloc(suggested);
 	buf->len = buf->base ? suggested : 0;
 }
 
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
 	struct connection *connection = stream->data;
-	_cleanup_free_ char *bytes = buf->base;
+	_cleanup_unshared_ char *bytes = buf->base;
 
 	if (n < 0 || (n > 0 && varlink_feed(&connection->reader, bytes, n, on_call, connection) < 0))
 		connection_close(connection);
@@ -129,27 +128,12 @@ struct reply {
 	size_t size;
 };
 
-/*
- * A worker shares our pages until we write to them: then the old ones are its own. What a large answer leaves
- * free in the heap would be so with each worker that is forked before the next.
- */
-static void shed_free_pages(size_t answered_bytes)
-{
-#ifdef __GLIBC__
-	if (answered_bytes >= SHED_BYTES)
-		malloc_trim(0);
-#else
-	(void)answered_bytes;
-#endif
-}
-
 static void on_written(uv_write_t *write, int status)
 {
 	struct reply *reply = container_of(write, struct reply, write);
 
 	(void)status; /* a client that left is noticed by its end of file */
-	free(reply->text);
-	shed_free_pages(reply->size);
+	json_text_free(reply->text);
 	free(reply);
 }
 
@@ -168,7 +152,7 @@ static void send_message(struct connection *connection, json_t *message)
 		if (!uv_write(&reply->write, (uv_stream_t *)&connection->pipe, &buf, 1, on_written))
 			return;
 	}
-	free(reply->text);
+	json_text_free(reply->text);
 	free(reply);
 	connection_close(connection);
 }

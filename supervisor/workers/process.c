@@ -13,7 +13,7 @@
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
-#include "worker/worker.h"
+#include "supervisor/workers/kit.h"
 
 static void free_handle(uv_handle_t *handle)
 {
@@ -171,45 +171,15 @@ static int make_pipe(int *ret_read, int *ret_write)
 	return 0;
 }
 
-/* In the worker, which does not have what is in a pool. */
-struct recall {
-	const struct workers *workers;
-	const struct bpftune *view;
-};
-
-static struct bpftune_memory recall(void *arg, uint16_t tuner, enum bpftune_memory_kind kind)
-{
-	const struct recall *context = arg;
-
-	return context->workers->listener.remembered(context->workers->arg, context->view, tuner, kind);
-}
-
 static int fork_worker(struct child *child, bool enters)
 {
-	const struct plugins *plugins = &child->workers->kernel->plugins;
-	const int *fds = child->slot->fds;
-	struct bpftune view = child->instance->view; /* a copy: it is in a pool */
-	struct recall context = { child->workers, &view };
-	const struct worker_start start = {
-		.instance = &view,
-		.tuners = plugins->tuners,
-		.n_tuners = plugins->n,
-		.fds = { fds[WORKER_EVENTS], fds[WORKER_REPORTS], fds[WORKER_SYSCTLS],
-			 enters ? fds[WORKER_NETNS] : -1 },
-		.supervisor = getpid(),
-		.confinement = &child->workers->confinement,
-		.dry_run = child->workers->dry_run,
-		.recall = recall,
-		.recall_arg = &context,
-	};
-	pid_t pid;
+	struct kit *kit = kit_new(child, enters);
+	pid_t pid = kit ? kit_start(kit) : -ENOMEM;
 
-	view.memory_pages = cgroupfs_memory_pages(&child->workers->kernel->cgroupfs, view.cgroup_path);
-	pid = task_fork(fds[N_WORKER_FDS - 1] + 1);
+	if (kit)
+		kit_free(kit);
 	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		worker_main(&start);
+		return pid;
 	child->instance->worker_pid = pid;
 	bpf_own_pid(&child->workers->kernel->host, pid, true);
 	HASH_ADD(hh, child->workers->by_pid, instance->worker_pid, sizeof(pid), child);

@@ -27,7 +27,7 @@ struct workers_listener {
 	void (*ready)(void *arg, struct instance *instance);
 	void (*report)(void *arg, struct instance *instance, const struct bpftune_report *report); /* but for READY */
 	void (*ended)(void *arg, struct instance *instance); /* its instance is to end: it has no worker any more */
-	/* What its last worker has left of a tuner; asked by the fork, which has no copy of what is in a pool. */
+	/* What its last worker has left of a tuner: valid until anything else is asked. */
 	struct bpftune_memory (*remembered)(void *arg, const struct bpftune *view, uint16_t tuner,
 					    enum bpftune_memory_kind kind);
 };
@@ -39,6 +39,7 @@ struct workers {
 	bool dry_run, stopping;
 	struct workers_listener listener;
 	void *arg;
+	const void *stack; /* what is below on the supervisor's stack is not for workers */
 
 	/* To be read by all. */
 	struct workers_counters {

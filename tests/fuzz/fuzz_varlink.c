@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "ipc/unshared.h"
 #include "ipc/varlink.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,7 +13,7 @@ static void got(void *arg, json_t *message)
 	size_t n;
 
 	(void)arg;
-	free(varlink_encode(json_incref(message), &n));
+	json_text_free(varlink_encode(json_incref(message), &n));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -74,6 +74,7 @@ static const struct bpftune_scenario scenarios[] = {
 	[POKE_LEARN] = SCENARIO("learn"),
 	[POKE_TELL] = SCENARIO("tell"),
 	[POKE_LEARN_MANY] = SCENARIO("learn_many"),
+	[POKE_REMEMBER] = SCENARIO("remember"),
 	[POKE_NOTHING] = SCENARIO("nothing"),
 	[POKE_ATTACK] = SCENARIO("attack"),
 };
@@ -100,6 +101,15 @@ static void learn(struct bpftune *b, unsigned int key, unsigned int value)
 	verdict.key[0] = key;
 	verdict.value[0] = value;
 	bpftune_learnt(b, about, &verdict, "is %u", value);
+}
+
+static void remember(struct bpftune *b)
+{
+	char text[512], about[] = "poke";
+
+	snprintf(text, sizeof(text), "remembered of %s", b->name);
+	bpftune_remember(b, 1, text, strlen(text));
+	bpftune_learnt(b, about, NULL, "learnt of %s", b->name);
 }
 
 static void event(struct bpftune *b, void *state, const struct bpftune_event *event)
@@ -133,6 +143,9 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		break;
 	case POKE_TELL:
 		bpftune_log(b, LOG_INFO, "the program finds %u", event->payload[0]);
+		break;
+	case POKE_REMEMBER:
+		remember(b);
 		break;
 	case POKE_NOTHING:
 		break;

@@ -18,6 +18,7 @@ enum poke {
 	POKE_LEARN,          /* a text, and a verdict: one more each time */
 	POKE_TELL,           /* what verdict the BPF program finds */
 	POKE_LEARN_MANY,     /* more than are kept */
+	POKE_REMEMBER,       /* a text, for the next worker */
 	POKE_NOTHING,
 	POKE_ATTACK,         /* what a worker must not be able to do: attack.h */
 	N_POKES

@@ -15,7 +15,7 @@ import pytest
 
 from crowd import Cgroup, Sleeper, wait_for_instance
 from flooded import Flooded
-from lab import (BPFTUNE, CONGESTION, KINDS, POKE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
+from lab import (BPFTUNE, CONGESTION, KINDS, POKE, QUEUE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
                  sysctl_path, wait_for)
 from test_completion import complete
 
@@ -378,6 +378,21 @@ def assert_ordinary(pid):
     assert os.stat(f"/proc/{pid}/mem").st_uid == 0      # not dumpable: only root looks into it
 
 
+def memory_of(pid):
+    """What root reads of a process's memory, a mapping each."""
+    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            start, end = (int(address, 16) for address in line.split()[0].split("-"))
+            if line.split()[1].startswith("r") and not line.endswith(("[vvar]", "[vvar_vclock]", "[vsyscall]")):
+                memory.seek(start)
+                yield memory.read(end - start)
+
+
+def contexts(memory, text):
+    """Each place where the text is, with what is around it."""
+    return [memory[max(0, found.start() - 100):found.end() + 100] for found in re.finditer(re.escape(text.encode()), memory)]
+
+
 class TestWorker:
     @pytest.fixture(scope="class")
     def scene(self):
@@ -434,6 +449,35 @@ class TestWorker:
         victim.poke("step")
         wait_for(lambda: int(victim.sysctl(TTL)) == ttl + 1, 3, "a change after all that")
         assert supervisor.ready(victim.name)["worker"] == worker
+
+    @pytest.mark.skipif(WATCHED, reason="what a worker inherits of malloc()'s memory is then found in it")
+    @pytest.mark.parametrize("heir", ["new", "restarted"])
+    def test_memory_has_nothing_of_others(self, lab, supervisor, heir):
+        """Neither what the supervisor knows of other containers, nor what it has said, written or freed of them."""
+        one, two, last = (lab.container(kind, f"bt-{os.urandom(4).hex()}") for kind in ("netns", "runc", "netns"))
+        value, writer = str(int.from_bytes(os.urandom(3), "big") + 10**9), f"w{os.urandom(4).hex()}"
+        supervisor.ready(*(each.name for each in (one, two, last)))
+        before = supervisor.ready(last.name)["worker"]["pid"]
+        for each in one, two:
+            change(supervisor, each, "step", "queue")
+            each.poke("remember", "repeat")
+            said(supervisor, each.name, "the same")
+        run("nsenter", f"--net={one.netns}", sys.executable, "-c", f"""if True:
+            open("/proc/self/comm", "w").write("{writer}")
+            open("{sysctl_path(QUEUE)}", "w").write("{value}")""")
+        said(supervisor, one.name, writer)
+        wait_for(lambda: supervisor.tunable(one.name, QUEUE)["current"] == value, 2, "the value to be read")
+        wait_for(lambda: supervisor.instance(two.name)["learnt"], 2, "what was learnt")
+        for words in ("status",), ("status", two.name), ("log", one.name), ("rollback", "--all", "--dry-run"):
+            supervisor.cli(*words)
+        if heir == "new":
+            last = lab.container("netns", f"bt-{os.urandom(4).hex()}")
+        else:
+            os.kill(before, signal.SIGKILL)
+            wait_for(lambda: supervisor.instance(last.name)["worker"]["pid"] != before, 5, "another worker")
+        memory = b"".join(memory_of(supervisor.ready(last.name)["worker"]["pid"]))
+        assert last.name.encode() in memory
+        assert not [context for secret in (one.name, two.name, value, writer) for context in contexts(memory, secret)]
 
     def test_hung_worker_is_killed(self, lab, supervisor):
         """It is another user's process, and does not end by itself."""

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ipc/unshared.h"
 #include "tests/unit/fake_process.h"
 
 static struct instance *all[WORKERS_MAX + 8];
@@ -21,7 +22,7 @@ static inline struct instance *add(const char *owner)
 	all[n_all++] = instance;
 	instance->view.id = 1 + n_all;
 	instance->is_mounted = owner && !strcmp(owner, OWNER_ROOT);
-	instance->owner = owner && !instance->is_mounted ? strdup(owner) : NULL;
+	instance->owner = owner && !instance->is_mounted ? unshared_strdup(owner) : NULL;
 	assert_non_null(child_of(&fake->workers, instance));
 	return instance;
 }
@@ -41,7 +42,7 @@ static int close_many(void **state)
 		struct instance *instance = all[--n_all];
 
 		free_child_of(instance);
-		free(instance->owner);
+		unshared_free(instance->owner);
 		free(instance);
 	}
 	return close_processes(state);

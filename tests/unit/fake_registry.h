@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/unshared.h"
 #include "supervisor/instances/owner.h"
 #include "supervisor/instances/registry.h"
 
@@ -62,9 +63,9 @@ static struct instance *add(struct instances *instances, uint64_t cookie, uint32
 
 	assert_non_null(instance);
 	if (name)
-		registry_rename(instances, instance, strdup(name));
+		registry_rename(instances, instance, unshared_strdup(name));
 	if (container_id)
-		instance->container_id = strdup(container_id);
+		instance->container_id = unshared_strdup(container_id);
 	return instance;
 }
 

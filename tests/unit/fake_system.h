@@ -26,12 +26,16 @@ static struct {
 	jmp_buf worker_started;
 	unsigned int forks, looks; /* forks, and looks for processes that have ended */
 	unsigned int n_fds;	   /* that a child is to have */
+	struct task_stack stack;   /* its */
 } sys;
 
-pid_t task_fork(unsigned int n_fds)
+pid_t task_start(unsigned int n_fds, const struct task_stack *stack, void (*run)(void *arg), void *arg)
 {
 	sys.forks++;
 	sys.n_fds = n_fds;
+	sys.stack = *stack;
+	if (!sys.fork_pid)
+		run(arg);
 	errno = EAGAIN;
 	return sys.fork_pid;
 }

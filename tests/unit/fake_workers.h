@@ -229,12 +229,25 @@ static void on_report(void *arg, struct instance *instance, const struct bpftune
 	fake->reported++;
 }
 
+static char fake_name[] = "web", fake_path[] = "/web";
+
 static void on_ended(void *arg, struct instance *instance)
 {
 	assert_ptr_equal(arg, fake);
 	assert_null(instance->child->timer);
 	assert_false(instance->is_entered);
 	fake->ended++;
+}
+
+/* The number of the tuner and the kind, as often as the sum of both; nothing for 0 and 0. */
+static struct bpftune_memory on_remembered(void *arg, const struct bpftune *view, uint16_t tuner,
+					   enum bpftune_memory_kind kind)
+{
+	static char digits[] = "0123456789";
+
+	assert_ptr_equal(arg, fake);
+	assert_ptr_equal(view, &fake->instance.view);
+	return (struct bpftune_memory){ kind, tuner + kind, digits + tuner };
 }
 
 /* --- a room of workers with one instance -------------------------------------------------------- */
@@ -254,11 +267,14 @@ static int open_workers(void **state)
 		.loop = (uv_loop_t *)fake,
 		.kernel = &fake->kernel,
 		.instances = &fake->instances,
-		.listener = { on_ready, on_report, on_ended },
+		.listener = { on_ready, on_report, on_ended, on_remembered },
 		.arg = fake,
 	};
 	capacity_start(&fake->workers, step_try_start);
+	fake->workers.stack = fake;
 	fake->instance.view.id = INSTANCE_HOST;
+	fake->instance.view.name = fake_name;
+	fake->instance.view.cgroup_path = fake_path;
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the namespaces of one owner may add to the ledger. */
+#include "ipc/unshared.h"
 #include "tests/unit/fake_changes.h"
 
 #include "supervisor/changes/account.h"
@@ -11,7 +12,7 @@ static struct instance *add(struct fixture *fixture, uint64_t cookie, const char
 	struct instance *instance = registry_add(&fixture->instances, cookie, cookie);
 
 	assert_non_null(instance);
-	instance->owner = owner ? strdup(owner) : NULL;
+	instance->owner = owner ? unshared_strdup(owner) : NULL;
 	instance->is_mounted = !owner;
 	return instance;
 }
@@ -70,8 +71,8 @@ static void test_memories_follow_their_instance(void **state)
 	account_count(&fixture->changes, instance);
 	assert_int_equal(instance->state->charged->memories_bytes, 100);
 	assert_string_equal(instance->state->charged->name, "/docker/a");
-	free(instance->owner);
-	instance->owner = strdup("/docker/b");
+	unshared_free(instance->owner);
+	instance->owner = unshared_strdup("/docker/b");
 	account_count(&fixture->changes, instance);
 	assert_string_equal(instance->state->charged->name, "/docker/b");
 	assert_int_equal(instance->state->charged->memories_bytes, 100);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* How many workers there may be, of all and of each owner, and what the log says if there are too many. */
+#include "ipc/unshared.h"
 #include "tests/unit/fake_owners.h"
 
 /* --- how many ----------------------------------------------------------------------------------- */
@@ -76,8 +77,8 @@ static void test_place_of_the_dead(void **state)
 
 static void change_owner(struct instance *instance, const char *owner)
 {
-	free(instance->owner);
-	instance->owner = owner ? strdup(owner) : NULL;
+	unshared_free(instance->owner);
+	instance->owner = owner ? unshared_strdup(owner) : NULL;
 }
 
 static void test_recount_a_worker(void **state)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What an operator may call an instance. */
+#include "ipc/unshared.h"
 #include "tests/unit/fake_registry.h"
 
 static void test_find(void **state)
@@ -149,9 +150,9 @@ static void test_find_of_users(void **state)
 	};
 	struct instances *instances = &((struct fixture *)*state)->instances;
 
-	add(instances, 109, 2009, "uid 1000/abcdef0123", "abcdef0123")->uid = strdup("1000"); /* 9 */
-	add(instances, 110, 2010, "uid 1000/mine", "mine")->uid = strdup("1000");	      /* 10 */
-	add(instances, 111, 2011, "uid 100/abcdef0123", "abcdef0123")->uid = strdup("100");  /* 11 */
+	add(instances, 109, 2009, "uid 1000/abcdef0123", "abcdef0123")->uid = unshared_strdup("1000"); /* 9 */
+	add(instances, 110, 2010, "uid 1000/mine", "mine")->uid = unshared_strdup("1000");	      /* 10 */
+	add(instances, 111, 2011, "uid 100/abcdef0123", "abcdef0123")->uid = unshared_strdup("100");  /* 11 */
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct instance *found;
 

@@ -53,10 +53,10 @@ static void test_objects(void **state)
 	pool_close(&pool);
 }
 
-/* Of each size: nobody else's, aligned, all zeros, also when another had it before; up to the largest. */
+/* Of each size: nobody else's, aligned, all zeros, also when another had it before. */
 static void test_heap(void **state)
 {
-	static const size_t sizes[] = { 0, 1, 48, 49, 300, 4096, HEAP_BYTES_MAX };
+	static const size_t sizes[] = { 0, 1, 48, 49, 300, 4096, HEAP_POOL_BYTES_MAX, HEAP_POOL_BYTES_MAX + 1, 100000 };
 	struct heap heap = { 0 };
 	char *objects[2 * ARRAY_SIZE(sizes)];
 
@@ -78,8 +78,8 @@ static void test_heap(void **state)
 			heap_put(&heap, objects[i]);
 		}
 	}
-	assert_null(heap_get(&heap, HEAP_BYTES_MAX + 1));
 	assert_null(heap_get(&heap, SIZE_MAX));
+	assert_null(heap_get(&heap, HEAP_BYTES_MAX + 1));
 	heap_put(&heap, NULL);
 	objects[0] = heap_strdup(&heap, "text");
 	assert_string_equal(objects[0], "text");
@@ -87,16 +87,38 @@ static void test_heap(void **state)
 	heap_close(&heap);
 }
 
+/* What there was stays, whether the object grows into another pool, out of all pools, or is made smaller. */
+static void test_resize(void **state)
+{
+	static const size_t sizes[] = { 10, 48, 49, 5000, HEAP_POOL_BYTES_MAX + 1, 100000, 10, 60000 };
+	struct heap heap = { 0 };
+	char *object = NULL;
+	size_t kept = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		object = heap_resize(&heap, object, sizes[i]);
+		assert_non_null(object);
+		kept = kept < sizes[i] ? kept : sizes[i];
+		for (size_t j = 0; j < kept; j++)
+			assert_int_equal(object[j], (char)j);
+		for (size_t j = 0; j < sizes[i]; j++)
+			object[j] = (char)j;
+		kept = sizes[i];
+	}
+	assert_null(heap_resize(&heap, object, HEAP_BYTES_MAX + 1));
+	assert_int_equal(object[1], 1);
+	heap_put(&heap, object);
+	heap_close(&heap);
+}
+
 #ifndef __SANITIZE_ADDRESS__
 /* A child has none of it: not even an address at which a system call could read. */
-static void test_children_have_none(void **state)
+static void assert_no_childs(const char *object)
 {
-	struct pool pool = { 0 };
-	char *object = pool_get(&pool, 64);
 	int status, fds[2];
 	pid_t pid;
 
-	(void)state;
 	assert_int_equal(pipe(fds), 0);
 	pid = fork();
 	assert_true(pid >= 0);
@@ -107,15 +129,34 @@ static void test_children_have_none(void **state)
 	assert_int_equal(write(fds[1], object, 1), 1);
 	close(fds[0]);
 	close(fds[1]);
+}
+
+static void test_children_have_none(void **state)
+{
+	static const size_t sizes[] = { 1, 64, 5000, HEAP_POOL_BYTES_MAX + 1 };
+	struct heap heap = { 0 };
+	struct pool pool = { 0 };
+	void *object = pool_get(&pool, 64);
+
+	(void)state;
+	assert_no_childs(object);
 	pool_put(&pool, object);
 	pool_close(&pool);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		object = heap_get(&heap, sizes[i]);
+		assert_no_childs(object);
+		heap_put(&heap, object);
+	}
+	heap_close(&heap);
 }
 #endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_objects),		cmocka_unit_test(test_heap),
+		cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_heap),
+		cmocka_unit_test(test_resize),
 #ifndef __SANITIZE_ADDRESS__
 		cmocka_unit_test(test_children_have_none),
 #endif

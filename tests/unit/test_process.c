@@ -42,7 +42,7 @@ static void test_worker_side(void **state)
 	sys.fork_pid = 0;
 	fake->netns_fd = STDIN_FILENO;
 	fake->workers.dry_run = true;
-	fake->kernel.plugins = (struct plugins){ .n = 1, .tuners = { &tuner } };
+	fake->kernel.plugins = (struct plugins){ .n = 2, .tuners = { &tuner, &tuner } };
 	for (uint64_t id = INSTANCE_HOST; id <= 2; id++) {
 		fake->instance.view.id = id;
 		start_as_worker();
@@ -50,9 +50,23 @@ static void test_worker_side(void **state)
 			assert_int_equal(start->fds[i], i == WORKER_NETNS && id == INSTANCE_HOST ? -1 : fds[i]);
 		assert_int_equal(sys.view.id, id);
 		assert_ptr_not_equal(start->instance, &fake->instance.view); /* the worker has no pool's memory */
+		assert_ptr_equal(sys.stack.ours, fake);
+		assert_true((char *)start->instance > (char *)sys.stack.end); /* what it is given is not on its stack */
+		assert_string_equal(sys.view.name, "web");
+		assert_ptr_not_equal(sys.view.name, fake->instance.view.name);
+		assert_string_equal(sys.view.cgroup_path, "/web");
+		assert_ptr_not_equal(sys.view.cgroup_path, fake->instance.view.cgroup_path);
+		for (unsigned int i = 0; i < 2 * N_BPFTUNE_MEMORY_KINDS; i++) {
+			const struct bpftune_memory *memory = &start->memories[i];
+			unsigned int of = i / N_BPFTUNE_MEMORY_KINDS, kind = i % N_BPFTUNE_MEMORY_KINDS;
+
+			assert_int_equal(memory->version, kind);
+			assert_int_equal(memory->size, of + kind);
+			assert_memory_equal(memory->data, "0123456789" + of, memory->size);
+		}
 		assert_int_equal(start->supervisor, getpid());
 		assert_true(start->dry_run);
-		assert_int_equal(start->n_tuners, 1);
+		assert_int_equal(start->n_tuners, 2);
 		assert_ptr_equal(start->tuners[0], &tuner);
 		assert_int_equal(fake->own_pid, 0);
 		assert_int_equal(fcntl(fds[WORKER_EVENTS], F_GETFL), O_RDONLY | O_NONBLOCK);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The records, what finds them, and what is told of them: to the log, to the BPF programs. */
+#include "ipc/unshared.h"
 #include "tests/unit/fake_registry.h"
 
 static void test_new(void **state)
@@ -91,7 +92,7 @@ static void test_names(void **state)
 		assert_true(registry_name_is_taken(instances, taken[i]));
 	for (size_t i = 0; i < ARRAY_SIZE(free_names); i++)
 		assert_false(registry_name_is_taken(instances, free_names[i]));
-	registry_rename(instances, web, strdup("shop"));
+	registry_rename(instances, web, unshared_strdup("shop"));
 	assert_string_equal(web->view.name, "shop");
 	assert_true(registry_name_is_taken(instances, "shop"));
 	assert_false(registry_name_is_taken(instances, "web"));
@@ -114,7 +115,7 @@ static void test_name_of_one_that_ends(void **state)
 	assert_string_equal(web->view.name, "web");
 	assert_ptr_equal(instance_find(instances, "web"), web);
 	instance_is_to_end(instances, web); /* told twice */
-	registry_rename(instances, web, strdup("shop"));
+	registry_rename(instances, web, unshared_strdup("shop"));
 	assert_string_equal(web->view.name, "shop");
 	assert_false(registry_name_is_taken(instances, "shop"));
 	other = add(instances, 109, 2009, "shop", NULL);
@@ -208,8 +209,8 @@ static void test_gate(void **state)
 		instance->tuners_off = 5;
 		instance->is_entered = cases[i].is_entered;
 		instance->view.cgroup_id = cases[i].path ? 77 : 0;
-		free(instance->view.cgroup_path);
-		instance->view.cgroup_path = strdup(cases[i].path ? cases[i].path : "/");
+		unshared_free(instance->view.cgroup_path);
+		instance->view.cgroup_path = unshared_strdup(cases[i].path ? cases[i].path : "/");
 		instance_set_gate(instances, instance);
 		assert_int_equal(fixture->n_gates, i + 1);
 		assert_int_equal(fixture->gate_cookie, cases[i].is_host ? 101 : 102);

@@ -8,12 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "ipc/watched.h"
 #include "supervisor/kernel/procfs.h"
 #include "supervisor/kernel/task.h"
 #include "supervisor/workers/slot.h"
@@ -201,6 +203,59 @@ static void test_fork(void **state)
 	assert_false(is_blocked(SIGTERM));
 }
 
+/* --- its stack ---------------------------------------------------------------------------------- */
+
+static struct stack_test {
+	char *stack, *end; /* the child's */
+	uintptr_t planted; /* on ours, where no function is any more */
+} stack_test;
+
+static __attribute__((noinline)) void plant(void)
+{
+	volatile char text[3 * 65536];
+
+	for (size_t i = 0; i < sizeof(text); i++)
+		text[i] = 'x';
+	stack_test.planted = (uintptr_t)text + 65536;
+}
+
+static void check_stack(void *arg)
+{
+	const struct stack_test *test = arg;
+	char here = 0;
+
+	if (&here < test->stack || &here >= test->end)
+		_exit(1);
+	if (*(volatile char *)test->planted) /* NOLINT(performance-no-int-to-ptr) */
+		_exit(2);
+	_exit(is_open(slots.slots[1].fds[0]) && !is_open(slots.slots[2].fds[0]) ? 0 : 3);
+}
+
+/* The child has a stack of its own, and nothing of what was on ours. */
+static void test_start(void **state)
+{
+	const struct slot *slot = &slots.slots[1];
+	char mark = 0;
+	int status;
+	pid_t pid;
+
+	(void)state;
+	if (is_watched())
+		return;
+	stack_test.stack = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	stack_test.end = stack_test.stack + 65536;
+	plant();
+	pid = task_start(slot->fds[N_WORKER_FDS - 1] + 1, &(struct task_stack){ stack_test.end, &mark }, check_stack,
+			 &stack_test);
+	assert_true(pid >= 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(*(volatile char *)stack_test.planted, 'x'); /* NOLINT(performance-no-int-to-ptr) */
+	assert_true(is_open(slots.slots[2].fds[0]));
+	assert_false(is_blocked(SIGTERM));
+	munmap(stack_test.stack, 65536);
+}
+
 static int check_confined(void)
 {
 	static const bool enters[] = { true, false };
@@ -266,9 +321,11 @@ static void test_sysctls(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_slots(test_numbers),     with_slots(test_take_and_release), with_slots(test_all_are_taken),
-		with_slots(test_cannot_take), with_slots(test_lowered_limit),	 with_slots(test_too_few_numbers),
-		with_slots(test_fork),	      with_slots(test_confine),		 cmocka_unit_test(test_sysctls),
+		with_slots(test_numbers),	with_slots(test_take_and_release),
+		with_slots(test_all_are_taken), with_slots(test_cannot_take),
+		with_slots(test_lowered_limit), with_slots(test_too_few_numbers),
+		with_slots(test_fork),		with_slots(test_start),
+		with_slots(test_confine),	cmocka_unit_test(test_sysctls),
 	};
 
 	return cmocka_run_group_tests_name("slot", tests, NULL, NULL);
