@@ -2,6 +2,7 @@
 """What it costs to know who holds TCP's memory, where there are many sockets."""
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -14,29 +15,34 @@ from test_tcp_mem import TCP_MEM, Load, allocated, available_pages
 
 SOCKETS, SECONDS = 100000, 20
 
-# Connections that nobody accepts.
+# Connections that nobody accepts. No process may have as many descriptors as they need.
 MANY = """
-import resource, socket, sys, time
-number = int(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_NOFILE, (number + 100, number + 100))
+import os, resource, signal, socket, sys, time
+number, processes = int(sys.argv[1]), 10
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 server = socket.create_server(("0.0.0.0", 5500), backlog=number)
-clients = []
-for i in range(number):
-    clients.append(socket.socket())
-    clients[-1].connect((f"127.0.0.{1 + i // 20000}", 5500))
+connected, told = os.pipe()
+for i in range(processes):
+    if os.fork() == 0:
+        clients = [socket.create_connection((f"127.0.0.{1 + i}", 5500)) for _ in range(number // processes)]
+        os.write(told, b"x")
+        signal.pause()
+for _ in range(processes):
+    os.read(connected, 1)
 print("connected", flush=True)
-time.sleep(3600)
+signal.pause()
 """
 
 
 class Many:
     def __init__(self, container, number):
         self.process = subprocess.Popen(container.command(sys.executable, "-c", MANY, str(number)), text=True,
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True)
         assert self.process.stdout.readline() == "connected\n"
 
     def remove(self):
-        self.process.kill()
+        os.killpg(self.process.pid, signal.SIGKILL)
         self.process.communicate()
 
 
