@@ -9,11 +9,12 @@ import time
 
 import pytest
 
-import test_tcp_mem
-from lab import SLOWNESS, kept_sysctls, only, sysctl_path
+from lab import RMEM, SLOWNESS, WMEM, kept_sysctls, only, sysctl_path
 from test_tcp_mem import TCP_MEM, Load, allocated, available_pages
 
 SOCKETS, SECONDS = 100000, 20
+PRESSURE = 32768            # pages
+LARGE = {WMEM: "4096 16384 16777216", RMEM: "4096 131072 16777216"}
 
 # Connections that nobody accepts. No process may have as many descriptors as they need.
 MANY = """
@@ -54,22 +55,20 @@ def cpu_s(pid):
 @pytest.mark.figures
 def test_many_sockets(lab):
     """While memory is short the worker takes at most two hundredths of a CPU; of an emulated one, more."""
-    short = test_tcp_mem.TestWithoutRoom
-    pressure = short.NO_ROOM_PRESSURE
     with kept_sysctls((TCP_MEM,)):
-        container = lab.container("netns", "bt-many", {**short.LARGE, "net.core.somaxconn": "65535"})
+        container = lab.container("netns", "bt-many", {**LARGE, "net.core.somaxconn": "65535"})
         lab.keep(Many(container, SOCKETS // 2))
-        sysctl_path(TCP_MEM).write_text(f"6144 {pressure} {available_pages() // 2}")
+        sysctl_path(TCP_MEM).write_text(f"6144 {PRESSURE} {available_pages() // 2}")
         supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
         supervisor.ready("host", container.name)
         load, pid = lab.keep(Load(container)), supervisor.workers()[container.name]
-        while allocated() < pressure * 9 // 10:
+        while allocated() < PRESSURE * 9 // 10:
             load.fill()
         before, began = cpu_s(pid), time.monotonic()
         while time.monotonic() < began + SECONDS:
             load.tell("trips")
         took, seconds = cpu_s(pid) - before, time.monotonic() - began
-        print(f"{SOCKETS} sockets, {allocated()} of {pressure} pages: {took:.2f} s of CPU in {seconds:.0f} s, {100 * took / seconds:.1f} %",
+        print(f"{SOCKETS} sockets, {allocated()} of {PRESSURE} pages: {took:.2f} s of CPU in {seconds:.0f} s, {100 * took / seconds:.1f} %",
               *(record["text"] for record in supervisor.log(container.name)), sep="\n")
         assert supervisor.workers()[container.name] == pid
         assert took / seconds <= 0.02 * SLOWNESS
