@@ -7,6 +7,7 @@
 #define IDLE_MAX_PERCENT 75  /* one part in four busy calls for STEP_MAX */
 #define IDLE_BOLD_PERCENT 60 /* two and a half times */
 #define SMALL_BYTES (1 << 20)
+#define TINY_BYTES (1 << 18) /* an application's write may be as large: to double that may bring nothing */
 
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
 #define RWND_MIN_PERCENT 10    /* of the busy time */
@@ -20,8 +21,18 @@
 #define FLOW_GONE_US 2000000
 #define UNPROVEN_US 20000000 /* so long it waits for a flow that can tell */
 #define SUCCESSORS_MAX 2
+#define HOLD_FIRST_S 1 /* where one bad look may have been the reason */
 #define HOLD_MIN_S 20
 #define HOLD_MAX_S 3600
+#define CLOSELY_US 5000000 /* events come 40 times a second for so long after a step, and twice a second later: */
+#define GAP_CLOSE_US 300000
+#define GAP_US 800000
+#define GAP_ROUND_TRIPS 4
+#define GAPS_MAX 3
+#define LONG_US 30000000     /* in which a raised limit shows whether the path has use for it */
+#define TOO_MUCH_PERCENT 250 /* of what the path carries then, */
+#define LOWER_PERCENT 175    /* and what is left of that */
+#define SOJOURN_MAX 2	     /* times the shortest round trip: half of it is waiting in a queue */
 
 #define USEC_PER_SEC 1000000ULL
 
@@ -66,6 +77,11 @@ static uint64_t steady_us(const struct tcp_buffer_look *look)
 	return round_trips_us(look, STEADY_ROUND_TRIPS, STEADY_MIN_US);
 }
 
+static uint64_t patience_us(const struct tcp_buffer_look *look)
+{
+	return round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US);
+}
+
 /* The pauses of an application say nothing about its buffers: a flow's time is that with data under way. */
 static uint64_t busy_us(const struct tcp_buffer_look *from, const struct tcp_buffer_look *to)
 {
@@ -75,10 +91,15 @@ static uint64_t busy_us(const struct tcp_buffer_look *from, const struct tcp_buf
 	return ticks ? scale(time_us, min_u64(to->busy - from->busy, ticks), ticks) : time_us;
 }
 
-static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
+static bool is_same_flow(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
 {
 	return look->flow == from->flow && look->turn == from->turn && look->time_us >= from->time_us &&
-	       look->bytes >= from->bytes &&
+	       look->bytes >= from->bytes;
+}
+
+static bool follows(const struct tcp_buffer_look *look, const struct tcp_buffer_look *from)
+{
+	return is_same_flow(look, from) &&
 	       busy_us(from, look) <= max_u64(FLOW_GONE_US, round_trips_us(look, PATIENCE_ROUND_TRIPS, 0));
 }
 
@@ -109,6 +130,16 @@ static bool peer_is_in_the_way(const struct tcp_buffer_look *from, const struct 
 	return rwnd_percent >= RWND_MIN_PERCENT && rwnd_percent > waited_percent(from, to) / 2;
 }
 
+/* A flow with data under way is looked at each round trip. Where it was not, the machine or the path stood still. */
+static bool stood_still(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
+{
+	bool closely = side->judging && since(side->stepped.time_us, side->last.time_us) < CLOSELY_US;
+
+	return is_same_flow(look, &side->last) &&
+	       busy_us(&side->last, look) >
+		       round_trips_us(&side->last, GAP_ROUND_TRIPS, 0) + (closely ? GAP_CLOSE_US : GAP_US);
+}
+
 static void measure_from(struct tcp_buffer_side *side, const struct tcp_buffer_look *look)
 {
 	side->from = *look;
@@ -131,9 +162,10 @@ static unsigned int length_of(uint32_t min_rtt_us)
 	return length;
 }
 
-static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, uint64_t now_us)
+static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, uint64_t now_us, uint64_t first_s)
 {
-	uint64_t last_s = side->holds[length].s, s = last_s ? min_u64(2 * last_s, HOLD_MAX_S) : HOLD_MIN_S;
+	uint64_t last_s = side->holds[length].s;
+	uint64_t s = last_s ? max_u64(min_u64(2 * last_s, HOLD_MAX_S), first_s) : first_s;
 
 	side->holds[length].s = s;
 	side->holds[length].until_us = now_us + s * USEC_PER_SEC;
@@ -144,7 +176,18 @@ static uint32_t hold_length(struct tcp_buffer_side *side, unsigned int length, u
 void tcp_buffer_hold(struct tcp_buffer_side *side, uint64_t now_us)
 {
 	for (unsigned int length = 0; length < TCP_BUFFER_LENGTHS; length++)
-		hold_length(side, length, now_us);
+		hold_length(side, length, now_us, HOLD_MIN_S);
+}
+
+/*
+ * No step has gained yet, or the last one as much as it was large: that this one is of no use may be chance. A queue
+ * that is filled is none, unless the rate fell by a quarter: then it is not the limit that filled it.
+ */
+static uint64_t first_hold_s(const struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t rate)
+{
+	bool may_be_chance = why != TCP_BUFFER_UNDO_QUEUE_FILLED || scale(rate, 4, 1) < scale(side->prev_rate, 3, 1);
+
+	return !side->has_gained || (side->paid && may_be_chance) ? HOLD_FIRST_S : HOLD_MIN_S;
 }
 
 /* --- stepping ----------------------------------------------------------------------------------- */
@@ -185,17 +228,59 @@ static uint32_t idle_percent(const struct tcp_buffer_side *side, const struct tc
 	return max_u64(waited, current_bytes < SMALL_BYTES ? IDLE_MAX_PERCENT : IDLE_BOLD_PERCENT);
 }
 
+/*
+ * A raised limit that one flow fills, and of which the path carries less than two fifths for so long: the rest waits in
+ * a queue, and the flow is no faster for it. The limit comes down to half of it at least. A short path says nothing
+ * about the longer one that the limit was raised for.
+ */
+static struct tcp_buffer_decision look_for_queue(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+						 const struct tcp_buffer_limit *limit)
+{
+	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
+	struct tcp_buffer_look from = side->filled;
+	uint64_t fit_bytes, long_us = side->is_unconfirmed ? patience_us(look) : LONG_US;
+
+	if (!side->is_filled || !is_same_flow(look, &from) || from.limit_bytes != look->limit_bytes) {
+		side->filled = *look;
+		side->is_filled = look->is_limited && limit->first_bytes && limit->bytes > limit->first_bytes;
+		return decision;
+	}
+	if (busy_us(&from, look) < long_us)
+		return decision;
+	side->is_filled = side->is_unconfirmed = false;
+	decision.rate = rate_between(&from, look);
+	decision.limited_percent = limited_percent(&from, look);
+	fit_bytes = in_path_bytes(look, decision.rate);
+	if (decision.limited_percent < LIMITED_MIN_PERCENT || peer_is_in_the_way(&from, look) || !look->held_bytes ||
+	    5ULL * shortest_rtt_us(look) < 4ULL * side->raised_rtt_us ||
+	    look->srtt_us < (uint64_t)SOJOURN_MAX * shortest_rtt_us(look) ||
+	    scale(fit_bytes, TOO_MUCH_PERCENT, 100) >= (uint64_t)limit->bytes)
+		return decision;
+	fit_bytes = max_u64(scale(fit_bytes, LOWER_PERCENT, 100), max_u64(limit->bytes / 2, limit->first_bytes));
+	if (fit_bytes >= (uint64_t)limit->bytes)
+		return decision;
+	decision.action = TCP_BUFFER_LOWER;
+	decision.bytes = fit_bytes;
+	decision.hold_s = hold_length(side, length_of(shortest_rtt_us(look)), look->time_us, HOLD_MIN_S);
+	return decision;
+}
+
 static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
 					const struct tcp_buffer_limit *limit)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
 	struct tcp_buffer_look from = side->from;
 
+	decision = look_for_queue(side, look, limit);
+	if (decision.bytes)
+		return decision;
+	decision = (struct tcp_buffer_decision){ .action = TCP_BUFFER_WAIT };
 	if (look->time_us < side->holds[length_of(shortest_rtt_us(look))].until_us) {
 		side->measuring = false;
 		return decision;
 	}
-	if (!side->measuring || !follows(look, &from) || from.limit_bytes != look->limit_bytes) {
+	if (!side->measuring || !follows(look, &from) || from.limit_bytes != look->limit_bytes ||
+	    stood_still(side, look)) {
 		measure_from(side, look);
 		side->measuring = look->is_limited; /* not while it still grows by itself */
 		return decision;
@@ -211,11 +296,13 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 	side->measuring = look->is_limited;
 	if (!decision.bytes)
 		return decision;
+	if (!side->has_gained && limit->bytes <= TINY_BYTES)
+		decision.bytes = min_u64(STEP_MAX * limit->bytes, limit->cap_bytes);
 	decision.action = TCP_BUFFER_STEP;
 	side->judging = true;
 	side->measuring = false;
 	side->flow = look->flow;
-	side->successors = 0;
+	side->successors = side->gaps = 0;
 	side->stepped = *look;
 	side->seen_us = look->time_us;
 	side->prev_rate = decision.rate;
@@ -226,16 +313,23 @@ static struct tcp_buffer_decision watch(struct tcp_buffer_side *side, const stru
 
 /* --- judging ------------------------------------------------------------------------------------ */
 
+static bool gained_a_little(const struct tcp_buffer_side *side, uint64_t rate)
+{
+	return scale(rate, 100, 1) >= scale(side->prev_rate, 100 + LITTLE_PERCENT, 1);
+}
+
 /* The verdict after which nothing more is tried for a while. */
 static struct tcp_buffer_decision hold_off(struct tcp_buffer_side *side, enum tcp_buffer_action why, uint64_t now_us,
 					   const struct tcp_buffer_limit *limit, uint64_t rate)
 {
+	uint64_t first_s = rate && gained_a_little(side, rate) ? HOLD_MIN_S : first_hold_s(side, why, rate);
+
 	return (struct tcp_buffer_decision){
 		.action = why,
 		.bytes = why == TCP_BUFFER_GAINED_LITTLE ? 0 : limit->before_bytes,
 		.rate = rate,
 		.prev_rate = side->prev_rate,
-		.hold_s = hold_length(side, length_of(side->prev_min_rtt_us), now_us),
+		.hold_s = hold_length(side, length_of(side->prev_min_rtt_us), now_us, first_s),
 	};
 }
 
@@ -245,16 +339,25 @@ static bool fills_a_queue(const struct tcp_buffer_side *side, const struct tcp_b
 	       look->srtt_us > look->min_rtt_us + look->min_rtt_us / 2;
 }
 
-static bool gained_a_little(const struct tcp_buffer_side *side, uint64_t rate)
+/* What a gain costs in delay: a round trip of which half is waiting, or one that grew more than twice as much as the
+ * rate. */
+static bool costs_too_much(const struct tcp_buffer_side *side, const struct tcp_buffer_look *look, uint64_t rate)
 {
-	return scale(rate, 100, 1) >= scale(side->prev_rate, 100 + LITTLE_PERCENT, 1);
+	uint64_t grown_us = look->srtt_us - side->prev_srtt_us; /* it has grown: else no queue is filled */
+
+	return fills_a_queue(side, look) &&
+	       (look->srtt_us >= (uint64_t)SOJOURN_MAX * look->min_rtt_us ||
+		scale(2 * (rate - side->prev_rate), side->prev_srtt_us, 1) < scale(side->prev_rate, grown_us, 1));
 }
 
-/* If it is a little faster all the same, the right size lies in between: what the path holds, and a quarter. */
+/*
+ * If it is faster all the same, the right size lies in between: what the path holds, and a quarter. One that waits in
+ * poll(2) fills two thirds of it only: where the gain is beyond doubt, half.
+ */
 static struct tcp_buffer_decision step_back(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					    const struct tcp_buffer_limit *limit, uint64_t rate)
+					    const struct tcp_buffer_limit *limit, uint64_t rate, bool gained)
 {
-	int64_t fit_bytes = scale(in_path_bytes(look, rate), 5, 4);
+	int64_t fit_bytes = scale(in_path_bytes(look, rate), gained ? 6 : 5, 4);
 	struct tcp_buffer_decision decision = hold_off(side, TCP_BUFFER_UNDO_QUEUE_FILLED, look->time_us, limit, rate);
 
 	if (gained_a_little(side, rate) && fit_bytes > decision.bytes && fit_bytes < limit->bytes)
@@ -269,8 +372,11 @@ static struct tcp_buffer_decision keep(struct tcp_buffer_side *side, const struc
 	decision.prev_rate = side->prev_rate;
 	decision.limited_percent = limited_percent(&side->from, look);
 	side->judging = false; /* the measurement goes on: it may show the next step at once */
-	side->holds[length_of(side->prev_min_rtt_us)].s = 0;
+	side->has_gained = side->is_unconfirmed = true;
+	side->raised_rtt_us = max_u64(side->raised_rtt_us, side->prev_min_rtt_us);
 	side->paid = scale(decision.rate, 4, 1) >= scale(side->prev_rate, 3 * limit->bytes, limit->before_bytes);
+	if (side->paid)
+		side->holds[length_of(side->prev_min_rtt_us)].s = 0;
 	return decision;
 }
 
@@ -291,11 +397,17 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 					const struct tcp_buffer_limit *limit)
 {
 	struct tcp_buffer_decision decision = { .action = TCP_BUFFER_WAIT };
-	uint64_t since_step_us, patience_us, window_us;
-	bool steady;
+	uint64_t since_step_us, window_us;
+	bool steady, gained;
 
 	if (look->turn != side->stepped.turn)
 		side->stepped = *look;
+	if (side->gaps < GAPS_MAX && stood_still(side, look)) {
+		side->gaps++;
+		side->stepped = *look;
+		measure_from(side, look);
+		return decision;
+	}
 	since_step_us = busy_us(&side->stepped, look);
 	if (!side->successors && since_step_us < shortest_us(look))
 		return decision;
@@ -308,21 +420,23 @@ static struct tcp_buffer_decision judge(struct tcp_buffer_side *side, const stru
 		return decision;
 	steady = window_us >= steady_us(look);
 	decision.rate = rate_between(&side->from, look);
-	if (scale(decision.rate, 2, 1) >= scale(side->prev_rate, 3, 1) ||
-	    (steady && scale(decision.rate, 10, 1) >= scale(side->prev_rate, 11, 1)))
+	gained = scale(decision.rate, 2, 1) >= scale(side->prev_rate, 3, 1) ||
+		 (steady && scale(decision.rate, 10, 1) >= scale(side->prev_rate, 11, 1));
+	if (gained && !costs_too_much(side, look, decision.rate))
 		return keep(side, look, limit, decision);
 	if (!steady)
 		return decision;
+	if (gained)
+		return step_back(side, look, limit, decision.rate, true);
 	if (side->successors && limited_percent(&side->from, look) < LIMITED_MIN_PERCENT) {
 		measure_from(side, look); /* something else holds it back */
 		return decision;
 	}
-	patience_us = round_trips_us(look, PATIENCE_ROUND_TRIPS, PATIENCE_MIN_US);
-	if (since_step_us >= patience_us)
+	if (since_step_us >= patience_us(look))
 		return last_word(side, look, limit, decision);
 	if (fills_a_queue(side, look))
-		return step_back(side, look, limit, decision.rate);
-	if (since_step_us < patience_us / 2)
+		return step_back(side, look, limit, decision.rate, false);
+	if (since_step_us < patience_us(look) / 2)
 		measure_from(side, look); /* it may just have begun to grow */
 	return decision;
 }
@@ -356,20 +470,36 @@ static struct tcp_buffer_decision inherit(struct tcp_buffer_side *side, const st
 	return decision;
 }
 
-struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
-					     const struct tcp_buffer_limit *limit)
+static struct tcp_buffer_decision decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					 const struct tcp_buffer_limit *limit)
 {
-	if (limit->is_foreign) /* all begins anew with such a limit, the holds as well */
-		*side = (struct tcp_buffer_side){ .from = side->from, .measuring = side->measuring };
 	if (!limit->before_bytes) {
 		if (side->judging) /* the step was not made: refused, or a dry run */
-			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us);
+			hold_length(side, length_of(side->prev_min_rtt_us), look->time_us, HOLD_MIN_S);
 		return watch(side, look, limit);
 	}
-	if (!side->judging)
-		return (struct tcp_buffer_decision){ .action = TCP_BUFFER_KEEP };
+	side->is_filled = false;
+	if (!side->judging) {
+		side->prev_rate = 0;
+		side->prev_min_rtt_us = shortest_rtt_us(look);
+		return hold_off(side, TCP_BUFFER_UNDO_LOST, look->time_us, limit, 0);
+	}
 	if (look->flow != side->flow)
 		return inherit(side, look, limit);
 	side->seen_us = look->time_us;
 	return judge(side, look, limit);
+}
+
+struct tcp_buffer_decision tcp_buffer_decide(struct tcp_buffer_side *side, const struct tcp_buffer_look *look,
+					     const struct tcp_buffer_limit *limit)
+{
+	struct tcp_buffer_decision decision;
+
+	if (limit->is_foreign) /* all begins anew with such a limit, the holds as well */
+		*side = (struct tcp_buffer_side){ .from = side->from,
+						  .last = side->last,
+						  .measuring = side->measuring };
+	decision = decide(side, look, limit);
+	side->last = *look;
+	return decision;
 }

@@ -36,16 +36,23 @@ _Static_assert(sizeof(struct tcp_buffer_look) == 3 * 8 + 13 * 4 + 4, "no padding
 /* What is remembered of one direction in one namespace. Begins as zeroes. */
 struct tcp_buffer_side {
 	struct tcp_buffer_look from;	/* where the measurement began */
+	struct tcp_buffer_look last;	/* the look before this one */
+	struct tcp_buffer_look filled;	/* where the long measurement began: does the raised limit stand in a queue? */
 	struct tcp_buffer_look stepped; /* the judged flow, as it was then: its time counts from here */
 	uint64_t flow;			/* the one that is judged */
 	uint64_t seen_us;
 	uint64_t prev_rate; /* bytes a second before the step */
 	uint32_t prev_srtt_us, prev_min_rtt_us;
-	uint32_t successors; /* how many took its place, as it ended before the verdict */
-	bool measuring;	     /* `from` holds */
-	bool judging;	     /* a step waits for its verdict */
-	bool paid;	     /* the last step's gain was nearly as large as the step */
-	bool zero;
+	uint32_t raised_rtt_us; /* the shortest round trip of the longest path for which a step was kept */
+	uint32_t gaps;		/* how often the machine stood still since the step */
+	uint32_t successors;	/* how many took its place, as it ended before the verdict */
+	bool measuring;		/* `from` holds */
+	bool is_filled;		/* `filled` holds */
+	bool judging;		/* a step waits for its verdict */
+	bool paid;		/* the last step's gain was nearly as large as the step */
+	bool has_gained;	/* a step was kept */
+	bool is_unconfirmed;	/* it was kept just now */
+	bool zero[2];
 	struct {
 		uint64_t until_us;
 		uint64_t s;	     /* how long the last one was; 0: the last step paid */
@@ -53,13 +60,14 @@ struct tcp_buffer_side {
 };
 
 _Static_assert(sizeof(struct tcp_buffer_side) ==
-		       2 * sizeof(struct tcp_buffer_look) + 3 * 8 + 4 * 4 + TCP_BUFFER_LENGTHS * 16,
+		       4 * sizeof(struct tcp_buffer_look) + 3 * 8 + 7 * 4 + 4 + TCP_BUFFER_LENGTHS * 16,
 	       "no padding");
 
 /* The limit, as its trial has it. */
 struct tcp_buffer_limit {
 	int64_t bytes, cap_bytes;
 	int64_t before_bytes; /* from before the step that waits for its verdict; 0: none does */
+	int64_t first_bytes;  /* from before the first step; 0: the limit is not raised */
 	bool is_foreign;      /* there was no step yet, or somebody else has set it since */
 };
 
@@ -68,10 +76,11 @@ enum tcp_buffer_action {
 	TCP_BUFFER_STEP,	      /* the limit is in the way: raise it to `bytes` */
 	TCP_BUFFER_GAINED,	      /* by a tenth or more: the step stays, another may follow */
 	TCP_BUFFER_GAINED_LITTLE,     /* it stays, and none follows for hold_s */
-	TCP_BUFFER_KEEP,	      /* it stays: what was measured before it is not known */
 	TCP_BUFFER_UNDO_NO_GAIN,      /* back to `bytes`: the rate did not rise */
 	TCP_BUFFER_UNDO_QUEUE_FILLED, /* back to `bytes`, or nearly: the round trip grew instead of the rate */
 	TCP_BUFFER_UNDO_UNPROVEN,     /* back to `bytes`: no flow lasted until its verdict; `rate` is 0 */
+	TCP_BUFFER_UNDO_LOST,	      /* back to `bytes`: what was measured before the step is not known */
+	TCP_BUFFER_LOWER,	      /* to `bytes`: for long, half of a raised limit and more stood in a queue */
 };
 
 struct tcp_buffer_decision {

@@ -47,16 +47,8 @@ static const struct bpftune_scenario scenarios[] = {
 
 /* A limit is raised by trials, and tcp_buffer_decide() is their measure: of the rate that a flow gains. */
 static const struct bpftune_remedy remedies[] = {
-	[TCP_WMEM] = { .scenario = TCP_BUFFER_SEND_LIMITED,
-		       .tunable = TCP_WMEM,
-		       .value = 2,
-		       .is_measured = true,
-		       .is_lasting = true },
-	[TCP_RMEM] = { .scenario = TCP_BUFFER_RECEIVE_LIMITED,
-		       .tunable = TCP_RMEM,
-		       .value = 2,
-		       .is_measured = true,
-		       .is_lasting = true },
+	[TCP_WMEM] = { .scenario = TCP_BUFFER_SEND_LIMITED, .tunable = TCP_WMEM, .value = 2, .is_measured = true },
+	[TCP_RMEM] = { .scenario = TCP_BUFFER_RECEIVE_LIMITED, .tunable = TCP_RMEM, .value = 2, .is_measured = true },
 };
 
 /* What outlives this worker: bpftune_remember(). */
@@ -194,6 +186,18 @@ static void step_back(struct bpftune *b, const struct bpftune_event *event, unsi
 			      ": no gain; nothing more is tried for %u s",
 			      mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes,
 			      decision->hold_s);
+	else if (decision->action == TCP_BUFFER_UNDO_LOST)
+		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
+			      "the rate before the step from %" PRId64 " bytes to %" PRId64
+			      " is not known any more: no gain was seen; nothing more is tried for %u s",
+			      limit->before_bytes, limit->bytes, decision->hold_s);
+	else if (decision->action == TCP_BUFFER_LOWER)
+		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_QUEUE_FILLED, event,
+			      "%.1f Mbit/s do not use %" PRId64
+			      " bytes at a round trip of %.1f ms (shortest: %.1f ms): most of them wait in a queue; "
+			      "nothing more is tried for %u s",
+			      mbit(decision->rate), limit->bytes, ms(look->srtt_us), ms(look->min_rtt_us),
+			      decision->hold_s);
 	else if (decision->action == TCP_BUFFER_UNDO_UNPROVEN)
 		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
 			      "%.1f Mbit/s with %" PRId64 " bytes, and no flow lasted long enough to show what %" PRId64
@@ -229,12 +233,17 @@ static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buff
 		[TCP_BUFFER_UNDO_NO_GAIN] = "no gain",
 		[TCP_BUFFER_UNDO_QUEUE_FILLED] = "a filled queue",
 		[TCP_BUFFER_UNDO_UNPROVEN] = "no flow that lasted",
+		[TCP_BUFFER_UNDO_LOST] = "a restart",
 	};
 
 	switch (decision->action) {
 	case TCP_BUFFER_WAIT:
 	case TCP_BUFFER_STEP:
-	case TCP_BUFFER_KEEP:
+		break;
+	case TCP_BUFFER_LOWER:
+		bpftune_learnt(b, about[tunable], NULL,
+			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s after a queue at %" PRId64,
+			       mbit(decision->rate), decision->bytes, decision->hold_s, limit->bytes);
 		break;
 	case TCP_BUFFER_GAINED:
 		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %" PRId64 " bytes, %.0f at %" PRId64,
@@ -249,6 +258,7 @@ static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buff
 	case TCP_BUFFER_UNDO_NO_GAIN:
 	case TCP_BUFFER_UNDO_QUEUE_FILLED:
 	case TCP_BUFFER_UNDO_UNPROVEN:
+	case TCP_BUFFER_UNDO_LOST:
 		bpftune_learnt(b, about[tunable], NULL,
 			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s after %s at %" PRId64,
 			       mbit(decision->prev_rate), limit->before_bytes, decision->hold_s, why[decision->action],
@@ -315,6 +325,17 @@ static int64_t cap_for(struct bpftune *b, const struct bpftune_event *event, uns
 	return tcp_buffer_share_bytes(first[2], cap_bytes, event->n_askers);
 }
 
+/* A flow meets the limit. If that had decayed, it is back at once. 0: on its way. */
+static int note_need(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
+		     const struct tcp_buffer_look *look, bool may_rise)
+{
+	if (!look->is_limited || !may_rise)
+		return -EAGAIN;
+	return bpftune_try(b, tunable, event->scenario, event, NULL,
+			   "a flow met %u bytes, ten minutes or more after the limit was lowered as nothing had met it",
+			   look->limit_bytes);
+}
+
 static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
@@ -322,18 +343,23 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	const struct tcp_buffer_look look = look_of(event, (const struct tcp_buffer_seen *)event->payload);
 	struct tcp_buffer_decision decision;
 	struct tcp_buffer_limit limit;
-	long long value[BPFTUNE_INTS_MAX], before_bytes = 0;
+	long long value[BPFTUNE_INTS_MAX], first[BPFTUNE_INTS_MAX] = { 0 }, before_bytes = 0;
 	int err = bpftune_step_from(b, tunable, &before_bytes);
+	bool can_rise;
 
 	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0 ||
 	    fit_into_container(b, event, state, tunable, value[2], &memory) ||
 	    tell_unmoderated(b, (const struct tcp_buffer_seen *)event->payload))
 		return;
+	can_rise = may_rise(state, tunable, value[2], &memory);
+	if (!note_need(b, event, tunable, &look, can_rise))
+		return;
+	bpftune_tried_from(b, tunable, first);
 	limit = (struct tcp_buffer_limit){
 		.bytes = value[2],
-		.cap_bytes =
-			may_rise(state, tunable, value[2], &memory) ? cap_for(b, event, tunable, value[2], &memory) : 0,
+		.cap_bytes = can_rise ? cap_for(b, event, tunable, value[2], &memory) : 0,
 		.before_bytes = before_bytes,
+		.first_bytes = first[2],
 		.is_foreign = err == -ENOENT,
 	};
 	decision = tcp_buffer_decide(&state->known.sides[tunable], &look, &limit);

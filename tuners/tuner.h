@@ -104,7 +104,8 @@ enum bpftune_direction {
  * trouble at least twice a second while it goes on; what the counter counts besides is no trouble. Without a group it is
  * the tuner that counts, and says so by bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
  * before the trouble, so there is nothing to judge it by; unless the tuner has a measure of its own (a rate, say), by
- * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to().
+ * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to(); bpftune_try() then only says that
+ * the value is needed: it makes no step, but it brings back what has decayed.
  */
 struct bpftune_remedy {
 	unsigned int scenario; /* why, unless bpftune_try() says another; with `whole`: why what nobody claims is taken back */

@@ -249,6 +249,8 @@ static enum trial_move step(const struct trial *trial, const struct trial_rule *
 		copy(ret_to, trial->peak);
 		return TRIAL_RETURN;
 	}
+	if (rule->is_measured)
+		return TRIAL_NONE; /* the caller steps */
 	return next_value(rule, look->value, look->cap, ret_to) ? TRIAL_STEP : TRIAL_FULL;
 }
 

@@ -12,7 +12,8 @@
  *           value, and the next decay waits twice as long.
  *
  * Where trouble per work does not tell whether a step helped, the caller has a measure of its own: it judges each step
- * by trial_keep() and trial_go_to(), and holds further steps off by itself.
+ * by trial_keep() and trial_go_to(), and holds further steps off by itself. Decay is the same: trouble is the need of
+ * the value, and trial_look() makes no step but the one back.
  *
  * A value that is neither what the trial found nor what it wrote is somebody else's: the trial ends.
  */

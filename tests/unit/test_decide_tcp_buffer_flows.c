@@ -77,8 +77,8 @@ static void test_short_flows_gain_nothing(void **state)
 				next_flow(&path, round_trips, after_us);
 				assert_true(path.limit_bytes <= 1 * MIB); /* one step */
 			}
-			assert_int_equal(path.limit_bytes, 256 * KIB);
-			assert_in_range(path.undone, 1, 5); /* 20 s, 40, 80, ... */
+			assert_true(path.side.judging || path.limit_bytes == 256 * KIB);
+			assert_in_range(path.undone, 1, 10); /* 1 s, 2, 4, ... */
 		}
 }
 
@@ -255,7 +255,7 @@ static void test_step_that_is_made_late(void **state)
 	assert_fits(&path, "written late");
 }
 
-/* The next worker knows of a step, but not what was measured before it: the step is not undone, and more may follow. */
+/* The next worker knows of a step, but not what was measured before it: nothing shows that the step helped. */
 static void test_measure_that_is_lost(void **state)
 {
 	struct path path = path_new(256 * KIB);
@@ -264,10 +264,12 @@ static void test_measure_that_is_lost(void **state)
 	while (!path.changes)
 		round_trip(&path);
 	path.side = (struct tcp_buffer_side){ 0 };
-	assert_int_equal(round_trip(&path).action, TCP_BUFFER_KEEP);
+	assert_int_equal(round_trip(&path).action, TCP_BUFFER_UNDO_LOST);
+	assert_int_equal(path.limit_bytes, 256 * KIB);
+	run(&path, 25); /* held for a second */
+	assert_true(path.changes <= 3);
 	run(&path, 100);
 	assert_fits(&path, "after that");
-	assert_int_equal(trial_first(&path.trial)[2], 256 * KIB);
 }
 
 /* The trial does not know of a step that the measure knows of: it is no step. */

@@ -354,6 +354,30 @@ static void test_own_measure(void **state)
 	assert_steps(&world, 0, 0);
 }
 
+/* What is not needed for long decays, and is back when it is needed; the need alone makes no step. */
+static void test_own_measure_decays(void **state)
+{
+	static const struct trial_rule rule = { .n_ints = 3, .value = 2, .is_measured = true, .decays = true };
+	struct world world = world_of(&rule, 1, MANY);
+
+	(void)state;
+	world.value[2] = 100;
+	assert_int_equal(see(&world, 1, 0), TRIAL_NONE);
+	assert_int_equal(go(&world, 300), TRIAL_STEP);
+	trial_keep(&world.trial);
+	world.now_ns += 9 * MINUTE;
+	assert_int_equal(see(&world, 1, 0), TRIAL_NONE);
+	world.now_ns += 9 * MINUTE;
+	assert_int_equal(see(&world, 0, 0), TRIAL_NONE);
+	world.now_ns += 1 * MINUTE;
+	assert_int_equal(see(&world, 0, 0), TRIAL_DECAY);
+	assert_int_equal(world.value[2], 100);
+	world.now_ns += 60 * MINUTE;
+	assert_int_equal(see(&world, 1, 0), TRIAL_RETURN);
+	assert_int_equal(world.value[2], 300);
+	assert_steps(&world, 100, 0); /* judged already */
+}
+
 static void test_own_measure_down(void **state)
 {
 	const struct trial_rule rule = { .n_ints = 3, .value = 2, .is_measured = true, .is_down = true };
@@ -617,6 +641,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_taken_back),
 		cmocka_unit_test(test_own_measure),
+		cmocka_unit_test(test_own_measure_decays),
 		cmocka_unit_test(test_own_measure_down),
 		cmocka_unit_test(test_own_measure_of_what_is_not_ours),
 		cmocka_unit_test(test_lowered),
