@@ -14,6 +14,7 @@
 #include "tuners/listen.h"
 #include "tuners/listen.skel.h"
 #include "tuners/listen_name.h"
+#include "tuners/listen_unix.h"
 #include "tuners/tuner.h"
 
 #define TOLD_NS 60000000000ULL /* between two notices that a server asks for too little */
@@ -73,6 +74,7 @@ struct listen {
 	char told_name[LISTEN_NAME_BYTES]; /* of the server that was last told to ask for more */
 	uint32_t told_needed;
 	uint64_t told_ns;
+	struct listen_unix unix_sockets;
 };
 
 static int read_counts(const struct bpftune *b, struct listen_counts *ret_counts)
@@ -146,13 +148,13 @@ static void raise_limit(struct bpftune *b, const struct listen *listen, unsigned
 }
 
 /*
- * A longer queue only holds more of what nobody meant. Cookies hold nothing; but 0 is not the kernel's default, so somebody
- * wants none.
+ * A longer queue only holds more of what nobody meant. Cookies hold nothing; but 0 is not the kernel's default, so
+ * somebody wants none.
  */
 static void resist(struct bpftune *b, struct listen *listen, const struct listen_counts *lately)
 {
-	static const char reason[] = "%s: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64
-				     " handshakes were completed%s";
+	static const char reason[] =
+		"%s: %" PRIu64 " SYNs were answered by a cookie or refused, %" PRIu64 " handshakes were completed%s";
 	const char *cookies = listen->queue.syncookies ? "" : "; net.ipv4.tcp_syncookies is 0, and stays";
 	uint64_t syns = lately->cookies_sent + lately->drops;
 	char name[LISTEN_NAME_BYTES];
@@ -199,7 +201,10 @@ static void tick(struct bpftune *b, void *state)
 {
 	struct listen *listen = state;
 	struct listen_counts now, grown, lately;
+	long long somaxconn[BPFTUNE_INTS_MAX];
 
+	if (!bpftune_value_ints(b, SOMAXCONN, somaxconn))
+		listen_unix_look(b, &listen->unix_sockets, somaxconn[0]);
 	if (!listen->full)
 		return;
 	if (read_counts(b, &now) < 0) {

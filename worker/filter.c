@@ -80,7 +80,7 @@ static const struct {
 	unsigned int n;
 	struct scmp_arg_cmp arguments[2];
 } allowed_with[] = {
-	/* tuners/tcp_diag.c */
+	/* tuners/sock_diag.c */
 	{ SCMP_SYS(socket), 2, { { 0, SCMP_CMP_EQ, AF_NETLINK, 0 }, { 2, SCMP_CMP_EQ, NETLINK_SOCK_DIAG, 0 } } },
 	/* no code but what is there already */
 	{ SCMP_SYS(mmap), 1, { { 2, SCMP_CMP_MASKED_EQ, PROT_EXEC, 0 } } },

@@ -221,6 +221,30 @@ def test_raised_for_a_cut_backlog(world):
     assert limits(world.other) == LIMITS
 
 
+UNIX = """
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind("\\0bt-unix-" + sys.argv[1])
+server.listen(2)
+clients = []
+for _ in range(3):
+    clients.append(socket.socket(socket.AF_UNIX))
+    clients[-1].connect(server.getsockname())
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_unix_socket(lab, world):
+    """What it knows of a full one is shown, once the worker is awake for another reason."""
+    server = lab.keep(Server(world.container, UNIX, world.container.name))
+    assert server.process.stdout.readline() == "done\n"
+    world.server.tell("listen", 5)
+    world.burst(100)
+    text = wait_for(lambda: learnt(world.supervisor, world.container).get(f"unix @bt-unix-{world.container.name}"), 15, "it to be noted")
+    assert text.startswith("3 wait in a queue of 2:") and "listen(2) with 4 or more" in text
+
+
 def waiting(world, count):
     wait_for(lambda: run(*world.container.command("ss", "-Hltn")).stdout.split()[1:2] == [str(count)], 5,
              f"{count} to wait")
