@@ -30,9 +30,9 @@ uint64_t listen_turned_away(const struct listen_counts *lately)
 	return lately->overflows + listen_refused(lately) + lately->cookies_sent;
 }
 
-uint32_t listen_needed(const struct listen_queue *queue, const struct listen_counts *lately)
+uint32_t listen_needed(const struct listen_queue *queue, const struct listen_counts *grown)
 {
-	uint64_t came = queue->accept_len + lately->overflows;
+	uint64_t came = queue->accept_len + grown->overflows;
 	uint32_t needed = 1;
 
 	while (needed < came && needed <= LISTEN_MAX)

@@ -46,9 +46,9 @@ uint64_t listen_refused(const struct listen_counts *lately);
 uint64_t listen_turned_away(const struct listen_counts *lately);
 
 /*
- * How long this queue would have to be for those who came lately: what is in it and what overflowed, rounded up to a power of
- * two. A client that tries again counts each time.
+ * How long this queue would have to be for those who came since the last decision: what is in it and what overflowed, rounded
+ * up to a power of two. A client that tries again counts each time.
  */
-uint32_t listen_needed(const struct listen_queue *queue, const struct listen_counts *lately);
+uint32_t listen_needed(const struct listen_queue *queue, const struct listen_counts *grown);
 
 #endif

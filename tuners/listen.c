@@ -170,11 +170,10 @@ static void resist(struct bpftune *b, struct listen *listen, const struct listen
 }
 
 /* Only the server can help itself: it is told once, and again when it needs more. */
-static void tell_own_length(struct bpftune *b, struct listen *listen, const struct listen_counts *grown,
-			    const struct listen_counts *lately)
+static void tell_own_length(struct bpftune *b, struct listen *listen, const struct listen_counts *grown)
 {
 	const struct listen_queue *queue = &listen->queue;
-	uint32_t needed = listen_needed(queue, lately);
+	uint32_t needed = listen_needed(queue, grown);
 	char name[LISTEN_NAME_BYTES];
 
 	bpftune_learnt(
@@ -228,7 +227,7 @@ static void tick(struct bpftune *b, void *state)
 		break;
 	case LISTEN_HOLD:
 		if (grown.overflows && listen->queue.max_len < listen->queue.somaxconn)
-			tell_own_length(b, listen, &grown, &lately);
+			tell_own_length(b, listen, &grown);
 		break;
 	}
 	listen->full = listen->suspected = false;

@@ -181,9 +181,9 @@ static void test_needed(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const struct listen_queue queue = { .accept_len = cases[i].accept_len };
-		const struct listen_counts lately = { .overflows = cases[i].overflows };
+		const struct listen_counts grown = { .overflows = cases[i].overflows };
 
-		assert_int_equal(listen_needed(&queue, &lately), cases[i].needed);
+		assert_int_equal(listen_needed(&queue, &grown), cases[i].needed);
 	}
 }
 
