@@ -101,20 +101,22 @@ def test_loss(world):
 
 def test_another_round_trip(world):
     """What was learnt of a path is of no use on one that is less than half as long."""
-    _, cwnd = taught(world)
-    for delay, least, most in ("20ms", cwnd, 64), ("5ms", 10, 10), ("20ms", cwnd, 64):
+    taught(world)
+    for delay, found in ("20ms", max), ("2ms", min), ("20ms", max):
         for end in world.near, world.far:
             world.path.change(end, "delay", delay, "limit", "10000")
-        assert least <= send(world, KIB)[0]["cwnd"] <= most
+        # A machine that stands still makes a handshake longer, or repeats it: one of a few tells.
+        given = found(one["cwnd"] for one in send(world, KIB, 5))
+        assert given == 10 if found is min else given >= 20
 
 
 def test_short_queue(world):
-    """A path that cannot take the burst any more: one connection finds out, the next ones are as without.
+    """A path that cannot take the window within a round trip any more: one connection finds out, the next ones are as without.
 
     Its queue is not the sender's own: that one would hold the burst back instead of losing it.
     """
     supervisor, cwnd = taught(world)
-    for words in "qdisc add dev path1b ingress", "filter add dev path1b ingress matchall action police rate 20mbit burst 24k conform-exceed drop":
+    for words in "qdisc add dev path1b ingress", "filter add dev path1b ingress matchall action police rate 5mbit burst 24k conform-exceed drop":
         run(*world.far.command("tc", *words.split()))
     first = send(world)[0]["cwnd"]
     assert first >= cwnd
