@@ -344,10 +344,15 @@ static __always_inline __u64 *spent_by(__u64 netns_cookie, __u64 instance)
 	if (instance)
 		return bpf_map_lookup_elem(&sharers_rates, &of_sharer);
 	gate = bpf_map_lookup_elem(&gates, &netns_cookie);
-	if (gate)
+	if (gate) {
+		barrier_var(gate);
 		return &gate->spent_to[of_tuner];
+	}
 	now = bpf_map_lookup_elem(&noticed, &zero);
-	return now ? &now->unknown_spent_to : NULL;
+	if (!now)
+		return NULL;
+	barrier_var(now); /* or clang adds before it compares, which verifiers refuse: the array's element may be absent */
+	return &now->unknown_spent_to;
 }
 
 /* A zeroed event to fill in and bpf_ringbuf_submit(), or NULL, counted, when the ring is full. */
