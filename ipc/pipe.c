@@ -74,6 +74,15 @@ static bool grow(struct event_queue *queue)
 	return true;
 }
 
+static bool has_room(const struct event_queue *queue, const struct bpftune_event *event)
+{
+	size_t n_keyed = 0;
+
+	for (size_t i = 0; i < queue->n; i++)
+		n_keyed += queue->events[i].key_bytes != 0;
+	return queue->n < EVENT_QUEUE_MAX && (!event->key_bytes || n_keyed < EVENT_QUEUE_KEYED_MAX);
+}
+
 enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune_event *event)
 {
 	for (size_t i = 0; i < queue->n; i++)
@@ -81,7 +90,7 @@ enum event_fate event_queue_push(struct event_queue *queue, const struct bpftune
 			queue->events[i] = *event;
 			return EVENT_COALESCED;
 		}
-	if (queue->n >= EVENT_QUEUE_MAX && event->tuner != BPFTUNE_FROM_SUPERVISOR)
+	if (event->tuner != BPFTUNE_FROM_SUPERVISOR && !has_room(queue, event))
 		return EVENT_LOST;
 	if (queue->n >= EVENT_QUEUE_ORDERS_MAX)
 		return EVENT_FLOODED;

@@ -37,6 +37,7 @@ int record_write(int fd, const void *record, size_t size);
  * for READs.
  */
 #define EVENT_QUEUE_MAX 64
+#define EVENT_QUEUE_KEYED_MAX 32 /* with a key: whoever has many remotes leaves room for other tuners' events */
 #define EVENT_QUEUE_ORDERS_MAX 512 /* far more than a worker that reads leaves waiting */
 
 struct event_queue {

@@ -12,19 +12,22 @@ static const char *name_of(const struct owner *owner)
 	return *owner->name ? owner->name : "no container";
 }
 
-/* --- memories ----------------------------------------------------------------------------------- */
-
 static void charge(struct changes *changes, struct instance_state *state, struct owner *owner, size_t bytes)
 {
 	struct owner *before = state->charged;
 
 	if (before) {
 		before->memories_bytes -= state->charged_bytes;
+		before->n_verdicts -= state->n_verdicts;
 		if (before->memories_bytes <= ACCOUNT_MEMORIES_MAX / 2)
 			before->said_memories = false;
+		if (before->n_verdicts <= ACCOUNT_VERDICTS_MAX / 2)
+			before->said_verdicts = false;
 	}
-	if (owner)
+	if (owner) {
 		owner->memories_bytes += bytes;
+		owner->n_verdicts += state->n_verdicts;
+	}
 	state->charged = owner;
 	state->charged_bytes = bytes;
 	owner_put(changes->instances, before);
@@ -36,7 +39,7 @@ void account_count(struct changes *changes, struct instance *instance)
 		instance->view.shares_netns ? 0 : ledger_memories_bytes(&changes->ledger, instance->view.netns_cookie);
 	struct instance_state *state = bytes ? instance_state_of(instance) : instance->state;
 
-	if (state && (bytes || state->charged))
+	if (state && (bytes || state->n_verdicts || state->charged))
 		charge(changes, state, owner_get(changes->instances, instance), bytes);
 }
 
@@ -45,6 +48,8 @@ void account_uncount(struct changes *changes, struct instance *instance)
 	if (instance->state)
 		charge(changes, instance->state, NULL, 0);
 }
+
+/* --- memories ----------------------------------------------------------------------------------- */
 
 bool account_has_room(struct changes *changes, struct instance *instance, const char *name, size_t bytes)
 {
@@ -62,6 +67,32 @@ bool account_has_room(struct changes *changes, struct instance *instance, const 
 	}
 	owner_put(changes->instances, owner);
 	return has_room;
+}
+
+/* --- verdicts ----------------------------------------------------------------------------------- */
+
+bool account_has_verdict_left(struct changes *changes, struct instance *instance)
+{
+	struct owner *owner = owner_get(changes->instances, instance);
+	bool is_left = !owner || owner_is_root(owner) || owner->n_verdicts < ACCOUNT_VERDICTS_MAX;
+
+	if (!is_left && !owner->said_verdicts) {
+		instance_log(changes->instances, instance, LOG_WARNING,
+			     "a decision has no effect: %u of namespaces of %s have, the most for one owner",
+			     owner->n_verdicts, name_of(owner));
+		owner->said_verdicts = true;
+	}
+	owner_put(changes->instances, owner);
+	return is_left;
+}
+
+void account_count_verdict(struct changes *changes, struct instance *instance, bool is_given)
+{
+	instance->state->n_verdicts += is_given ? 1 : -1;
+	if (instance->state->charged)
+		instance->state->charged->n_verdicts += is_given ? 1 : -1;
+	else
+		account_count(changes, instance);
 }
 
 /* --- the file ----------------------------------------------------------------------------------- */

@@ -34,8 +34,9 @@ struct instance_state {
 	struct learnt *learnt;	  /* what its tuners have learnt, oldest first */
 	struct memory_parts *memory; /* that its worker is reporting; NULL: none */
 	struct bucket memories; /* that were put into the file */
-	struct owner *charged;	/* of whose memories in the ledger these are: */
+	struct owner *charged;	/* of whose memories in the ledger, and verdicts that programs have, these are: */
 	size_t charged_bytes;
+	unsigned int n_verdicts;
 	bool has_asked; /* its worker, for host-scoped changes: the host's is to know when it ends */
 	struct manual *manual;	/* of each tuner, by its number; NULL: none has stepped aside */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "ipc/log.h"
+#include "supervisor/changes/account.h"
 #include "supervisor/changes/state.h"
 
 #define NSEC_PER_SEC 1000000000ULL
@@ -21,20 +22,26 @@ static void open_gate(struct changes *changes, struct instance *instance, uint16
 	instance_set_gate(changes->instances, gated);
 }
 
-/* What the map holds then is known: nobody else writes to it. It may have no room, or the kernel no memory. */
-static void tell_programs(struct changes *changes, const struct instance *instance, struct learnt *learnt,
+/*
+ * What the map holds then is known: nobody else writes to it. It may have no room, or the kernel no memory, or the owner
+ * too many.
+ */
+static void tell_programs(struct changes *changes, struct instance *instance, struct learnt *learnt,
 			  const struct bpftune_verdict *verdict)
 {
 	static const uint8_t none[sizeof(verdict->value)];
+	bool was_held = learnt->is_held, decides = memcmp(verdict->value, none, sizeof(none));
 	struct bpftune_verdict_key key = {
 		.netns_cookie = instance->view.netns_cookie,
 		.instance = instance->view.shares_netns ? instance->view.id : 0,
 	};
 
 	memcpy(key.key, verdict->key, sizeof(key.key));
-	if (!changes->dry_run)
-		learnt->is_held = !bpf_set_verdict(&changes->kernel->host, learnt->key.tuner, &key, verdict) &&
-				  memcmp(verdict->value, none, sizeof(none));
+	if (changes->dry_run || (decides && !was_held && !account_has_verdict_left(changes, instance)))
+		return;
+	learnt->is_held = !bpf_set_verdict(&changes->kernel->host, learnt->key.tuner, &key, verdict) && decides;
+	if (learnt->is_held != was_held)
+		account_count_verdict(changes, instance, learnt->is_held);
 }
 
 static bool holds(const struct learnt *learnt)
@@ -44,7 +51,7 @@ static bool holds(const struct learnt *learnt)
 	return learnt->is_held && (!valid_until_s || uv_hrtime() / NSEC_PER_SEC < valid_until_s);
 }
 
-static void take_back(struct changes *changes, const struct instance *instance, struct learnt *learnt)
+static void take_back(struct changes *changes, struct instance *instance, struct learnt *learnt)
 {
 	struct bpftune_verdict none = { 0 };
 

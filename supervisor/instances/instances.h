@@ -51,7 +51,8 @@ struct owner {
 	/* Of supervisor/changes. */
 	size_t memories_bytes;
 	struct bucket filed; /* KiB of the ledger's file */
-	bool said_memories, said_filed;
+	unsigned int n_verdicts; /* that its tuners' programs have */
+	bool said_memories, said_filed, said_verdicts;
 	UT_hash_handle hh;
 };
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* What the namespaces of one owner may add to the ledger. */
+/* What the namespaces of one owner may add to the ledger, and to the maps of verdicts. */
 #include "ipc/unshared.h"
 #include "tests/unit/fake_changes.h"
 
 #include "supervisor/changes/account.h"
+#include "supervisor/changes/learnt.h"
 
 static uint8_t bytes[BPFTUNE_MEMORY_BYTES_MAX];
 
@@ -105,12 +106,58 @@ static void test_changes_of_an_owner(void **state)
 	assert_true(account_change(&fixture->changes, one));
 }
 
+static bool decide(struct fixture *fixture, struct instance *instance, unsigned int number)
+{
+	const struct bpftune_verdict verdict = { .key = { number }, .value = { 1 } };
+	struct learnt_key key = { .about = "" };
+	const struct learnt *learnt;
+
+	snprintf(key.about, sizeof(key.about), "%u", number);
+	learnt_put(&fixture->changes, instance, &key, "decided", &verdict);
+	HASH_FIND(hh, instance->state->learnt, &key, sizeof(key), learnt);
+	return learnt->is_held;
+}
+
+/* Whoever has many namespaces leaves room in the map for others. */
+static void test_verdicts_of_an_owner(void **state)
+{
+	struct fixture *fixture = *state;
+	struct instance *first = add(fixture, 1000, "/docker/a"), *last = first;
+
+	for (unsigned int i = 0; i < ACCOUNT_VERDICTS_MAX; i++) {
+		if (i && !(i % LEARNT_MAX))
+			last = add(fixture, 1000 + i, "/docker/a");
+		assert_true(decide(fixture, last, i % LEARNT_MAX));
+	}
+	assert_true(decide(fixture, last, 0)); /* in place of its own */
+	last = add(fixture, 500, "/docker/a");
+	assert_false(decide(fixture, last, 0));
+	assert_false(decide(fixture, last, 1));
+	assert_int_equal(fixture->verdicts, ACCOUNT_VERDICTS_MAX);
+	assert_int_equal(fixture->n_log, 1); /* once */
+	assert_string_equal(
+		fixture->log[0].text,
+		"a decision has no effect: 8192 of namespaces of /docker/a have, the most for one owner");
+	assert_true(decide(fixture, add(fixture, 501, "/docker/b"), 0));
+	assert_true(decide(fixture, add(fixture, 502, NULL), 0));
+	/* What is taken back makes room, and so does an instance that is another owner's. */
+	learnt_take_back(&fixture->changes, first, 1);
+	assert_int_equal(first->state->charged->n_verdicts, ACCOUNT_VERDICTS_MAX - LEARNT_MAX);
+	assert_true(decide(fixture, last, 0));
+	unshared_free(last->owner);
+	last->owner = unshared_strdup("/docker/b");
+	account_count(&fixture->changes, last);
+	assert_int_equal(first->state->charged->n_verdicts, ACCOUNT_VERDICTS_MAX - LEARNT_MAX);
+	assert_int_equal(last->state->charged->n_verdicts, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		on_changes(test_memories_of_an_owner),
 		on_changes(test_memories_follow_their_instance),
 		on_changes(test_changes_of_an_owner),
+		on_changes(test_verdicts_of_an_owner),
 	};
 
 	return cmocka_run_group_tests_name("account", tests, NULL, NULL);

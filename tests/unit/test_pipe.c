@@ -364,6 +364,24 @@ static void test_queue_limit(void **state)
 	assert_null(queue.events);
 }
 
+/* Events about many remotes leave room for those of other tuners. */
+static void test_queue_of_keys(void **state)
+{
+	struct event_queue queue = { 0 };
+	struct bpftune_event event = { .tuner = 1, .key_bytes = 1 }, other = { .tuner = 2 };
+
+	(void)state;
+	for (; event.payload[0] < EVENT_QUEUE_KEYED_MAX; event.payload[0]++)
+		assert_int_equal(event_queue_push(&queue, &event), EVENT_QUEUED);
+	assert_int_equal(event_queue_push(&queue, &event), EVENT_LOST);
+	for (; other.scenario < EVENT_QUEUE_MAX - EVENT_QUEUE_KEYED_MAX; other.scenario++)
+		assert_int_equal(event_queue_push(&queue, &other), EVENT_QUEUED);
+	assert_int_equal(event_queue_push(&queue, &other), EVENT_LOST);
+	event.payload[0]--;
+	assert_int_equal(event_queue_push(&queue, &event), EVENT_COALESCED);
+	event_queue_clear(&queue);
+}
+
 /* The events between the orders stay, in their sequence. */
 static void test_orders_are_dropped(void **state)
 {
@@ -448,6 +466,7 @@ int main(void)
 		cmocka_unit_test(test_coalescing),
 		over_a_pipe(test_coalescing_keeps_the_turn),
 		cmocka_unit_test(test_queue_limit),
+		cmocka_unit_test(test_queue_of_keys),
 		over_a_pipe(test_orders_are_dropped),
 		over_a_pipe(test_flush_resumes),
 		over_a_pipe(test_flush_to_nobody),
