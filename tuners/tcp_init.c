@@ -18,6 +18,7 @@
 
 #define SERVICES_MAX 256
 #define PATHS_MAX 768
+#define IN_FORCE_MAX 64 /* as many as `status` has lines for: a verdict more pushes out another one */
 #define ABOUT_BYTES (REMOTE_TEXT_BYTES + 12)
 #define WHY_BYTES 112
 #define NSEC_PER_SEC 1000000000ULL
@@ -191,6 +192,7 @@ static void lose(struct bpftune *b, struct memory *memory, const struct service 
 {
 	char why[WHY_BYTES];
 
+	memory->keep.is_due = true;
 	if (is_held)
 		snprintf(why, sizeof(why),
 			 " for ten minutes: too many connections lost segments of their first window");
@@ -232,8 +234,27 @@ static struct tcp_init_sample sample_of(const struct tcp_init_outcome *outcome)
 	});
 }
 
-static void reach(struct bpftune *b, struct service *service, const struct tcp_init_outcome *outcome, uint64_t now_ns)
+static bool is_in_force(const struct service *service, uint64_t now_ns)
 {
+	return service->is.verdict.valid_until_ns > now_ns;
+}
+
+/* Those that are in force stay while connections confirm them: taking turns, all would be in the log each time. */
+static bool may_be_in_force(const struct memory *memory, const struct service *service, uint64_t now_ns)
+{
+	unsigned int n = 0;
+
+	if (is_in_force(service, now_ns))
+		return true;
+	for (const struct remotes_entry *entry = memory->services.first; entry; entry = entry->hh.next)
+		n += is_in_force((const struct service *)entry, now_ns);
+	return n < IN_FORCE_MAX;
+}
+
+static void reach(struct bpftune *b, struct memory *memory, struct service *service,
+		  const struct tcp_init_outcome *outcome, uint64_t now_ns)
+{
+	struct tcp_init_verdict before = service->is.verdict;
 	struct tcp_init_sample sample = sample_of(outcome);
 	struct tcp_init_windows windows;
 	char why[WHY_BYTES];
@@ -243,18 +264,22 @@ static void reach(struct bpftune *b, struct service *service, const struct tcp_i
 		service->is.known.rwnd = 0;
 	service->is.known = tcp_init_learn(service->is.known, sample, now_ns);
 	windows = tcp_init_decide(&service->is.known, now_ns);
-	if (!windows.cwnd && !windows.rwnd && (service->is.verdict.valid_until_ns || outcome->decided))
+	if (!windows.cwnd && !windows.rwnd && (service->is.verdict.valid_until_ns || outcome->decided)) {
 		take_back(b, service, true, ": no larger window is known by now");
-	if ((!windows.cwnd && !windows.rwnd) || (!sample.cwnd && !sample.rwnd))
+		memory->keep.is_due = true;
+	}
+	if ((!windows.cwnd && !windows.rwnd) || (!sample.cwnd && !sample.rwnd) ||
+	    !may_be_in_force(memory, service, now_ns))
 		return;
-	same = windows.cwnd == service->is.verdict.cwnd && windows.rwnd == service->is.verdict.rwnd;
+	same = windows.cwnd == before.cwnd && windows.rwnd == before.rwnd;
 	service->is.verdict = (struct tcp_init_verdict){
 		.cwnd = windows.cwnd,
 		.rwnd = windows.rwnd,
 		.rwnd_bytes = windows.rwnd_bytes,
 		.rtt_us = service->is.known.rtt_us,
-		.valid_until_ns = tcp_init_valid_until(service->is.verdict.valid_until_ns, same, now_ns),
+		.valid_until_ns = tcp_init_valid_until(before.valid_until_ns, same, now_ns),
 	};
+	memory->keep.is_due |= memcmp(&service->is.verdict, &before, sizeof(before)) != 0;
 	describe(service, &sample, outcome, why);
 	tell(b, service, why);
 }
@@ -265,20 +290,22 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	struct memory *memory = state;
 	struct path *path = find_or_make_path(memory, &outcome->remote, event->time_ns);
 	struct service *service = find_or_make(b, memory, outcome, event->scenario == TCP_INIT_LOSS, event->time_ns);
-	uint32_t jumps_lost;
+	uint32_t jumps_lost, lost_before;
 	bool was_held, is_held;
 
-	memory->keep.has_heard = memory->keep.is_due = true;
+	memory->keep.has_heard = true;
 	if (!path)
 		return;
+	lost_before = path->is.path.lost;
 	was_held = tcp_init_is_held(&path->is.path, event->time_ns);
 	path->is.path = tcp_init_count(path->is.path, &outcome->counted, event->time_ns, &jumps_lost);
 	is_held = tcp_init_is_held(&path->is.path, event->time_ns);
 	path->entry.valid_until_ns = path->is.path.held_until_ns;
+	memory->keep.is_due |= path->is.path.lost != lost_before;
 	if ((is_held && !was_held) || jumps_lost)
 		lose(b, memory, service, outcome, is_held);
 	else if (service && !is_held && event->scenario == TCP_INIT_WINDOW_REACHED)
-		reach(b, service, outcome, event->time_ns);
+		reach(b, memory, service, outcome, event->time_ns);
 }
 
 /* --- what outlives a worker ---------------------------------------------------------------------- */
