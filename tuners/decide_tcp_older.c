@@ -4,7 +4,7 @@
 #define LIMITED_MIN_PERCENT 10
 #define PAUSE_MIN_NS 5000000000ULL
 #define PAUSE_MAX_NS 640000000000ULL
-#define WALK_SHARE 100 /* of its time at most a worker walks */
+#define WALK_SHARE 200 /* of its time at most a worker walks: giving back may take a hundredth beside it */
 
 static bool is_filled(const struct tcp_older_look *look)
 {

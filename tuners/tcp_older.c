@@ -15,6 +15,7 @@
 
 #define FIRST_MS 1000
 #define GLANCE_MS 200 /* between two looks that tell whether a sender is limited */
+#define GLANCES 5     /* after a walk: on a busy machine a sender may just not run */
 #define LOOK_MS 100
 #define FOLLOW_NS 10000000000ULL /* at an unchanged limit: as in tcp_buffer.bpf.c */
 #define HEARD_NS 2000000000ULL
@@ -94,6 +95,14 @@ static void next_walk(struct bpftune *b, struct tcp_older *older)
 	bpftune_wake(b, tcp_older_pause_ns(older->in_vain++, older->walk_ns) / 1000000);
 }
 
+/* Nobody is limited. After a few such walks there is none until the limit changes. */
+static void give_up(struct bpftune *b, struct tcp_older *older)
+{
+	if (older->in_vain < IN_VAIN_MAX)
+		next_walk(b, older);
+	older->n = 0;
+}
+
 static void walk(struct bpftune *b, struct tcp_older *older)
 {
 	uint64_t begun_ns = keep_now_ns();
@@ -105,8 +114,11 @@ static void walk(struct bpftune *b, struct tcp_older *older)
 	for (unsigned int i = older->n; i--;)
 		if (!look(older, i, &shown, &older->senders[i].look))
 			drop(older, i);
+	older->glances = GLANCES;
 	if (older->n)
 		bpftune_wake(b, GLANCE_MS);
+	else
+		give_up(b, older);
 }
 
 /* The first one that is limited becomes the first of all. */
@@ -126,9 +138,10 @@ static void choose(struct bpftune *b, struct tcp_older *older)
 		bpftune_wake(b, LOOK_MS);
 		return;
 	}
-	if (older->in_vain < IN_VAIN_MAX)
-		next_walk(b, older);
-	older->n = 0;
+	if (--older->glances)
+		bpftune_wake(b, GLANCE_MS);
+	else
+		give_up(b, older);
 }
 
 /* --- following it ------------------------------------------------------------------------------- */

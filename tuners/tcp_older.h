@@ -25,6 +25,7 @@ struct tcp_older {
 	} senders[TCP_OLDER_MAX];	    /* that fill the limit; the first is followed */
 	unsigned int n;
 	bool is_following;
+	unsigned int glances; /* to come, until it is clear that none of them is limited */
 	unsigned int in_vain; /* walks since the limit was last changed */
 	uint64_t walk_ns;     /* how long the last one took */
 	uint64_t since_ns;    /* the followed one, at this limit */

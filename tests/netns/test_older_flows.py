@@ -9,6 +9,6 @@ def test_limited_by_its_send_buffer(lab):
     wait_for(flow.sockets, 5, "the flow to begin")
     supervisor = lab.supervisor(tuners=only("tcp_buffer"))
     supervisor.ready(near.name)
-    wait_for(lambda: maximum(near.sysctl(WMEM)) > 65536, 20, "its limit to rise")
+    wait_for(lambda: maximum(near.sysctl(WMEM)) > 65536, 60, "its limit to rise")
     first = supervisor.changes(near.name, WMEM)[0]
     assert first["scenario"] == "send_buffer_limited" and "a send buffer of 65536 bytes was full" in first["text"]

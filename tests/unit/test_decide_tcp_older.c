@@ -47,9 +47,9 @@ static void test_pause(void **state)
 	assert_int_equal(tcp_older_pause_ns(7, 0), 640 * S);
 	assert_int_equal(tcp_older_pause_ns(8, 0), 640 * S);
 	assert_int_equal(tcp_older_pause_ns(UINT32_MAX, 0), 640 * S);
-	assert_int_equal(tcp_older_pause_ns(0, S / 20), 5 * S);
-	assert_int_equal(tcp_older_pause_ns(0, S / 5), 20 * S);
-	assert_int_equal(tcp_older_pause_ns(9, 7 * S), 700 * S);
+	assert_int_equal(tcp_older_pause_ns(0, S / 40), 5 * S);
+	assert_int_equal(tcp_older_pause_ns(0, S / 10), 20 * S);
+	assert_int_equal(tcp_older_pause_ns(9, 7 * S), 1400 * S);
 }
 
 int main(void)
