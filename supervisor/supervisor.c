@@ -316,6 +316,7 @@ static int start(struct supervisor *s)
 	if (!err)
 		doing = "read the events", err = begin_turns(s);
 	task_spare_children("anon_inode:bpf-map"); /* the ring buffer, too */
+	uv_update_time(&s->loop); /* to load the programs may have taken more than ten seconds */
 	if (!err)
 		doing = "watch the network namespaces", err = instances_start(&s->instances, cookie);
 	if (!err)

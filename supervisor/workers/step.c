@@ -42,6 +42,7 @@ static bool arm(struct child *child, uint64_t ms)
 		uv_timer_init(child->workers->loop, child->timer);
 		child->timer->data = child;
 	}
+	uv_update_time(child->workers->loop); /* it counts from now, not from when the loop last looked */
 	return uv_timer_start(child->timer, on_timeout, ms, 0) == 0;
 }
 
