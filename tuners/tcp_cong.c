@@ -51,6 +51,13 @@ struct cong {
 	struct keep keep;
 };
 
+/* Never written by this tuner. An administrator's write makes the tuner step aside, in that namespace. */
+static const struct bpftune_tunable tunables[] = {
+	{ "net.ipv4.tcp_congestion_control", BPFTUNE_SCOPE_NETNS, 0, "the algorithm of new connections",
+	  .is_inherited = true },
+	{ "net.ipv4.tcp_allowed_congestion_control", BPFTUNE_SCOPE_HOST, 0, "the algorithms that everybody may choose" },
+};
+
 static const struct bpftune_scenario scenarios[] = {
 	[TCP_CONG_FLOW] = { "connection_seen",
 			    "A connection sent enough to tell how its algorithm does with this remote host." },
@@ -372,5 +379,5 @@ static void prepare(struct tcp_cong_bpf *skel)
 		strncpy((char *)skel->rodata->names[i], cong_name(i), sizeof(skel->rodata->names[i]) - 1);
 }
 
-BPFTUNE_TUNER(tcp_cong, prepare, .summary = "TCP congestion control, for each remote host", .scenarios = scenarios,
-	      .n_scenarios = ARRAY_SIZE(scenarios), .init = init, .event = event, .tick = tick, .fini = fini);
+BPFTUNE_TUNER(tcp_cong, prepare, .summary = "TCP congestion control, for each remote host", .tunables = tunables,
+	      .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios), .init = init, .event = event, .tick = tick, .fini = fini);

@@ -73,6 +73,11 @@ struct bpftune_tunable {
 	unsigned int n_ints; /* 1 to 3 integers; 0: a string */
 	const char *summary;
 	long long min, max; /* what one integer may be; both 0: any int */
+	/*
+	 * A new namespace has the host's value. Another value, when the supervisor first reads it, was written by somebody:
+	 * the tuner steps aside there.
+	 */
+	bool is_inherited;
 };
 
 struct bpftune_scenario {

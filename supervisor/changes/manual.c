@@ -2,6 +2,7 @@
 #include "supervisor/changes/manual.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,31 @@ void manual_found(struct changes *changes, struct instance *instance, const stru
 		take_over(changes, instance, owner, value, NULL);
 	else
 		ledger_foreign(&changes->ledger, instance->view.netns_cookie, tunable, value);
+}
+
+/* The host's value at the namespace's creation is not known: the value now, or the one at first. */
+static bool is_hosts(const struct changes *changes, const struct bpftune_tunable *tunable, const char *value)
+{
+	_cleanup_close_ int dir_fd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct instance *host = instance_host(changes->instances);
+	const struct ledger_entry *entry =
+		host ? ledger_find(&changes->ledger, host->view.netns_cookie, tunable->name) : NULL;
+	char now[BPFTUNE_VALUE_BYTES];
+
+	if (entry && entry->known && !strcmp(entry->initial, value))
+		return true;
+	return dir_fd < 0 || sysctl_read(dir_fd, tunable->name, now) < 0 || !strcmp(now, value);
+}
+
+bool manual_is_explicit(const struct changes *changes, const struct instance *instance, const struct bpftune_owner *owner,
+			const char *value)
+{
+	const struct bpftune_tuner *tuner = changes->kernel->plugins.tuners[owner->tuner];
+	const struct bpftune_tunable *tunable = &tuner->tunables[owner->tunable];
+
+	return tunable->is_inherited && instance->view.id != INSTANCE_HOST &&
+	       !ledger_get_state(&changes->ledger, instance->view.netns_cookie, tuner->name) &&
+	       !is_hosts(changes, tunable, value);
 }
 
 static bool has_foreign_value(const struct changes *changes, const struct instance *instance, uint16_t number)

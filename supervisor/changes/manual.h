@@ -9,6 +9,13 @@
 void manual_found(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner, const char *value);
 
 /*
+ * The first value that is read of an inherited tunable is not the host's: somebody wrote it before we looked. False, if
+ * the tuner has stepped aside there before and was resumed.
+ */
+bool manual_is_explicit(const struct changes *changes, const struct instance *instance, const struct bpftune_owner *owner,
+			const char *value);
+
+/*
  * A worker has looked again, as it was asked to at that time (uv_hrtime()). If it was asked after the last write was told of,
  * and all of the tuner's values are still ours, the kernel did not take what was written, or it was another namespace's: the
  * tuner is back in service.

@@ -45,17 +45,20 @@ static void on_value(struct changes *changes, struct instance *instance, const s
 	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 	const struct bpftune_tunable *tunable = tunable_of(changes, report);
 	const struct ledger_entry *entry;
+	bool is_first;
 
 	if (!tunable || instance->view.shares_netns)
 		return;
 	entry = ledger_find(&changes->ledger, instance->view.netns_cookie, tunable->name);
+	is_first = !entry || !entry->known;
 	if (entry && entry->intended && !worker_is_starting(instance))
 		return; /* its outcome is what comes next */
 	if (report->error) {
 		ledger_outcome(&changes->ledger, instance->view.netns_cookie, tunable->name, report->error, NULL);
 		instance_log(changes->instances, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
 	}
-	else if (is_foreign(changes, instance, report, tunable->name))
+	else if (is_foreign(changes, instance, report, tunable->name) ||
+		 (is_first && manual_is_explicit(changes, instance, &owner, report->to)))
 		manual_found(changes, instance, &owner, report->to);
 	else if (changes_recorded_state(changes, instance, report->tuner) != TUNER_MANUAL)
 		bpf_untake(&changes->kernel->host, instance->view.netns_cookie, report->tuner);

@@ -156,6 +156,8 @@ def tuned(near, address, best, seconds, flows):
     with Lab() as inner:
         supervisor = inner.supervisor(tuners=only("tcp_cong"))      # bigger buffers would help as well
         supervisor.ready(near.name)
+        if supervisor.is_manual(near.name, "tcp_cong"):     # the host's default is not cubic
+            supervisor.resume(near.name)
         done, between = [], []
         for i in range(flows):
             turn = ("",) if i < 2 else (best, "") if i % 2 else ("", best)

@@ -37,9 +37,9 @@ def join(lab, container, far, drain, percent=4):
 @pytest.mark.alone
 def test_dry_run(lab):
     """The first of all, before the others' supervisor is there, which decides for everybody."""
+    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_cong"))
     near, far = lab.container("netns", "bt-dry", RENO), lab.container("netns", "bt-dry-far")
     join(lab, near, far, lab.keep(cong.Drain(far, PORT)))
-    supervisor = lab.supervisor("--dry-run", tuners=only("tcp_cong"))
     supervisor.ready(near.name)
     flow, text = lossy(supervisor, near, near.address)
     assert flow["last"] == "reno" and text.startswith("bbr, ")
@@ -50,17 +50,33 @@ def test_dry_run(lab):
 @pytest.mark.alone
 def test_outlives_the_supervisor(lab):
     """What a remote is known for decides about connections after an end without notice, before anything is seen anew."""
+    supervisor = lab.supervisor(tuners=only("tcp_cong"))
     near, far = lab.container("netns", "bt-kept", RENO), lab.container("netns", "bt-kept-far")
     join(lab, near, far, lab.keep(cong.Drain(far, PORT)))
-    supervisor = lab.supervisor(tuners=only("tcp_cong"))
     supervisor.ready(near.name)
     _, before = lossy(supervisor, near, near.address, until="bbr")
-    wait_for(lambda: '"tcp_cong"' in (supervisor.run_dir / "ledger").read_text(), 5, "what was learnt to be kept")
+    wait_for(lambda: '"memory"' in (supervisor.run_dir / "ledger").read_text(), 5, "what was learnt to be kept")
     supervisor.kill()
     supervisor.start()
     supervisor.ready(near.name)
     assert learnt(supervisor, near.name)[near.address].startswith("bbr, ") and before.startswith("bbr, ")
     assert cong.firsts(near, near.address, PORT, 10).count("bbr") >= 5     # one in twenty tries another
+
+
+@pytest.mark.alone
+def test_default_from_before_the_start(lab):
+    """One that is not the host's was written by somebody, and is final until it is resumed."""
+    own = next(name for name in ("reno", "bbr") if name != sysctl_path(CONGESTION).read_text().strip())
+    set_up, plain = lab.container("netns", "bt-set-up", {CONGESTION: own}), lab.container("netns", "bt-plain")
+    supervisor = lab.supervisor(tuners=only("tcp_cong"))
+    supervisor.ready(set_up.name, plain.name)
+    assert supervisor.is_manual(set_up.name, "tcp_cong") == f"{CONGESTION} was set to {own} by somebody else"
+    supervisor.resume(set_up.name)
+    supervisor.kill()
+    supervisor.start()
+    supervisor.ready(set_up.name, plain.name)
+    assert not supervisor.is_manual(set_up.name, "tcp_cong")
+    assert not supervisor.is_manual(plain.name, "tcp_cong")
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +211,18 @@ def test_paused(world, near):
     assert "bbr" in cong.firsts(near, near.address, PORT, 10)
 
 
+def test_default_that_is_written(world, near):
+    """It is final: new connections have it, whatever was decided, and established ones keep what they have."""
+    lossy(world.supervisor, near, near.address, until="bbr")
+    pid = near.write(CONGESTION, "bbr")
+    why = wait_for(lambda: world.supervisor.is_manual(near.name, "tcp_cong"), 2, "the tuner to step aside")
+    assert why == f"{CONGESTION} was set to bbr by sh (pid {pid})"
+    near.write(CONGESTION, "reno")
+    assert cong.firsts(near, near.address, PORT, 10) == ["reno"] * 10
+    flow = cong.send(near, near.address, PORT, 2, pace=FAST)
+    assert (flow["first"], flow["last"]) == ("reno", "reno")
+
+
 def test_clean_path_and_trial(world, near):
     """No verdict for a path that loses nothing, but a few of many connections try bbr."""
     flow = cong.send(near, near.address, CLEAN_PORT, 1, pace=SLOW)
@@ -227,6 +255,7 @@ def test_container_in_the_hosts_namespace(lab, world):
     default = sysctl_path(CONGESTION)
     lab.callback(default.write_text, default.read_text())
     default.write_text("reno")
+    world.supervisor.give_back("host")
     host = join(lab, Host(), world.far, world.drain)
     address = host.address
     container = lab.keep(Container(lab.keep(Rootfs()), "bt-guest", network="host"))
