@@ -243,6 +243,10 @@ struct minmax {
 	struct minmax_sample s[3];
 };
 
+struct tcp_rack {
+	__u32 rtt_us; /* of the segment sent latest of those that have arrived */
+};
+
 struct tcp_options_received {
 	__u16 wscale_ok : 1;
 	__u16 rcv_wscale : 4;
@@ -262,6 +266,7 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u64 tcp_mstamp; /* us: when the latest packet came or went */
 	__u32 srtt_us; /* eight times the smoothed round trip */
+	struct tcp_rack rack;
 	__u32 snd_cwnd_clamp;
 	__u32 delivered;    /* segments that have arrived, as far as acknowledged or selectively acknowledged */
 	__u8 scaling_ratio; /* of sk_rcvbuf, in 256ths, what is offered as a window. From 6.6 */

@@ -54,11 +54,16 @@ static __always_inline _Bool remote_of_ops(const struct bpf_sock_ops *ctx, struc
 	return remote_from(ctx->family, word, ret_remote);
 }
 
-/* What the connections to the hosts of a network have sent and lost, until there is enough to judge the network by. */
+/* The segments that connections have sent and lost; and those while nothing queued on the path. */
+struct crowd_counts {
+	__u32 segs, retrans, clear_segs, clear_retrans;
+};
+
+/* What the connections to the hosts of a network have counted, until there is enough to judge the network by. */
 struct crowd {
 	__u64 begun_ns;
 	__u64 hosts; /* a bit for each, by its address: two may have the same */
-	__u32 segs, retrans;
+	struct crowd_counts counts;
 };
 
 #define CROWD_SEGS_MIN 512
@@ -66,36 +71,46 @@ struct crowd {
 #define CROWD_CONN_SEGS_MAX 128	       /* a connection counts as no more: none is to speak for all */
 #define CROWD_NS (600 * 1000000000ULL) /* older counts are forgotten */
 
-static __always_inline void crowd_add(struct crowd *crowd, const struct remote *host, __u32 segs, __u32 retrans)
+static __always_inline __u32 crowd_share(__u32 part, __u32 of)
+{
+	return of > CROWD_CONN_SEGS_MAX ? ((__u64)part * CROWD_CONN_SEGS_MAX + of / 2) / of : part;
+}
+
+static __always_inline void crowd_add(struct crowd *crowd, const struct remote *host, const struct crowd_counts *counts)
 {
 	const __u8 *address = host->address;
 	__u8 bit = address[10] ? address[15] : address[6] ^ address[7];
+	const struct crowd_counts none = {};
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	if (now_ns - crowd->begun_ns > CROWD_NS) {
 		crowd->begun_ns = now_ns;
-		crowd->hosts = crowd->segs = crowd->retrans = 0;
-	}
-	if (segs > CROWD_CONN_SEGS_MAX) {
-		retrans = ((__u64)retrans * CROWD_CONN_SEGS_MAX + segs / 2) / segs;
-		segs = CROWD_CONN_SEGS_MAX;
+		crowd->hosts = 0;
+		crowd->counts = none;
 	}
 	crowd->hosts |= 1ULL << (bit & 63);
-	crowd->segs += segs;
-	crowd->retrans += retrans;
-	if (crowd->segs > 0x4000) { /* so that 16 bits are enough to tell them */
-		crowd->segs /= 2;
-		crowd->retrans /= 2;
+	crowd->counts.segs += crowd_share(counts->segs, counts->segs);
+	crowd->counts.retrans += crowd_share(counts->retrans, counts->segs);
+	crowd->counts.clear_segs += crowd_share(counts->clear_segs, counts->segs);
+	crowd->counts.clear_retrans += crowd_share(counts->clear_retrans, counts->segs);
+	if (crowd->counts.segs > 0x4000) { /* so that 16 bits are enough to tell them */
+		crowd->counts.segs /= 2;
+		crowd->counts.retrans /= 2;
+		crowd->counts.clear_segs /= 2;
+		crowd->counts.clear_retrans /= 2;
 	}
 }
 
 /* True: `ret` has what is to be told of the network, and counting begins anew. */
 static __always_inline _Bool crowd_take(struct crowd *crowd, struct crowd *ret)
 {
+	const struct crowd_counts none = {};
+
 	*ret = *crowd;
-	if (ret->segs < CROWD_SEGS_MIN || __builtin_popcountll(ret->hosts) < CROWD_HOSTS_MIN)
+	if (ret->counts.segs < CROWD_SEGS_MIN || __builtin_popcountll(ret->hosts) < CROWD_HOSTS_MIN)
 		return 0;
-	crowd->hosts = crowd->segs = crowd->retrans = 0;
+	crowd->hosts = 0;
+	crowd->counts = none;
 	return 1;
 }
 

@@ -34,8 +34,8 @@
 	} name SEC(".maps")
 
 /*
- * What the worker decided: bpftune_learnt(). Only the supervisor writes here. It is no LRU map: there the verdicts of many
- * instances would push out those of others, and nobody would know. This map refuses what it has no room for.
+ * What the worker decided: bpftune_learnt(). Only the supervisor adds and removes entries. It is no LRU map: there the verdicts of
+ * many instances would push out those of others, and nobody would know. This map refuses what it has no room for.
  */
 #define VERDICTS(n, value_type)						\
 	struct {							\

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The arithmetic of tcp_cong: what is remembered of a remote host, and which algorithm suits it. */
+/*
+ * The arithmetic of tcp_cong: what is remembered of a remote host, and whether bbr suits it better than the default.
+ * Connections lose segments though nothing queues: bbr is tried. It gives more, and the path loses no more: it is
+ * chosen.
+ */
 #ifndef BPFTUNE_TUNERS_DECIDE_TCP_CONG_H
 #define BPFTUNE_TUNERS_DECIDE_TCP_CONG_H
 
@@ -10,76 +14,74 @@
 
 /* What an algorithm gave with one remote host. All of it fades. */
 struct cong_outcome {
-	double reports; /* how much it was tried: one for each full report */
+	double segs, retrans, clear_segs, clear_retrans; /* as in struct tcp_cong_seen */
+	double reports;					 /* by which the rate is known: one for each full report */
 	double bytes;
 	double busy_us;
 	double srtt_us; /* times busy_us */
 };
 
+enum cong_state {
+	CONG_DEFAULT, /* the namespace's default for all; till `held_until_s`, whatever is lost */
+	CONG_TRIAL,   /* and now and then a connection has bbr */
+	CONG_BBR,     /* bbr, and now and then a connection has the default */
+};
+
 struct cong_remote {
-	double segs, retrans; /* of all connections */
-	uint64_t min_rtt_s;   /* when `min_rtt_us` was seen */
-	uint64_t time_s;      /* when anything was */
-	struct cong_outcome outcomes[TCP_CONG_N];
+	struct cong_outcome standard, bbr;
+	uint64_t min_rtt_s; /* when `min_rtt_us` was seen */
+	uint64_t time_s;    /* when anything was */
+	uint64_t trial_until_s;
+	uint64_t held_until_s;
 	uint32_t min_rtt_us;
-	uint32_t worse; /* bit n: algorithm n was measurably worse than the choice when that was last decided */
-	bool lossy;	/* by the rule of loss, as last decided */
-	uint8_t choice; /* as last decided: 1 + algorithm; 0: the default */
+	uint32_t hold_s;   /* the latest hold; 0: none */
+	uint8_t algorithm; /* the default that `standard` is about: enum tcp_cong_algorithm */
+	uint8_t state;	   /* enum cong_state */
 	uint8_t zero[6];
 };
 
-_Static_assert(sizeof(struct cong_remote) == (4 + 4 * TCP_CONG_N) * 8 + 16, "no padding: it is kept as bytes");
+_Static_assert(sizeof(struct cong_remote) == (2 * 8 + 4) * 8 + 16, "no padding: it is kept as bytes");
 
 /* What there is to choose from. */
 struct cong_offer {
-	uint32_t usable;  /* bit n: algorithm n is there and allowed */
-	uint8_t standard; /* the namespace's default, an algorithm */
+	bool has_bbr;	  /* it is there and allowed */
+	uint8_t standard; /* the namespace's default: reno or cubic */
 };
 
-struct cong_decision {
-	uint8_t choice; /* 1 + algorithm; 0: the default */
-	bool switches;	/* established connections that lose too much follow */
-	uint8_t one_in; /* so many new connections one tries one of `trials`; 0: none of its own */
-	uint32_t trials;
-	double mbit; /* what the choice gave; 0: not known */
-};
-
-/* The algorithm of a name that is cut at TCP_CONG_NAME_BYTES; TCP_CONG_N: none that may be chosen. */
+/* The algorithm of a name that is cut at TCP_CONG_NAME_BYTES; TCP_CONG_N: none of ours. */
 unsigned int cong_algorithm(const char *name);
 const char *cong_name(unsigned int algorithm);
 
-/* The bits of those named in a list as the kernel writes it: "reno cubic". */
-uint32_t cong_set(const char *list);
+/* A list as the kernel writes it, "reno cubic", names it. */
+bool cong_is_in(const char *list, const char *name);
 
-/* Adds what a connection has seen. `algorithm` may be TCP_CONG_N: its loss still counts. Seconds of any clock. */
-void cong_learn(struct cong_remote *remote, const struct tcp_cong_seen *seen, unsigned int algorithm, uint64_t now_s);
+/* Adds what a connection has seen. Seconds of any clock. */
+void cong_learn(struct cong_remote *remote, const struct cong_offer *offer, const struct tcp_cong_seen *seen,
+		uint64_t now_s);
 
-/*
- * The decision for a remote, remembered in it. The default, unless loss asks for BBR or another algorithm gave
- * measurably more; where some loss is seen, BBR is tried once before anything is known of it. What was found to be
- * measurably worse is tried again only when nothing else is left, and rarely, until that has faded.
- */
-struct cong_decision cong_decide(struct cong_remote *remote, const struct cong_offer *offer);
+/* Decides about the remote. The decision is its `state`. */
+void cong_decide(struct cong_remote *remote, const struct cong_offer *offer, uint64_t now_s);
 
-/* For remotes without a decision of their own: one connection in twenty tries another than the default. */
-struct cong_decision cong_explore(const struct cong_offer *offer);
+/* Enough was seen of it to say that it needs no bbr. */
+bool cong_needs_nothing(const struct cong_remote *remote);
+
+/* It loses segments though nothing queues. */
+bool cong_is_lossy(const struct cong_remote *remote);
 
 /* Loss in percent, rate in Mbit/s and round trip in ms; 0 when nothing is known. */
-double cong_loss_percent(const struct cong_remote *remote);
+double cong_loss_percent(const struct cong_outcome *outcome);
+double cong_clear_percent(const struct cong_outcome *outcome); /* while nothing queued; at most what is lost in all */
 double cong_rate_mbit(const struct cong_outcome *outcome);
 double cong_srtt_ms(const struct cong_outcome *outcome);
 
-/* It was tried enough to be compared. */
-bool cong_tried(const struct cong_outcome *outcome);
-
-/* `outcome` is measurably better than `other`: the less they were tried, the more it takes. */
-bool cong_beats(const struct cong_outcome *outcome, const struct cong_outcome *other, bool incumbent);
+/* Its rate is known well enough to be compared. */
+bool cong_is_known(const struct cong_outcome *outcome);
 
 /*
- * As the BPF programs read it; all zero when there is nothing to decide. The `last` one stays what it was as long as it
+ * The decision as the BPF programs read it; all zero for the default. The `last` one stays what it was as long as it
  * serves: one that differs from it is logged if its text does, too.
  */
-struct tcp_cong_verdict cong_verdict(const struct cong_decision *decision, const struct tcp_cong_verdict *last,
+struct tcp_cong_verdict cong_verdict(const struct cong_remote *remote, const struct tcp_cong_verdict *last,
 				     uint64_t now_ns);
 
 #endif

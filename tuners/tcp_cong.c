@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * tcp_cong: chooses the congestion control of connections by what their remote host was seen to make of it. It
+ * tcp_cong: gives connections bbr where their path loses segments by itself and bbr was measured to give more. It
  * changes no tunable: the namespace's default stays what it is.
  */
 #include <errno.h>
@@ -24,9 +24,9 @@
 #define NSEC_PER_SEC 1000000000ULL
 #define OFFER_NS (10 * NSEC_PER_SEC)
 #define SYSCTLS "/proc/sys/net/ipv4/tcp_"
-#define KNOWN_VERSION 1
+#define KNOWN_VERSION 2
 
-/* What is known of a remote, and outlives this worker where it led to a verdict: bpftune_remember(). */
+/* What is known of a remote, and outlives this worker where it led to a decision: bpftune_remember(). */
 struct known {
 	struct remote remote;
 	struct cong_remote memory;
@@ -44,9 +44,10 @@ struct cong_entry {
 struct cong {
 	struct remotes remotes;
 	struct cong_offer offer;
-	uint32_t available;
-	bool stands_aside; /* the default is none that we would choose */
-	uint64_t offer_ns; /* when it was read; 0: not yet */
+	char standard[TCP_CONG_NAME_BYTES + 1]; /* the default's name */
+	bool is_loaded;				/* the kernel has bbr */
+	bool stands_aside;			/* the default is neither reno nor cubic */
+	uint64_t offer_ns;			/* when it was read; 0: not yet */
 	bool said_no_bbr;
 	struct keep keep;
 };
@@ -55,7 +56,8 @@ struct cong {
 static const struct bpftune_tunable tunables[] = {
 	{ "net.ipv4.tcp_congestion_control", BPFTUNE_SCOPE_NETNS, 0, "the algorithm of new connections",
 	  .is_inherited = true },
-	{ "net.ipv4.tcp_allowed_congestion_control", BPFTUNE_SCOPE_HOST, 0, "the algorithms that everybody may choose" },
+	{ "net.ipv4.tcp_allowed_congestion_control", BPFTUNE_SCOPE_HOST, 0,
+	  "the algorithms that everybody may choose" },
 };
 
 static const struct bpftune_scenario scenarios[] = {
@@ -86,63 +88,33 @@ static void read_sysctl(const char *path, char *ret_text, size_t size)
 /* True when it is another one than before. */
 static bool read_offer(struct cong *cong)
 {
-	struct cong_offer before = cong->offer;
-	uint32_t available_before = cong->available;
-	char available[256], allowed[256], standard[TCP_CONG_NAME_BYTES + 1];
+	struct cong before = *cong;
+	char available[256], allowed[256];
 	unsigned int algorithm;
 
 	read_sysctl(SYSCTLS "available_congestion_control", available, sizeof(available));
 	read_sysctl(SYSCTLS "allowed_congestion_control", allowed, sizeof(allowed));
-	read_sysctl(SYSCTLS "congestion_control", standard, sizeof(standard));
-	algorithm = cong_algorithm(standard);
-	cong->stands_aside = algorithm == TCP_CONG_N;
-	cong->available = cong_set(available);
-	cong->offer.standard = cong->stands_aside ? 0 : algorithm;
-	cong->offer.usable = cong->stands_aside ? 0 : cong_set(allowed) & cong->available;
-	cong->said_no_bbr &= cong->available == available_before;
-	return cong->offer.usable != before.usable || cong->offer.standard != before.standard ||
-	       cong->available != available_before;
-}
-
-static size_t list_algorithms(uint32_t set, char *ret_text, size_t size)
-{
-	size_t length = 0;
-
-	*ret_text = '\0';
-	for (unsigned int i = 0; i < TCP_CONG_N && length < size; i++)
-		if (set >> i & 1)
-			length += snprintf(ret_text + length, size - length, "%s%s", length ? ", " : "", cong_name(i));
-	return length;
-}
-
-/* What goes for remotes without a verdict of their own. */
-static void tell_explore(struct bpftune *b, const struct cong *cong)
-{
-	struct cong_decision decision = cong_explore(&cong->offer);
-	struct tcp_cong_verdict value = cong_verdict(&decision, &(struct tcp_cong_verdict){ 0 }, 0);
-	struct bpftune_verdict verdict = { 0 };
-	char trials[160];
-
-	memcpy(verdict.value, &value, sizeof(value));
-	if (list_algorithms(decision.trials, trials, sizeof(trials)))
-		bpftune_learnt(b, "others", &verdict, "%s; one connection in %u tries another: %s",
-			       cong_name(cong->offer.standard), decision.one_in, trials);
-	else if (cong->stands_aside)
-		bpftune_learnt(b, "others", &verdict, "the default is left alone");
-	else
-		bpftune_learnt(b, "others", &verdict, "%s; there is no other", cong_name(cong->offer.standard));
+	read_sysctl(SYSCTLS "congestion_control", cong->standard, sizeof(cong->standard));
+	algorithm = cong_algorithm(cong->standard);
+	cong->stands_aside = algorithm != TCP_CONG_RENO && algorithm != TCP_CONG_CUBIC;
+	cong->is_loaded = cong_is_in(available, cong_name(TCP_CONG_BBR));
+	cong->offer = (struct cong_offer){
+		.has_bbr = !cong->stands_aside && cong->is_loaded && cong_is_in(allowed, cong_name(TCP_CONG_BBR)),
+		.standard = cong->stands_aside ? TCP_CONG_N : algorithm,
+	};
+	cong->said_no_bbr &= cong->is_loaded == before.is_loaded;
+	return strcmp(cong->standard, before.standard) || cong->offer.has_bbr != before.offer.has_bbr ||
+	       cong->is_loaded != before.is_loaded;
 }
 
 static void say_no_bbr(struct bpftune *b, struct cong *cong, const char *about)
 {
-	bool is_there = cong->available >> TCP_CONG_BBR & 1;
-
-	if (cong->said_no_bbr || cong->stands_aside || cong->offer.usable >> TCP_CONG_BBR & 1)
+	if (cong->said_no_bbr || cong->stands_aside || cong->offer.has_bbr)
 		return;
 	cong->said_no_bbr = true;
 	bpftune_log(b, LOG_NOTICE, "connections to %s lose segments, where bbr would do better: %s", about,
-		    is_there ? "it is not in net.ipv4.tcp_allowed_congestion_control"
-			     : "this kernel has not loaded it (modprobe tcp_bbr)");
+		    cong->is_loaded ? "it is not in net.ipv4.tcp_allowed_congestion_control"
+				    : "this kernel has not loaded it (modprobe tcp_bbr)");
 }
 
 /* --- remotes ------------------------------------------------------------------------------------- */
@@ -173,34 +145,38 @@ static struct cong_entry *find_or_make(struct bpftune *b, struct cong *cong, con
 	return entry;
 }
 
-/* "bbr, 2.1 % loss, 48 → 430 Mbit/s, 20.1 ms" */
-static void describe(const struct cong *cong, const struct cong_entry *entry, const struct cong_decision *decision,
-		     char *ret_text, size_t size)
+/* What is said of bbr beside the default, if anything. */
+static void describe_bbr(const struct cong *cong, const struct cong_remote *memory, char *ret_text, size_t size)
+{
+	if (memory->state == CONG_TRIAL)
+		snprintf(ret_text, size, "; bbr is tried");
+	else if (cong_is_lossy(memory) && !cong->offer.has_bbr)
+		snprintf(ret_text, size, "; bbr is not available");
+	else if (memory->time_s < memory->held_until_s)
+		snprintf(ret_text, size, "; bbr gave %.3g Mbit/s and lost %.1f %%: not again for %u min",
+			 cong_rate_mbit(&memory->bbr), cong_loss_percent(&memory->bbr), (memory->hold_s + 59) / 60);
+}
+
+/* "bbr, 2.1 % loss, 48 → 430 Mbit/s, round trip 20.1 ms" */
+static void describe(const struct cong *cong, const struct cong_entry *entry, char *ret_text, size_t size)
 {
 	const struct cong_remote *memory = &entry->known.memory;
-	unsigned int standard = cong->offer.standard, choice = decision->choice ? decision->choice - 1U : standard;
-	const struct cong_outcome *before = &memory->outcomes[standard], *now = &memory->outcomes[choice];
-	size_t n;
+	bool is_bbr = memory->state == CONG_BBR;
+	char rates[64] = "", bbr[96] = "";
 
 	if (cong->stands_aside) {
 		snprintf(ret_text, size, "left alone");
 		return;
 	}
-	n = snprintf(ret_text, size, "%s, %.1f %% loss", cong_name(choice), cong_loss_percent(memory));
-	if (choice != standard && cong_tried(before) && cong_tried(now) && n < size)
-		n += snprintf(ret_text + n, size - n, ", %.3g → %.3g Mbit/s", cong_rate_mbit(before),
-			      cong_rate_mbit(now));
-	else if (choice != standard && cong_tried(before) && n < size)
-		n += snprintf(ret_text + n, size - n, ", %.3g Mbit/s with %s", cong_rate_mbit(before),
-			      cong_name(standard));
-	else if (cong_tried(now) && n < size)
-		n += snprintf(ret_text + n, size - n, ", %.3g Mbit/s", cong_rate_mbit(now));
-	if (memory->min_rtt_us && n < size)
-		n += snprintf(ret_text + n, size - n, ", round trip %.3g ms", memory->min_rtt_us / 1000.0);
-	if (decision->one_in == 1 && n < size)
-		snprintf(ret_text + n, size - n, "; bbr is tried next");
-	else if (memory->lossy && !(cong->offer.usable >> TCP_CONG_BBR & 1) && n < size)
-		snprintf(ret_text + n, size - n, "; bbr is not available");
+	if (is_bbr)
+		snprintf(rates, sizeof(rates), ", %.3g → %.3g Mbit/s", cong_rate_mbit(&memory->standard),
+			 cong_rate_mbit(&memory->bbr));
+	else if (cong_is_known(&memory->standard))
+		snprintf(rates, sizeof(rates), ", %.3g Mbit/s", cong_rate_mbit(&memory->standard));
+	describe_bbr(cong, memory, bbr, sizeof(bbr));
+	snprintf(ret_text, size, "%s, %.1f %% loss, %.1f %% without a queue%s, round trip %.3g ms%s",
+		 is_bbr ? cong_name(TCP_CONG_BBR) : cong->standard, cong_loss_percent(&memory->standard),
+		 cong_clear_percent(&memory->standard), rates, memory->min_rtt_us / 1000.0, bbr);
 }
 
 /*
@@ -210,37 +186,46 @@ static void describe(const struct cong *cong, const struct cong_entry *entry, co
 static void keep_default(const struct cong *cong, struct known *known)
 {
 	struct remote network = known->remote;
-	const struct remotes_entry *entry;
+	struct remotes_entry *entry;
 
-	if (known->verdict.valid_until_ns || remote_is_network(&network) || known->memory.segs < TCP_CONG_SEGS_MIN)
+	if (!cong_needs_nothing(&known->memory) || remote_is_network(&network))
 		return;
 	remote_widen(&network);
 	entry = remotes_find(&cong->remotes, &network);
 	if (entry)
-		known->verdict.valid_until_ns = entry->valid_until_ns;
+		known->verdict.valid_until_ns = entry_of(entry)->known.verdict.valid_until_ns;
+}
+
+/* There is a verdict that holds, or bbr was found to be no better; nanoseconds of CLOCK_MONOTONIC. */
+static uint64_t decided_until_ns(const struct known *known)
+{
+	uint64_t held_until_ns = known->memory.held_until_s * NSEC_PER_SEC;
+
+	return known->verdict.valid_until_ns > held_until_ns ? known->verdict.valid_until_ns : held_until_ns;
 }
 
 static void tell_remote(struct bpftune *b, struct cong *cong, struct cong_entry *entry, uint64_t now_ns)
 {
-	struct cong_decision decision = cong_decide(&entry->known.memory, &cong->offer);
+	struct cong_remote *memory = &entry->known.memory;
 	struct tcp_cong_verdict before = entry->known.verdict;
 	struct bpftune_verdict verdict = { 0 };
 	char text[BPFTUNE_TEXT_BYTES], about[REMOTE_TEXT_BYTES];
 	bool decides;
 
-	entry->known.verdict = cong_verdict(&decision, &entry->known.verdict, now_ns);
+	cong_decide(memory, &cong->offer, now_ns / NSEC_PER_SEC);
+	entry->known.verdict = cong_verdict(memory, &before, now_ns);
 	keep_default(cong, &entry->known);
-	entry->is.valid_until_ns = entry->known.verdict.valid_until_ns;
+	entry->is.valid_until_ns = decided_until_ns(&entry->known);
 	cong->keep.is_due |= memcmp(&entry->known.verdict, &before, sizeof(before)) != 0;
 	decides = entry->known.verdict.valid_until_ns;
 	memcpy(verdict.key, &entry->known.remote, sizeof(entry->known.remote));
 	memcpy(verdict.value, &entry->known.verdict, sizeof(entry->known.verdict));
 	verdict.valid_until_s = entry->known.verdict.valid_until_ns / NSEC_PER_SEC;
-	describe(cong, entry, &decision, text, sizeof(text));
+	describe(cong, entry, text, sizeof(text));
 	remote_text(&entry->known.remote, about);
 	bpftune_learnt(b, about, decides || entry->decided ? &verdict : NULL, "%s", text);
 	entry->decided = decides;
-	if (entry->known.memory.lossy)
+	if (cong_is_lossy(memory))
 		say_no_bbr(b, cong, about);
 }
 
@@ -250,7 +235,8 @@ static void refresh_offer(struct bpftune *b, struct cong *cong, uint64_t now_ns)
 	if (cong->offer_ns && now_ns - cong->offer_ns < OFFER_NS)
 		return;
 	if (read_offer(cong) || !cong->offer_ns) {
-		tell_explore(b, cong);
+		if (cong->stands_aside)
+			bpftune_learnt(b, "default", NULL, "%s is left alone", cong->standard);
 		for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next)
 			tell_remote(b, cong, entry_of(entry), now_ns);
 	}
@@ -264,26 +250,39 @@ static void learn(struct bpftune *b, struct cong *cong, const struct tcp_cong_se
 	if (!entry)
 		return;
 	entry->decided |= seen->decided;
-	cong_learn(&entry->known.memory, seen, cong_algorithm(seen->algorithm), now_ns / NSEC_PER_SEC);
+	cong_learn(&entry->known.memory, &cong->offer, seen, now_ns / NSEC_PER_SEC);
 	tell_remote(b, cong, entry, now_ns);
 }
 
-/* The hosts that are known in there have a say when the first verdict about their network is made. */
+static bool has_verdict(struct remotes_entry *entry, uint64_t now_ns)
+{
+	return entry && entry_of(entry)->known.verdict.valid_until_ns > now_ns;
+}
+
+/*
+ * The hosts that are known in there have a say when the first verdict about their network is made. How far away each is
+ * says nothing of a queue.
+ */
 static void learn_of_network(struct bpftune *b, struct cong *cong, const struct tcp_cong_seen *seen, uint64_t now_ns)
 {
 	struct tcp_cong_seen of_all = *seen;
-	const struct remotes_entry *network;
+	struct remotes_entry *network;
 	bool had_verdict;
 
 	of_all.segs = seen->network_segs;
 	of_all.retrans = seen->network_retrans;
+	of_all.clear_segs = seen->network_clear_segs;
+	of_all.clear_retrans = seen->network_clear_retrans;
 	of_all.decided = true; /* maybe, by a worker before us */
 	remote_widen(&of_all.remote);
 	network = remotes_find(&cong->remotes, &of_all.remote);
-	had_verdict = network && network->valid_until_ns > now_ns;
+	if (network && entry_of(network)->known.memory.min_rtt_us &&
+	    entry_of(network)->known.memory.min_rtt_us < of_all.min_rtt_us)
+		of_all.min_rtt_us = entry_of(network)->known.memory.min_rtt_us;
+	had_verdict = has_verdict(network, now_ns);
 	learn(b, cong, &of_all, now_ns);
 	network = remotes_find(&cong->remotes, &of_all.remote);
-	if (had_verdict || !network || network->valid_until_ns <= now_ns)
+	if (had_verdict || !has_verdict(network, now_ns))
 		return;
 	for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next) {
 		struct remote around = entry_of(entry)->known.remote;
@@ -313,12 +312,13 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 static void remember(struct bpftune *b, const struct cong *cong)
 {
 	struct known *known = calloc(REMOTES_MAX, sizeof(*known));
+	uint64_t now_ns = keep_now_ns();
 	size_t n = 0;
 
 	if (!known)
 		return;
 	for (struct remotes_entry *entry = cong->remotes.first; entry; entry = entry->hh.next)
-		if (entry->valid_until_ns)
+		if (entry->valid_until_ns > now_ns)
 			known[n++] = entry_of(entry)->known;
 	bpftune_remember(b, KNOWN_VERSION, known, n * sizeof(*known));
 	free(known);
@@ -342,14 +342,14 @@ static void recall(struct bpftune *b, struct cong *cong)
 	for (size_t i = 0; known && i < size / sizeof(*known); i++) {
 		struct cong_entry *entry;
 
-		if (known[i].verdict.valid_until_ns <= now_ns || known[i].memory.choice > TCP_CONG_N)
+		if (decided_until_ns(&known[i]) <= now_ns || known[i].memory.state > CONG_BBR)
 			continue;
 		entry = find_or_make(b, cong, &known[i].remote, now_ns);
 		if (!entry)
 			continue;
 		entry->known = known[i];
-		entry->is.valid_until_ns = known[i].verdict.valid_until_ns;
-		entry->decided = true;
+		entry->is.valid_until_ns = decided_until_ns(&known[i]);
+		entry->decided = known[i].verdict.valid_until_ns != 0;
 	}
 	if (cong->remotes.first)
 		refresh_offer(b, cong, now_ns);
@@ -380,4 +380,5 @@ static void prepare(struct tcp_cong_bpf *skel)
 }
 
 BPFTUNE_TUNER(tcp_cong, prepare, .summary = "TCP congestion control, for each remote host", .tunables = tunables,
-	      .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios), .init = init, .event = event, .tick = tick, .fini = fini);
+	      .n_tunables = ARRAY_SIZE(tunables), .scenarios = scenarios, .n_scenarios = ARRAY_SIZE(scenarios),
+	      .init = init, .event = event, .tick = tick, .fini = fini);

@@ -216,16 +216,16 @@ def test_directory_is_replaced(lab, directory):
     supervisor.ready("host")
     new = directory.with_name("new")
     new.mkdir(mode=0o755)
-    shutil.copy(pathlib.Path(TUNERS, "tcp_cong.so"), new)
+    shutil.copy(pathlib.Path(TUNERS, "tcp_init.so"), new)
     shutil.copy(POKE_FILE, new)
     directory.rename(directory.with_name("old"))
     new.rename(directory)
-    wait_for_tuners(supervisor, ("poke", "replaced"), ("tcp_buffer", "removed"), ("tcp_cong", "active"))
+    wait_for_tuners(supervisor, ("poke", "replaced"), ("tcp_buffer", "removed"), ("tcp_init", "active"))
     (directory / "poke.so").unlink()
-    wait_for_tuners(supervisor, ("poke", "removed"), ("tcp_buffer", "removed"), ("tcp_cong", "active"))
+    wait_for_tuners(supervisor, ("poke", "removed"), ("tcp_buffer", "removed"), ("tcp_init", "active"))
     directory.rename(directory.with_name("older"))
     wait_for_line(supervisor, f"the tuners' directory {directory} is gone")
-    assert tuners(supervisor)[2] == ("tcp_cong", "active")
+    assert tuners(supervisor)[2] == ("tcp_init", "active")
     supervisor.ready("host")
 
 
@@ -246,10 +246,10 @@ def test_one_at_a_time(lab, directory):
     wait_for(lambda: len(supervisor.changes(near.name, WMEM)) > 1, 5, "a flow to be tuned")
 
     workers = supervisor.workers()
-    shutil.copy(pathlib.Path(TUNERS, "tcp_cong.so"), directory / "tcp_cong.new")
+    shutil.copy(pathlib.Path(TUNERS, "tcp_init.so"), directory / "tcp_init.new")
     limit = maximum(near.sysctl(WMEM))
     routed = supervisor.status()["events"]["routed"]
-    (directory / "tcp_cong.new").rename(directory / "tcp_cong.so")
+    (directory / "tcp_init.new").rename(directory / "tcp_init.so")
     away = 0
     while "workers were replaced" not in supervisor.stderr():
         states = [instance["worker"]["state"] for instance in supervisor.status()["instances"]]
