@@ -62,7 +62,7 @@ static void test_worker_side(void **state)
 
 			assert_int_equal(memory->version, kind);
 			assert_int_equal(memory->size, of + kind);
-			assert_memory_equal(memory->data, "0123456789" + of, memory->size);
+			assert_memory_equal(memory->data, &"0123456789"[of], memory->size);
 		}
 		assert_int_equal(start->supervisor, getpid());
 		assert_true(start->dry_run);
