@@ -127,7 +127,7 @@ def test_initial_window(lab):
 
 def test_web_mix(lab):
     """20 clients at 5 to 200 ms and 20 Mbit/s, each of which fetches from 1 KiB to 1 MiB on three connections at a time: 2,880
-    transfers on each side, which is what an emulated machine has done in five minutes."""
+    transfers on each side."""
     delays = [round(5 * 40 ** (i / 19)) for i in range(20)]
     forward = [("delay", f"{delay}ms", "rate", "20mbit", "limit", str(round(20000 * delay / 8 / SEGMENT) + 64)) for delay in delays]
     world, dice = World(lab, forward, NONE), random.Random(17)
