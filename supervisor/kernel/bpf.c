@@ -59,8 +59,9 @@ const char *bpf_hook_error(const struct hook *hook)
 	switch (hook->error) {
 	case 0:
 		return NULL;
-	case -EPERM:
 	case -EACCES:
+		return "refused: this kernel's BPF verifier does not accept the program ('bpftune run --debug' shows why)";
+	case -EPERM:
 		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
 	case -E2BIG:
 		return "too many programs are attached there; an observer calls the first 32 tuners since the start";
