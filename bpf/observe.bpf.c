@@ -14,8 +14,7 @@
 #define MACHINE_LOOK_US 10000 /* between two looks at what the whole machine shares: TCP's memory */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
-#define LIMIT_SHARE 4 /* a buffer below this share of its limit is not limited, also just after a step of four times \
-		       */
+#define LIMIT_SHARE 4 /* a smaller share of its limit does not limit, also just after a step of four times */
 
 /* In bytes: no receive buffer below this is near its limit, in any namespace that has set up a connection. */
 __u32 rcvbuf_bound = ~0U;
@@ -143,8 +142,7 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
 }
 
-/* TCP of the whole machine has half of what makes the kernel press for memory, or a tuner may want to undo something.
- */
+/* TCP of the machine has half of what makes the kernel press for memory, or a tuner may want to undo something. */
 static __always_inline _Bool is_memory_of_interest(const struct sock *sk)
 {
 	const struct bpftune_control *control = control_get();
