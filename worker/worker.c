@@ -256,10 +256,10 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 
 static void recall(const struct worker *worker, const struct worker_start *start, struct engine *engine)
 {
-	const struct bpftune_memory *memories = start->memories + engine->number * N_BPFTUNE_MEMORY_KINDS;
+	size_t first = engine->number * N_BPFTUNE_MEMORY_KINDS;
 
 	for (int kind = 0; start->memories && kind < N_BPFTUNE_MEMORY_KINDS; kind++)
-		if (memory_take(engine, kind, &memories[kind]) < 0)
+		if (memory_take(engine, kind, &start->memories[first + kind]) < 0)
 			give_up(worker, "start its tuners", -ENOMEM);
 }
 
