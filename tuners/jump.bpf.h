@@ -86,11 +86,14 @@ static __always_inline _Bool set_pacing_rate(struct bpf_sock_ops *ctx, __u32 byt
 	return !bpf_setsockopt(ctx, SOL_SOCKET, SO_MAX_PACING_RATE, &bytes_per_s, sizeof(bytes_per_s));
 }
 
-/* The window goes out over a round trip, not at once. An application's own rate is left alone: it holds the window
- * back, too. */
+/*
+ * The window goes out within half a round trip, as the kernel paces a slow start (net.ipv4.tcp_pacing_ss_ratio). Over a whole
+ * one its acknowledgements would come for as long as a round trip, which ends CUBIC's slow start: net/ipv4/tcp_cubic.c:
+ * hystart_update(). An application's own rate is left alone: it holds the window back, too.
+ */
 static __always_inline _Bool pace(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct jump *jump, __u32 window)
 {
-	__u64 rate = (__u64)window * tp->mss_cache * 1000000 / (ctx->srtt_us >> 3);
+	__u64 rate = 2ULL * window * tp->mss_cache * 1000000 / (ctx->srtt_us >> 3);
 
 	if (((struct sock *)tp)->sk_max_pacing_rate != ~0UL || rate >= ~0U)
 		return 1;
