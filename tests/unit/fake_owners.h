@@ -16,12 +16,13 @@ static size_t n_all;
 static inline struct instance *add(const char *owner)
 {
 	struct instance *instance = calloc(1, sizeof(*instance));
+	const char *volatile name = owner; /* gcc warns where it sees that a comparison has one outcome only */
 
 	assert_non_null(instance);
 	assert_true(n_all < ARRAY_SIZE(all));
 	all[n_all++] = instance;
 	instance->view.id = 1 + n_all;
-	instance->is_mounted = owner && !strcmp(owner, OWNER_ROOT);
+	instance->is_mounted = owner && !strcmp(name, OWNER_ROOT);
 	instance->owner = owner && !instance->is_mounted ? unshared_strdup(owner) : NULL;
 	assert_non_null(child_of(&fake->workers, instance));
 	return instance;
