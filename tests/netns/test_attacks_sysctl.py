@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What somebody in a container, or an unprivileged user, writes to reach beyond it: whose tables, and how often."""
 import contextlib
-import datetime
 import json
 import os
 import socket
@@ -13,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (FIN_TIMEOUT, SLOWNESS, TTL, WMEM, Host, bpf_objects_of, change, kept_sysctls, only, pokes, run, said,
+from bystander import delays
+from lab import (FIN_TIMEOUT, SLOWNESS, TTL, WMEM, Host, bpf_objects_of, change, kept_sysctls, only, run, said,
                  sysctl_path, wait_for)
 
 USER = 1234
@@ -257,35 +257,9 @@ def test_flood_where_no_more_can_be_taken(world, full):
     run_flood(world.supervisor, 2, *as_user())
 
 
-# In a container: executes the test tuner's scenario, and tells when.
-POKE = """if True:
-    import os, sys, time
-    for line in sys.stdin:
-        began = time.time()
-        os.waitpid(os.posix_spawn(line.strip(), [line.strip()], os.environ), 0)
-        print(began, flush=True)"""
-
-
-def delays(world, n):
-    """From what a container's tuner notices to the line that tells of the change."""
-    result, name = [], world.victim.name
-    with subprocess.Popen(world.victim.command(sys.executable, "-c", POKE), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as poker:
-        for _ in range(n):
-            last = world.supervisor.changes(name)[-1:]
-            poker.stdin.write(f"{pokes() / 'poke-0'}\n")
-            poker.stdin.flush()
-            began = float(poker.stdout.readline())
-            record = wait_for(lambda: (now := world.supervisor.changes(name)[-1:]) not in ([], last) and now[0], 2,
-                              "the change")
-            result.append(datetime.datetime.fromisoformat(record["time"]).timestamp() - began)
-        poker.stdin.close()
-    return result
-
-
 def test_flood_delays_nobody(world, full):
-    quiet = statistics.median(delays(world, 10))
+    quiet = statistics.median(delays(world, 10, 2))
     with flood(*as_user()) as (_, end):
-        busy = statistics.median(delays(world, 20))
+        busy = statistics.median(delays(world, 20, 2))
         end()
     assert busy - quiet < 0.05 * SLOWNESS, f"{1000 * quiet:.1f} ms without, {1000 * busy:.1f} ms with the flood"

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whoever makes namespaces, moves tasks or has tuners notice something without end: the cost is bounded, for all others, too."""
-import datetime
 import json
 import pathlib
 import struct
@@ -12,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from bystander import delays
 from crowd import Cgroup, Sleeper, is_ready, remove_directory, wait_for_instance
-from lab import only, pokes, run, wait_for
+from lab import only, run, wait_for
 
 pytestmark = pytest.mark.alone
 FORKS_BURST, FORKS_A_SECOND = 128, 10   # supervisor/workers/capacity.h
@@ -25,34 +25,6 @@ def world(shared):
     supervisor = shared.supervisor(tuners=only("poke", "listen"))
     supervisor.ready("host", victim.name)
     return SimpleNamespace(supervisor=supervisor, victim=victim)
-
-
-# --- what another container notices of a flood --------------------------------------------------------
-
-# In a container: executes the test tuner's scenario, and tells when.
-POKE = """if True:
-    import os, sys, time
-    for line in sys.stdin:
-        began = time.time()
-        os.waitpid(os.posix_spawn(line.strip(), [line.strip()], os.environ), 0)
-        print(began, flush=True)"""
-
-
-def delays(world, n):
-    """From what a container's tuner notices to the line that tells of the change, in ms."""
-    result, name = [], world.victim.name
-    with subprocess.Popen(world.victim.command(sys.executable, "-c", POKE), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as poker:
-        for _ in range(n):
-            last = world.supervisor.changes(name)[-1:]
-            poker.stdin.write(f"{pokes() / 'poke-0'}\n")
-            poker.stdin.flush()
-            began = float(poker.stdout.readline())
-            record = wait_for(lambda: (now := world.supervisor.changes(name)[-1:]) not in ([], last) and now[0], 5,
-                              "the change")
-            result.append(1000 * (datetime.datetime.fromisoformat(record["time"]).timestamp() - began))
-        poker.stdin.close()
-    return result
 
 
 # --- namespaces that come and go ------------------------------------------------------------------------
@@ -114,7 +86,7 @@ def test_churn_is_bounded(lab, world):
     forks, began, number = Forks(world.supervisor), time.monotonic(), 400
     lab.callback(forks.end)
     flood = lab.keep(Churn(lab.keep(Cgroup(f"/docker/{'bf' * 32}")), number, 48, 0.6))
-    assert len(delays(world, 20)) == 20
+    assert len(delays(world, 20, 5)) == 20
     assert flood.process.wait() == 0
     n, seconds = forks.end(), time.monotonic() - began
     assert n <= FORKS_BURST + FORKS_A_SECOND * seconds + 20, f"{n} forks in {seconds:.1f} s"
@@ -151,7 +123,7 @@ def placed(lab, world, namespaces, cgroups, seconds):
     lab.callback(lambda: [remove_directory(directory) for directory in [*cgroup.directory.glob("*/"), cgroup.directory]])
     began, before = time.monotonic(), world.supervisor.status()["events"]["received"]
     moves = int(run(sys.executable, "-c", MOVES, cgroup.directory, str(namespaces), str(cgroups), str(seconds)).stdout)
-    assert len(delays(world, 3)) == 3       # what was put into the ring before is counted by now
+    assert len(delays(world, 3, 5)) == 3       # what was put into the ring before is counted by now
     return moves, world.supervisor.status()["events"]["received"] - before, time.monotonic() - began
 
 
