@@ -14,7 +14,7 @@
 #define MACHINE_LOOK_US 10000 /* between two looks at what the whole machine shares: TCP's memory */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
-#define LIMIT_SHARE 4 /* a smaller share of its limit does not limit, also just after a step of four times */
+#define LIMIT_SHARE 4	      /* a smaller share of its limit does not limit, also just after a step of four times */
 
 /* In bytes: no receive buffer below this is near its limit, in any namespace that has set up a connection. */
 __u32 rcvbuf_bound = ~0U;
@@ -262,5 +262,29 @@ int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
 
 	if ((rcvbuf >= rcvbuf_bound || may_be_fixed) && is_receiver_of_interest(sk, rcvbuf, may_be_fixed))
 		CHAIN_CALL(ctx, chain_rcv_space, 0);
+	return 0;
+}
+
+/* --- drops -------------------------------------------------------------------------------------- */
+
+/* Whether this kernel has the reason, and under which number, is known when the program is loaded. */
+#define IS_REASON(reason, name)                                                      \
+	(bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_##name) && \
+	 (reason) == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_##name))
+
+/* net/core/skbuff.c: kfree_skb_reason(). A flood that is dropped costs four comparisons, and what one tuner asks. */
+SEC("raw_tp/kfree_skb")
+int observe_drop(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u32 reason = ctx->args[2];
+
+	if (IS_REASON(reason, CPU_BACKLOG))
+		CHAIN_CALL(ctx, chain_drop_backlog, 0);
+	else if (IS_REASON(reason, NETFILTER_DROP))
+		CHAIN_CALL(ctx, chain_drop_netfilter, 0);
+	else if (IS_REASON(reason, SOCKET_RCVBUFF) || IS_REASON(reason, PROTO_MEM))
+		CHAIN_CALL(ctx, chain_drop_udp, 0);
+	else if (IS_REASON(reason, NOT_SPECIFIED))
+		CHAIN_CALL(ctx, chain_drop_unspecified, 0);
 	return 0;
 }

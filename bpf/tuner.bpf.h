@@ -77,6 +77,10 @@ MAP(chain_loss, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_listen, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_syn, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_rcv_space, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_drop_backlog, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_drop_netfilter, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_drop_udp, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_drop_unspecified, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 
 const volatile __u16 tuner;
 const volatile __u64 host_cookie;
@@ -175,6 +179,19 @@ static __always_inline __u64 run_begins(void)
 #define ON_RCV_SPACE(name)                                                                                             \
 	SUBSCRIBER("raw_tp/tcp_rcv_space_adjust", chain_rcv_space, BPFTUNE_CHAIN_RCV_SPACE, name,                      \
 		   struct bpf_raw_tracepoint_args, CHAIN_GO_ON)
+
+/*
+ * A packet is dropped (raw_tp/kfree_skb: the skb, where from, the reason), and the reason is: a CPU's backlog is full;
+ * netfilter; the receive buffer of a UDP socket, or UDP's memory; none that the kernel names. The observer has looked at
+ * nothing but the reason.
+ */
+#define DROP_SUBSCRIBER(section, chain, index, name)                                                                   \
+	SUBSCRIBER("raw_tp/kfree_skb/" section, chain, index, name, struct bpf_raw_tracepoint_args, CHAIN_GO_ON)
+#define ON_DROP_BACKLOG(name) DROP_SUBSCRIBER("backlog", chain_drop_backlog, BPFTUNE_CHAIN_DROP_BACKLOG, name)
+#define ON_DROP_NETFILTER(name) DROP_SUBSCRIBER("netfilter", chain_drop_netfilter, BPFTUNE_CHAIN_DROP_NETFILTER, name)
+#define ON_DROP_UDP(name) DROP_SUBSCRIBER("udp", chain_drop_udp, BPFTUNE_CHAIN_DROP_UDP, name)
+#define ON_DROP_UNSPECIFIED(name)                                                                                      \
+	DROP_SUBSCRIBER("unspecified", chain_drop_unspecified, BPFTUNE_CHAIN_DROP_UNSPECIFIED, name)
 
 /*
  * Set on sockets that were accepted: which side a socket is on is not to be seen later, and this bit of the socket costs no

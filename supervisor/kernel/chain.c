@@ -4,21 +4,36 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
+#define SOCKOPS(name)                                                     \
+	{                                                                 \
+		"sockops/" #name, "chain_" #name, "observe_sockops", true \
+	}
+#define DROP(name)                                                                    \
+	{                                                                             \
+		"raw_tp/kfree_skb/" #name, "chain_drop_" #name, "observe_drop", false \
+	}
+
 static const struct {
-	const char *section, *map;
+	const char *section, *map, *observer;
+	bool is_sockops;
 } chains[BPFTUNE_N_CHAINS] = {
-	[BPFTUNE_CHAIN_LOOK] = { "sockops/look", "chain_look" },
-	[BPFTUNE_CHAIN_ACK] = { "sockops/ack", "chain_ack" },
-	[BPFTUNE_CHAIN_START] = { "sockops/start", "chain_start" },
-	[BPFTUNE_CHAIN_ACCEPT] = { "sockops/accept", "chain_accept" },
-	[BPFTUNE_CHAIN_END] = { "sockops/end", "chain_end" },
-	[BPFTUNE_CHAIN_LOSS] = { "sockops/loss", "chain_loss" },
-	[BPFTUNE_CHAIN_LISTEN] = { "sockops/listen", "chain_listen" },
-	[BPFTUNE_CHAIN_SYN] = { "sockops/syn", "chain_syn" },
-	[BPFTUNE_CHAIN_RCV_SPACE] = { "raw_tp/tcp_rcv_space_adjust", "chain_rcv_space" },
+	[BPFTUNE_CHAIN_LOOK] = SOCKOPS(look),
+	[BPFTUNE_CHAIN_ACK] = SOCKOPS(ack),
+	[BPFTUNE_CHAIN_START] = SOCKOPS(start),
+	[BPFTUNE_CHAIN_ACCEPT] = SOCKOPS(accept),
+	[BPFTUNE_CHAIN_END] = SOCKOPS(end),
+	[BPFTUNE_CHAIN_LOSS] = SOCKOPS(loss),
+	[BPFTUNE_CHAIN_LISTEN] = SOCKOPS(listen),
+	[BPFTUNE_CHAIN_SYN] = SOCKOPS(syn),
+	[BPFTUNE_CHAIN_RCV_SPACE] = { "raw_tp/tcp_rcv_space_adjust", "chain_rcv_space", "observe_rcv_space", false },
+	[BPFTUNE_CHAIN_DROP_BACKLOG] = DROP(backlog),
+	[BPFTUNE_CHAIN_DROP_NETFILTER] = DROP(netfilter),
+	[BPFTUNE_CHAIN_DROP_UDP] = DROP(udp),
+	[BPFTUNE_CHAIN_DROP_UNSPECIFIED] = DROP(unspecified),
 };
 
 int chain_of(const char *section)
@@ -31,7 +46,7 @@ int chain_of(const char *section)
 
 const char *chain_observer(enum bpftune_chain chain)
 {
-	return chain == BPFTUNE_CHAIN_RCV_SPACE ? "observe_rcv_space" : "observe_sockops";
+	return chains[chain].observer;
 }
 
 const char *chain_map(enum bpftune_chain chain)
@@ -41,7 +56,7 @@ const char *chain_map(enum bpftune_chain chain)
 
 void chain_prepare(struct bpf_program *program, enum bpftune_chain chain)
 {
-	if (chain == BPFTUNE_CHAIN_RCV_SPACE)
+	if (!chains[chain].is_sockops)
 		return;
 	bpf_program__set_type(program, BPF_PROG_TYPE_SOCK_OPS);
 	bpf_program__set_expected_attach_type(program, BPF_CGROUP_SOCK_OPS);
