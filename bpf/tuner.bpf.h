@@ -50,7 +50,7 @@ struct rate_key {
 	__u64 netns_cookie;
 	__u64 about; /* the tuner's own: an instance, a port, a value; 0: none */
 	__u16 tuner, scenario;
-	__u32 zero;
+	__u32 instance; /* as event->instance; ids are small numbers */
 };
 
 struct {
@@ -409,19 +409,40 @@ static __always_inline struct bpftune_event *tuner_event(__u64 netns_cookie, __u
 	return event;
 }
 
-/* An event with that payload, if the tuner is on and no event of that scenario and namespace came in interval_ns. */
-static __always_inline void emit(__u64 netns_cookie, __u64 about, __u16 scenario, const void *payload, __u32 bytes,
-				 __u64 interval_ns)
+static __always_inline void emit_for(__u64 netns_cookie, __u64 instance, __u64 about, __u16 scenario, const void *payload,
+				     __u32 bytes, __u64 interval_ns)
 {
+	const struct rate_key key = { netns_cookie, about, tuner, scenario, (__u32)instance };
 	struct bpftune_event *event;
 
-	if (tuner_is_off(netns_cookie) || !rate_allows(netns_cookie, about, scenario, interval_ns))
+	if (tuner_is_off(netns_cookie) || !rate_of_map_allows(&rates, &key, interval_ns))
 		return;
-	event = tuner_event(netns_cookie, 0, scenario);
+	event = tuner_event(netns_cookie, instance, scenario);
 	if (!event)
 		return;
 	__builtin_memcpy(event->payload, payload, bytes);
 	bpf_ringbuf_submit(event, 0);
+}
+
+/* An event with that payload, if the tuner is on and no event of that scenario and namespace came in interval_ns. */
+static __always_inline void emit(__u64 netns_cookie, __u64 about, __u16 scenario, const void *payload, __u32 bytes,
+				 __u64 interval_ns)
+{
+	emit_for(netns_cookie, 0, about, scenario, payload, bytes, interval_ns);
+}
+
+/*
+ * The same about a socket: the namespace is the socket's. If a container that shares the host's namespace has made the socket,
+ * the event goes to the container's worker, which can write nothing: it calls bpftune_request(), and the host's worker then
+ * sees the container in event->asker. A socket of skb->sk is the sender's, also on the receiver's side of a veth.
+ */
+static __always_inline void emit_of(const struct sock *sk, __u64 about, __u16 scenario, const void *payload, __u32 bytes,
+				    __u64 interval_ns)
+{
+	const struct net *net = READ(struct sock, sk, __sk_common.skc_net.net);
+	__u64 cookie = READ(struct net, net, net_cookie);
+
+	emit_for(cookie, sharer_of(sk, cookie), about, scenario, payload, bytes, interval_ns);
 }
 
 #endif

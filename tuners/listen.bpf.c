@@ -123,13 +123,12 @@ static __always_inline void look(const struct sock *sk, const struct port_key *k
 	struct listen_queue queue = { .port = key->port };
 	const struct net *net;
 	__u64 about;
-	_Bool is_accept_queue;
+	__u16 scenario;
 
 	queue.accept_len = READ(struct sock, sk, sk_ack_backlog);
 	queue.max_len = READ(struct sock, sk, sk_max_ack_backlog);
 	queue.syn_len = READ(struct inet_connection_sock, sk, icsk_accept_queue.qlen.counter);
-	is_accept_queue = queue.accept_len > queue.max_len;
-	if (!is_accept_queue && !queue.syn_len)
+	if (queue.accept_len <= queue.max_len && !queue.syn_len)
 		return;
 	net = READ(struct sock, sk, __sk_common.skc_net.net);
 	queue.somaxconn = READ(struct net, net, core.sysctl_somaxconn);
@@ -137,11 +136,14 @@ static __always_inline void look(const struct sock *sk, const struct port_key *k
 	queue.syncookies = READ(struct net, net, ipv4.sysctl_tcp_syncookies);
 	read_address(sk, queue.address);
 	about = (__u64)(queue.address[0] ^ queue.address[1] ^ queue.address[2] ^ queue.address[3]) << 32 | key->port;
-	if (is_accept_queue)
-		emit(key->netns_cookie, about, LISTEN_ACCEPT_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
+	if (queue.accept_len > queue.max_len)
+		scenario = LISTEN_ACCEPT_QUEUE_FULL;
 	else if (queue.syn_len >= queue.max_len - queue.max_len / 4 ||
 		 (!queue.syncookies && queue.syn_len >= queue.max_syn_backlog / 2))
-		emit(key->netns_cookie, about, LISTEN_SYN_QUEUE_FULL, &queue, sizeof(queue), RATE_NS);
+		scenario = LISTEN_SYN_QUEUE_FULL;
+	else
+		return;
+	emit_of(sk, about, scenario, &queue, sizeof(queue), RATE_NS);
 }
 
 ON_LISTEN(listen_begins)

@@ -106,6 +106,10 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 	const struct listen_queue *queue = (const struct listen_queue *)event->payload;
 	struct listen *listen = state;
 
+	if (b->shares_netns) { /* the queue's limits are the host's */
+		bpftune_request(b, event);
+		return;
+	}
 	if (listen->full && (listen->queue.max_len >= listen->queue.somaxconn || queue->max_len < queue->somaxconn))
 		return;
 	if (!listen->full) {
@@ -161,7 +165,7 @@ static void resist(struct bpftune *b, struct listen *listen, const struct listen
 
 	listen_name(&listen->queue, name);
 	if (!listen->flood_ns || listen->cause.time_ns - listen->flood_ns >= CALM_S * 1000000000ULL)
-		bpftune_log(b, LOG_WARNING, reason, name, syns, lately->handshakes, cookies);
+		bpftune_log_event(b, &listen->cause, LOG_WARNING, reason, name, syns, lately->handshakes, cookies);
 	bpftune_learnt(b, "SYN flood", NULL, reason, name, syns, lately->handshakes, cookies);
 	listen->flood_ns = listen->cause.time_ns;
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
@@ -189,8 +193,8 @@ static void tell_own_length(struct bpftune *b, struct listen *listen, const stru
 	listen->told_needed = needed;
 	listen->told_ns = listen->cause.time_ns;
 	memcpy(listen->told_name, name, sizeof(name));
-	bpftune_log(
-		b, LOG_NOTICE,
+	bpftune_log_event(
+		b, &listen->cause, LOG_NOTICE,
 		"%s turns clients away: its queue is %u long, though somaxconn allows %u; its server needs a backlog of %u "
 		"in listen(2)",
 		name, queue->max_len, queue->somaxconn, needed);

@@ -97,15 +97,25 @@ static __always_inline _Bool is_reported(const struct rate_key *key, __u32 asked
 	return 0;
 }
 
-static __always_inline void tell_wish(__u64 cookie, const struct sock_buf_wish *wish)
+/* Of a container that shares the host's namespace, and is the task's. */
+static __always_inline __u64 sharer_of_task(struct task_struct *task, __u64 cookie)
 {
-	struct rate_key key = { .netns_cookie = cookie, .scenario = wish->receive };
+	const struct bpftune_control *now = control_get();
+
+	if (cookie != host_cookie || !now || !now->sharers)
+		return 0;
+	return sharer_of_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp));
+}
+
+static __always_inline void tell_wish(__u64 cookie, __u64 instance, const struct sock_buf_wish *wish)
+{
+	struct rate_key key = { .netns_cookie = cookie, .scenario = wish->receive, .instance = (__u32)instance };
 	struct bpftune_event *event;
 
 	if (wish->asked_bytes < WISH_BYTES_MIN || tuner_is_off(cookie) ||
 	    is_reported(&key, wish->asked_bytes))
 		return;
-	event = tuner_event(cookie, 0, SOCK_BUF_WISH_CUT);
+	event = tuner_event(cookie, instance, SOCK_BUF_WISH_CUT);
 	if (!event)
 		return;
 	event->pid = wish->pid;
@@ -155,7 +165,7 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 	} else if (ctx->sk->protocol == IPPROTO_UDP && wish.receive && wish.asked_bytes >= WISH_BYTES_MIN) {
 		remember_datagrams((__u64)ctx->sk, cookie, &wish);
 	}
-	tell_wish(cookie, &wish);
+	tell_wish(cookie, sharer_of_task(task, cookie), &wish);
 }
 
 SEC("cgroup/setsockopt")

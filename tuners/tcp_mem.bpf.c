@@ -15,11 +15,11 @@ const volatile __u32 page_bytes;
 VERDICTS(8, struct tcp_mem_raised);
 
 /* No cgroup pays for the memory of this container's socket: only the kernel can tell the host's worker so. */
-static __always_inline void tell_if_uncharged(const struct sock *sk, __u64 cookie, const struct tcp_mem_use *use)
+static __always_inline void tell_if_uncharged(const struct sock *sk, __u64 cookie, __u64 instance, const struct tcp_mem_use *use)
 {
 	_Bool is_charged = bpf_core_field_exists(sk->sk_memcg) && BPF_CORE_READ(sk, sk_memcg);
 
-	if (cookie != host_cookie && !is_charged)
+	if ((cookie != host_cookie || instance) && !is_charged)
 		emit(host_cookie, 0, TCP_MEM_UNCHARGED, use, sizeof(*use), UNCHARGED_RATE_NS);
 }
 
@@ -28,12 +28,14 @@ static __always_inline void tell(const struct sock *sk, __u16 scenario, const st
 {
 	__u64 cookie = BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie);
 	struct bpftune_event *event;
+	__u64 instance;
 
 	if (tuner_is_off(host_cookie) || tuner_is_off(cookie) || !rate_allows(cookie, use->mem[2], scenario, RATE_NS) ||
 	    !rate_allows(0, use->mem[2], scenario, RATE_OF_ALL_NS))
 		return;
-	tell_if_uncharged(sk, cookie, use);
-	event = tuner_event(cookie, 0, scenario);
+	instance = sharer_of(sk, cookie);
+	tell_if_uncharged(sk, cookie, instance, use);
+	event = tuner_event(cookie, instance, scenario);
 	if (!event)
 		return;
 	*(struct tcp_mem_use *)event->payload = *use;
