@@ -77,6 +77,7 @@ enum bpftune_order {
 	BPFTUNE_READ,    /* read it again and report its value; payload: bpftune_owner */
 	BPFTUNE_RESTORE, /* put that value back if nobody else changed it; payload: bpftune_restore */
 	BPFTUNE_ASKER_GONE, /* that instance has asked for a host-scoped change, and has ended; payload: its id */
+	BPFTUNE_COUNT, /* read the counters of limits that were met, and report them */
 };
 
 struct bpftune_restore {

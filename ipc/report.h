@@ -25,6 +25,7 @@ enum bpftune_report_kind {
 	BPFTUNE_LEARNT,    /* `text` about `from`; no text: nothing is known of it any more */
 	BPFTUNE_VERDICT,   /* the same, and `to` holds a struct bpftune_verdict for the tuner's BPF programs */
 	BPFTUNE_MEMORY,	   /* `text` holds a struct bpftune_memory_part */
+	BPFTUNE_LIMITS_MET, /* the answer to COUNT: `text` holds a struct limits_met */
 };
 
 /* Of a VALUE, in `scenario`. */

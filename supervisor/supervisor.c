@@ -111,7 +111,10 @@ static void on_report(void *arg, struct instance *instance, const struct bpftune
 {
 	struct supervisor *s = arg;
 
-	changes_report(&s->changes, instance, report);
+	if (report->kind == BPFTUNE_LIMITS_MET)
+		operator_limits_met(&s->operator, instance, report);
+	else
+		changes_report(&s->changes, instance, report);
 }
 
 static void on_ended(void *arg, struct instance *instance)

@@ -79,6 +79,64 @@ int procnet_read(FILE *file, struct bpftune_counter *counters, size_t n)
 	return err;
 }
 
+void procnet_add(struct bpftune_counter *counters, size_t n, const char *group, const char *name, uint64_t value)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(counters[i].name, name) && !strcmp(counters[i].group, group)) {
+			counters[i].value = counters[i].found ? counters[i].value + value : value;
+			counters[i].found = true;
+		}
+}
+
+int procnet_lines(FILE *file, const char *group, struct bpftune_counter *counters, size_t n)
+{
+	char line[256], name[64];
+	uint64_t value;
+
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%63s %" SCNu64, name, &value) != 2)
+			return -EBADMSG;
+		procnet_add(counters, n, group, name, value);
+	}
+	return 0;
+}
+
+/* A line of numbers below their names; columns that have no name are passed over. */
+static int add_columns(const char *line, const char *group, const char *names, struct bpftune_counter *counters, size_t n)
+{
+	char name[64];
+
+	for (;;) {
+		size_t length = strcspn(line += strspn(line, BLANKS), BLANKS), named;
+		char *end;
+
+		named = strcspn(names += strspn(names, BLANKS), BLANKS);
+		if (!length || !named)
+			return length || !named ? 0 : -EBADMSG;
+		snprintf(name, sizeof(name), "%.*s", (int)named, names);
+		procnet_add(counters, n, group, name, strtoull(line, &end, 16));
+		if (end != line + length)
+			return -EBADMSG;
+		line += length;
+		names += named;
+	}
+}
+
+int procnet_table(FILE *file, const char *group, const char *names, struct bpftune_counter *counters, size_t n)
+{
+	char own_names[512], line[512];
+	int err = 0;
+
+	if (!names) {
+		if (!fgets(own_names, sizeof(own_names), file))
+			return -EBADMSG;
+		names = own_names;
+	}
+	while (!err && fgets(line, sizeof(line), file))
+		err = add_columns(line, group, names, counters, n);
+	return err;
+}
+
 int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
 {
 	static const char *const paths[] = { "/proc/self/net/snmp", "/proc/self/net/netstat" };

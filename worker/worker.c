@@ -15,6 +15,7 @@
 #include "ipc/cleanup.h"
 #include "ipc/pipe.h"
 #include "worker/confine.h"
+#include "worker/limits_met.h"
 #include "worker/memory.h"
 #include "worker/remedy.h"
 #include "worker/tunable.h"
@@ -188,6 +189,17 @@ static void settle(struct serving *serving)
 		uv_timer_start(&serving->decay, on_decay, DECAY_LOOK_MS, DECAY_LOOK_MS);
 }
 
+static void tell_limits_met(const struct worker *worker)
+{
+	const struct bpftune *instance = worker->instance;
+	struct bpftune_report report = { .kind = BPFTUNE_LIMITS_MET, .tuner = BPFTUNE_FROM_SUPERVISOR };
+	struct limits_met met = { .read_ns = uv_hrtime() };
+
+	limits_met_read(instance->id == BPFTUNE_HOST_ID || instance->shares_netns, &met);
+	memcpy(report.text, &met, sizeof(met));
+	record_write(worker->report_fd, &report, sizeof(report));
+}
+
 static void take_order(struct serving *serving, const struct bpftune_event *event)
 {
 	struct worker *worker = &serving->worker;
@@ -211,6 +223,9 @@ static void take_order(struct serving *serving, const struct bpftune_event *even
 		remedies_end_asker(worker, asker);
 		go_on_ticking(serving, TICKS); /* the tuners look what has become of it */
 		break;
+	case BPFTUNE_COUNT:
+		tell_limits_met(worker);
+		return; /* nothing has changed */
 	}
 	settle(serving);
 }

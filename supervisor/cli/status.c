@@ -2,6 +2,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "supervisor/cli/ask.h"
 #include "supervisor/cli/column.h"
@@ -65,6 +66,62 @@ static void print_learnt(json_t *learnt)
 	json_array_foreach(learnt, i, item)
 		print_folded(printf("    %c %s: %s:", json_is_true(json_object_get(item, "in_effect")) ? '*' : ' ',
 				    text_of(item, "tuner"), text_of(item, "about")), text_of(item, "text"));
+}
+
+/* --- limits that were met ----------------------------------------------------------------------- */
+
+#define RECENT_S 60 /* a rate over more is none of now */
+
+/* Counters that have counted anything; of what is a number of now, none is a trouble by itself. */
+static bool has_met(json_t *limit)
+{
+	return number_of(limit, "count") && strcmp(text_of(limit, "since"), "now") != 0;
+}
+
+/* Some limit was met, and nobody has asked lately, so that it is not known how often it is now. */
+static bool lacks_rates(json_t *instance)
+{
+	json_t *limit;
+	size_t i;
+
+	json_array_foreach(json_object_get(instance, "limits_met"), i, limit) {
+		json_t *over_s = json_object_get(limit, "over_s");
+
+		if (has_met(limit) && (!json_is_number(over_s) || json_number_value(over_s) > RECENT_S))
+			return true;
+	}
+	return false;
+}
+
+static void print_limit(json_t *limit)
+{
+	const char *tuner = text_of(limit, "tuner");
+	json_t *rate = json_object_get(limit, "per_second");
+
+	printf("        %-32s %12lld", text_of(limit, "name"), (long long)number_of(limit, "count"));
+	if (json_is_number(rate))
+		printf(" %10.1f a second", json_number_value(rate));
+	printf("%s%s\n", *tuner ? "  " : "", tuner);
+}
+
+static void print_limits_met(json_t *instance)
+{
+	bool is_shared = json_is_true(json_object_get(json_object_get(instance, "netns"), "shared"));
+	const char *why = text_of(instance, "limits_met_why");
+	json_t *limit;
+	size_t i, n = 0;
+
+	if (*why)
+		printf("      limits met: not known: %s\n", why);
+	json_array_foreach(json_object_get(instance, "limits_met"), i, limit) {
+		if (!has_met(limit))
+			continue;
+		if (!n++)
+			printf("      limits met since the %s, and how often now%s:\n",
+			       strcmp(text_of(limit, "since"), "boot") ? "namespace was made" : "start of the machine",
+			       is_shared ? " (the host's counters: the container shares its namespace)" : "");
+		print_limit(limit);
+	}
 }
 
 static void print_instance_tuner(json_t *tuner)
@@ -135,8 +192,10 @@ static void print_instance(json_t *instance, bool whole)
 		if (whole && number_of(item, "changes"))
 			print_reproduction(item);
 	}
-	if (whole)
-		print_learnt(json_object_get(instance, "learnt"));
+	if (!whole)
+		return;
+	print_limits_met(instance);
+	print_learnt(json_object_get(instance, "learnt"));
 }
 
 static void print_refused(const char *owner, json_t *hooks)
@@ -192,13 +251,30 @@ static void take_instance(const struct question *question, json_t *reply, void *
 
 	if (!json_is_object(instance))
 		return; /* the one that was to come has ended */
-	if (question->json) {
+	if (question->json || question->container)
 		json_array_append(arg, instance);
+	else
+		print_instance(instance, false);
+}
+
+/* How often a limit is met now takes two looks, unless somebody has looked shortly before. */
+static int ask_instances(const struct question *question, json_t *call, json_t *instances)
+{
+	int err = ask(question, json_incref(call), take_instance, instances);
+
+	if (err || question->json || !lacks_rates(json_array_get(instances, 0)))
+		return err;
+	sleep(1);
+	json_array_clear(instances);
+	return ask(question, json_incref(call), take_instance, instances);
+}
+
+static void print_one(json_t *instances)
+{
+	if (!json_array_size(instances))
 		return;
-	}
-	if (question->container)
-		print_header();
-	print_instance(instance, question->container != NULL);
+	print_header();
+	print_instance(json_array_get(instances, 0), true);
 }
 
 /* What is known as a whole, then each instance as it comes. */
@@ -214,10 +290,12 @@ int client_status(const struct question *question)
 		print_head(status);
 		print_header();
 	}
-	err = err ? err : ask(question, json_incref(call), take_instance, instances);
+	err = err ? err : ask_instances(question, call, instances);
 	json_object_set(status, "instances", instances);
 	if (!err && question->json)
 		print_json(status);
+	else if (!err)
+		print_one(instances);
 	json_decref(call);
 	json_decref(instances);
 	json_decref(status);

@@ -88,10 +88,10 @@ void connection_read(struct connection *connection)
 	uv_read_start((uv_stream_t *)&connection->pipe, on_alloc, on_read);
 }
 
-/* Whose call is being answered in pieces makes no other meanwhile. */
+/* Whose call is being answered in pieces, or waits for a worker, makes no other meanwhile. */
 static bool may_call(const struct connection *connection)
 {
-	return !connection->closing && !connection->go_on && !is_behind(connection);
+	return !connection->closing && !connection->go_on && !connection->limits_instance && !is_behind(connection);
 }
 
 static void handle_calls(struct connection *connection)

@@ -21,6 +21,8 @@ struct connection {
 	void (*go_on)(struct connection *connection); /* with an answer in pieces; NULL: there is none under way */
 	const struct instance *listed_next;	      /* of such an answer; NULL: it has ended, and there is none after it */
 	uint64_t follow_instance; /* 0: all */
+	uint64_t limits_instance; /* it waits for what that instance's worker reads; 0: for none */
+	uint64_t limits_due_ms;	  /* uv_now(): so long */
 	unsigned int missed;
 	struct rollback *rollback; /* whose result it waits for */
 	struct connection *prev, *next;

@@ -5,6 +5,7 @@
 #include <syslog.h>
 
 #include "supervisor/operator/control.h"
+#include "supervisor/operator/limits.h"
 
 #define NOTIFY_RETRY_MS 100
 
@@ -68,6 +69,7 @@ void operator_end(struct operator *operator, const struct instance *instance)
 {
 	streams_end(&operator->streams, instance->view.id, instance->is_mounted ? NULL : instance->owner);
 	control_end(operator, instance);
+	limits_end(operator, instance);
 }
 
 void operator_start(struct operator *operator)
@@ -77,6 +79,7 @@ void operator_start(struct operator *operator)
 	operator->streams.arg = operator;
 	uv_timer_init(operator->loop, &operator->notify_due);
 	operator->notify_due.data = operator;
+	limits_start(operator);
 	notify_open(&operator->notify);
 }
 
@@ -93,10 +96,12 @@ void operator_stop(struct operator *operator)
 {
 	control_stop(operator);
 	uv_close((uv_handle_t *)&operator->notify_due, NULL);
+	uv_close((uv_handle_t *)&operator->limits_due, NULL);
 }
 
 void operator_close(struct operator *operator)
 {
+	limits_close(operator);
 	streams_free(&operator->streams);
 	notify_close(&operator->notify);
 }

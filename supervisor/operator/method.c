@@ -8,6 +8,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/io.bpftune.varlink.h"
+#include "supervisor/operator/limits.h"
 #include "supervisor/operator/status.h"
 
 #define LOG_LINES 100
@@ -133,7 +134,7 @@ static void list_instances(const struct call *call)
 	if (!container_of_call(call, false, &id))
 		return;
 	if (id) {
-		call_reply(call, listed(operator, instance_by_id(operator->instances, id)), false);
+		limits_reply(call, instance_by_id(operator->instances, id));
 	} else if (!call->more) {
 		call_fail(call, "org.varlink.service.ExpectedMore", json_object());
 	} else if (!call->oneway) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
+#include "ipc/pool.h"
 #include "supervisor/changes/changes.h"
 #include "supervisor/operator/claim.h"
 #include "supervisor/operator/log_budget.h"
@@ -13,6 +14,7 @@
 #include "supervisor/operator/stream.h"
 
 struct connection;
+struct limits_of;
 
 struct operator {
 	uv_loop_t *loop;
@@ -33,6 +35,9 @@ struct operator {
 	uv_pipe_t listener;
 	struct connection *connections;
 	unsigned int n_connections;
+	struct limits_of *limits; /* what was last read of the instances that were asked about */
+	struct pool limits_pool;
+	uv_timer_t limits_due; /* the first of the clients who wait for that */
 };
 
 void operator_start(struct operator *operator);
@@ -51,6 +56,9 @@ void operator_log(struct operator *operator, const struct log_record *record);
 
 /* Handles the calls that were there when the loop last looked. */
 void operator_handle(struct operator *operator);
+
+/* A worker's report of the limits that its namespace has met. */
+void operator_limits_met(struct operator *operator, const struct instance *instance, const struct bpftune_report *report);
 
 /* The instance is to end: its stream is kept for a while; who follows only it is done. */
 void operator_end(struct operator *operator, const struct instance *instance);

@@ -5,50 +5,17 @@ import sys
 
 import pytest
 
-from crowd import Cgroup, Sleeper
-from lab import SLOWNESS, Host, kept_sysctls, only, said, sysctl_path, wait_for
+from lab import Host, kept_sysctls, only, said, sysctl_path, wait_for
+from sharer import FULL_QUEUE, Program, Sharer
 from test_tcp_mem import SMALL, TCP_MEM, Load, allocated
 
-CONTAINER = "7c" * 32
 SOMAXCONN, RMEM_MAX = "net.core.somaxconn", "net.core.rmem_max"
 START = 300000
-
-# Listens with a backlog that the limit cuts, and accepts nothing; then as many clients connect as it is told.
-FULL_QUEUE = """
-import socket, sys
-server = socket.socket()
-server.bind(("127.0.0.1", 0))
-server.listen(1000)
-clients = []
-for _ in range(int(sys.argv[1])):
-    clients.append(socket.socket())
-    clients[-1].setblocking(False)
-    clients[-1].connect_ex(server.getsockname())
-sys.stdin.read()
-"""
 
 WISH = """
 import socket, sys
 socket.socket().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, int(sys.argv[1]))
 """
-
-
-class Sharer(Host):
-    """What runs in the container's cgroup, and in the host's namespace."""
-
-    def __init__(self, cgroup):
-        self.join = "sh", "-c", 'echo $$ >"$0" && exec "$@"', str(cgroup.directory / "cgroup.procs")
-
-    def command(self, *words):
-        return *self.join, *words
-
-
-class Program:
-    def __init__(self, place, code, *words):
-        self.process = subprocess.Popen(place.command(sys.executable, "-c", code, *map(str, words)), stdin=subprocess.PIPE)
-
-    def remove(self):
-        self.process.communicate(timeout=10 * SLOWNESS)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +27,9 @@ def supervisor(shared):
 
 @pytest.fixture(scope="module")
 def sharer(shared, supervisor):
-    cgroup = shared.keep(Cgroup(f"/bt-sharers/docker-{CONTAINER}.scope"))
-    shared.keep(Sleeper(cgroup, netns=Host.netns))
-    assert supervisor.ready(CONTAINER)["netns"]["shared"]
-    return Sharer(cgroup)
+    sharer = Sharer(shared, 0x7c)
+    assert supervisor.ready(sharer.name)["netns"]["shared"]
+    return sharer
 
 
 @pytest.fixture
@@ -77,43 +43,43 @@ def host(supervisor):
         yield Host()
 
 
-def named_change(supervisor, host, tunable):
+def named_change(supervisor, sharer, tunable):
     """The host's change that the container asked for; the container's own log has the same."""
     def asked_for():
         return [change for change in supervisor.changes("host", tunable)
-                if change["text"].endswith(f"; asked for by {CONTAINER}")]
+                if change["text"].endswith(f"; asked for by {sharer.name}")]
     change = wait_for(asked_for, 10, f"{tunable} to change for the container")[-1]
-    assert change["to"] in [own["to"] for own in supervisor.changes(CONTAINER, tunable)]
+    assert change["to"] in [own["to"] for own in supervisor.changes(sharer.name, tunable)]
     return change
 
 
 def test_full_queue(lab, supervisor, sharer, host):
-    lab.keep(Program(sharer, FULL_QUEUE, 100))
-    change = named_change(supervisor, host, SOMAXCONN)
+    lab.keep(Program(sharer, FULL_QUEUE, 1000, 100))
+    change = named_change(supervisor, sharer, SOMAXCONN)
     assert (change["scenario"], change["from"], change["to"]) == ("accept_queue_full", "16", "32")
 
 
 def test_hosts_own_queue(lab, supervisor, sharer, host):
     """Nobody is named for what the host itself does."""
-    before = len(supervisor.changes(CONTAINER))
-    lab.keep(Program(host, FULL_QUEUE, 100))
+    before = len(supervisor.changes(sharer.name))
+    lab.keep(Program(host, FULL_QUEUE, 1000, 100))
     wait_for(lambda: host.sysctl(SOMAXCONN) == "32", 10, "the limit to be raised")
     supervisor.wait_for_log("host", SOMAXCONN, host)
     assert "asked for by" not in supervisor.changes("host", SOMAXCONN)[-1]["text"]
-    assert len(supervisor.changes(CONTAINER)) == before
+    assert len(supervisor.changes(sharer.name)) == before
 
 
 def test_wish(supervisor, sharer, host):
     size = 1234567
     subprocess.run(sharer.command(sys.executable, "-c", WISH, str(size)), check=True)
     text = f"asked for {size} bytes by SO_RCVBUF and gets the host's limit, {START}"
-    for where in "host", CONTAINER:
-        assert said(supervisor, where, text)["text"].endswith(f"; asked for by {CONTAINER}")
+    for where in "host", sharer.name:
+        assert said(supervisor, where, text)["text"].endswith(f"; asked for by {sharer.name}")
 
 
 def test_memory(lab, supervisor, sharer, host):
     load = lab.keep(Load(sharer))
     while allocated() < 7000:
         load.fill()
-    change = named_change(supervisor, host, TCP_MEM)
+    change = named_change(supervisor, sharer, TCP_MEM)
     assert change["scenario"] == "near_pressure" and change["from"] == SMALL
