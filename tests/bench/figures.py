@@ -22,8 +22,8 @@ from lab import Lab, alone, run  # noqa: E402
 class Report:
     """Figures with their units and targets: printed as a table in Markdown, kept as JSON."""
 
-    def __init__(self, title):
-        self.title, self.figures = title, {}
+    def __init__(self, title, columns=("what", "figure", "target")):
+        self.title, self.columns, self.figures = title, columns, {}
 
     def add(self, name, value, unit="", digits=1, at_most=None, at_least=None, spread=None):
         """spread: the lowest and the highest of what the value is the median of."""
@@ -32,7 +32,11 @@ class Report:
         shown = f"{value:,.{digits}f}" if isinstance(value, float) else value if isinstance(value, str) else f"{value:,}"
         if spread:
             shown += f" ({spread[0]:,.{digits}f} to {spread[1]:,.{digits}f})"
-        print(f"| {name} | {shown} {unit} | {self.target(value, **targets)} |", flush=True)
+        self.row(name, f"{shown} {unit}", self.target(value, **targets))
+
+    @staticmethod
+    def row(*cells):
+        print(f"| {' | '.join(cells)} |", flush=True)
 
     @staticmethod
     def target(value, at_most=None, at_least=None):
@@ -50,20 +54,21 @@ class Report:
 
     def begin(self):
         print(f"\n## {self.title}: Linux {platform.release()}, {platform.machine()}, {os.cpu_count()} CPUs\n")
-        print("| what | figure | target |\n|:--|--:|:--|", flush=True)
+        self.row(*self.columns)
+        print(f"|:--|{'--:|' * (len(self.columns) - 2)}:--|", flush=True)
 
     def write(self, path):
         head = {"bench": self.title, "kernel": platform.release(), "machine": platform.machine(), "cpus": os.cpu_count()}
         pathlib.Path(path).write_text(json.dumps({**head, "figures": self.figures}, indent=2) + "\n")
 
 
-def main(title, bench, path=sys.argv[1] if len(sys.argv) > 1 else None):
+def main(title, bench, path=sys.argv[1] if len(sys.argv) > 1 else None, *columns):
     """bench(report, lab), as root, alone, and with everything taken away again whatever happens. path: of the JSON."""
     if os.geteuid():
         sys.exit(f"{title}: needs root: it makes network namespaces")
     alone()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    report = Report(title)
+    report = Report(title, *columns)
     report.begin()
     with Lab() as lab:
         bench(report, lab)

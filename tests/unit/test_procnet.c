@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ipc/cleanup.h"
+#include "worker/limits_met.h"
 #include "worker/procnet.h"
 
 #define COUNTER(the_group, the_name)                 \
@@ -113,6 +114,66 @@ static void test_own_namespace(void **state)
 	assert_int_equal(counters[2].value, 7);
 }
 
+static void test_lines(void **state)
+{
+	static const char text[] = "Ip6InReceives                   \t12\nUdp6RcvbufErrors\t34\n";
+	static const char bad[] = "Ip6InReceives 12\nUdp6RcvbufErrors\n";
+	_cleanup_fclose_ FILE *file = fmemopen((void *)text, sizeof(text) - 1, "r");
+	_cleanup_fclose_ FILE *cut = fmemopen((void *)bad, sizeof(bad) - 1, "r");
+	struct bpftune_counter counters[] = { COUNTER("snmp6", "Udp6RcvbufErrors"), COUNTER("other", "Udp6RcvbufErrors") };
+
+	(void)state;
+	assert_int_equal(procnet_lines(file, "snmp6", counters, ARRAY_SIZE(counters)), 0);
+	assert_true(counters[0].found && counters[0].value == 34);
+	assert_false(counters[1].found);
+	assert_int_equal(procnet_lines(cut, "snmp6", counters, ARRAY_SIZE(counters)), -EBADMSG);
+}
+
+/* A table with its names or without, of two CPUs. */
+static void test_table(void **state)
+{
+	static const struct {
+		const char *text, *names;
+		int err;
+		uint64_t b; /* 0: not found */
+	} cases[] = {
+		{ "a b\n00000001 00000010\n00000001 0000000f\n", NULL, 0, 31 },
+		{ "a b\n00000001 00000010 00000007\n", NULL, 0, 16 }, /* a column without a name */
+		{ "1 10\n1 f\n", "a b", 0, 31 },
+		{ "1 10\n", "a", 0, 0 },
+		{ "a b\n", NULL, 0, 0 },
+		{ "a b\n1\n", NULL, -EBADMSG, 0 },
+		{ "a b\n1 g\n", NULL, -EBADMSG, 0 },
+		{ "\n", NULL, 0, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_fclose_ FILE *file = fmemopen((void *)cases[i].text, strlen(cases[i].text), "r");
+		struct bpftune_counter counter = COUNTER("x", "b");
+		int err = procnet_table(file, "x", cases[i].names, &counter, 1);
+
+		if (err != cases[i].err || (!err && (counter.found != !!cases[i].b || counter.value != cases[i].b)))
+			fail_msg("case %zu: %d, %llu", i, err, (unsigned long long)counter.value);
+	}
+}
+
+/* Every kernel that is supported has these; each limit has a name. */
+static void test_limits_met(void **state)
+{
+	struct limits_met met = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < N_LIMITS_MET; i++)
+		assert_non_null(limit_met_kinds[i].name);
+	limits_met_read(false, &met);
+	assert_true(met.counts[LIMIT_LISTEN_OVERFLOWS] != LIMITS_MET_UNKNOWN);
+	assert_true(met.counts[LIMIT_UDP_RCVBUF_ERRORS] != LIMITS_MET_UNKNOWN);
+	assert_true(met.counts[LIMIT_SOFTNET_DROPPED] == LIMITS_MET_UNKNOWN); /* of the host only */
+	limits_met_read(true, &met);
+	assert_true(met.counts[LIMIT_SOFTNET_DROPPED] != LIMITS_MET_UNKNOWN);
+}
+
 static void test_available_pages(void **state)
 {
 	(void)state;
@@ -126,6 +187,9 @@ int main(void)
 		cmocka_unit_test(test_pairs),
 		cmocka_unit_test(test_cut_file),
 		cmocka_unit_test(test_own_namespace),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_limits_met),
 		cmocka_unit_test(test_available_pages),
 	};
 
