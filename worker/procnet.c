@@ -107,10 +107,13 @@ static int add_columns(const char *line, const char *group, const char *names, s
 	char name[64];
 
 	for (;;) {
-		size_t length = strcspn(line += strspn(line, BLANKS), BLANKS), named;
+		size_t length, named;
 		char *end;
 
-		named = strcspn(names += strspn(names, BLANKS), BLANKS);
+		line += strspn(line, BLANKS);
+		names += strspn(names, BLANKS);
+		length = strcspn(line, BLANKS);
+		named = strcspn(names, BLANKS);
 		if (!length || !named)
 			return length || !named ? 0 : -EBADMSG;
 		snprintf(name, sizeof(name), "%.*s", (int)named, names);
