@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The counters of limits that a namespace has met: `bpftune status CONTAINER` shows them, whether a tuner handles the trouble
- * or none does. A worker reads them when it is asked. They are the kernel's, and count since the namespace was made.
+ * The counters of limits that a namespace has met: `bpftune status CONTAINER` shows them, whether a tuner handles the
+ * trouble or none does. A worker reads them when it is asked. They are the kernel's, and count since the namespace was
+ * made.
  */
 #ifndef BPFTUNE_IPC_LIMITS_MET_H
 #define BPFTUNE_IPC_LIMITS_MET_H
@@ -57,7 +58,7 @@ extern const struct limit_met_kind limit_met_kinds[N_LIMITS_MET];
 
 /* As a worker has read them, in the text of a report BPFTUNE_LIMITS_MET. */
 struct limits_met {
-	uint64_t read_ns; /* CLOCK_MONOTONIC */
+	uint64_t read_ns;	       /* CLOCK_MONOTONIC */
 	uint64_t counts[N_LIMITS_MET]; /* LIMITS_MET_UNKNOWN: this kernel or this namespace has no such counter */
 };
 

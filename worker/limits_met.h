@@ -7,7 +7,8 @@
 
 #include "ipc/limits_met.h"
 
-/* Opens up to eight files below /proc. `is_host`: the caller is in the host's namespace, which has counters of its own. */
+/* Opens up to eight files below /proc. `is_host`: the caller is in the host's namespace, which has counters of its own.
+ */
 void limits_met_read(bool is_host, struct limits_met *ret_met);
 
 #endif

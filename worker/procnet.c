@@ -102,7 +102,8 @@ int procnet_lines(FILE *file, const char *group, struct bpftune_counter *counter
 }
 
 /* A line of numbers below their names; columns that have no name are passed over. */
-static int add_columns(const char *line, const char *group, const char *names, struct bpftune_counter *counters, size_t n)
+static int add_columns(const char *line, const char *group, const char *names, struct bpftune_counter *counters,
+		       size_t n)
 {
 	char name[64];
 

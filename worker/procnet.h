@@ -24,8 +24,8 @@ void procnet_add(struct bpftune_counter *counters, size_t n, const char *group, 
 int procnet_lines(FILE *file, const char *group, struct bpftune_counter *counters, size_t n);
 
 /*
- * A file like those in /proc/net/stat: a line of names, then one of hexadecimal numbers for each CPU, which are added up.
- * `names`: the file has no line of names, and these are they, parted by blanks. 0 or -EBADMSG.
+ * A file like those in /proc/net/stat: a line of names, then one of hexadecimal numbers for each CPU, which are added
+ * up. `names`: the file has no line of names, and these are they, parted by blanks. 0 or -EBADMSG.
  */
 int procnet_table(FILE *file, const char *group, const char *names, struct bpftune_counter *counters, size_t n);
 

@@ -18,7 +18,7 @@ struct limits_of {
 	UT_hash_handle hh;
 };
 
-static struct limits_of *find(const struct operator *operator, uint64_t instance)
+static struct limits_of *find(const struct operator* operator, uint64_t instance)
 {
 	struct limits_of *limits;
 
@@ -26,7 +26,7 @@ static struct limits_of *find(const struct operator *operator, uint64_t instance
 	return limits;
 }
 
-static struct limits_of *get(struct operator *operator, uint64_t instance)
+static struct limits_of *get(struct operator* operator, uint64_t instance)
 {
 	struct limits_of *limits = find(operator, instance);
 
@@ -40,7 +40,7 @@ static struct limits_of *get(struct operator *operator, uint64_t instance)
 	return limits;
 }
 
-static void forget(struct operator *operator, struct limits_of *limits)
+static void forget(struct operator* operator, struct limits_of * limits)
 {
 	HASH_DEL(operator->limits, limits);
 	pool_put(&operator->limits_pool, limits);
@@ -73,7 +73,8 @@ static json_t *rate_json(const struct limits_of *limits, size_t i)
 	return json_real(1e9 * (limits->now.counts[i] - before->counts[i]) / (limits->now.read_ns - before->read_ns));
 }
 
-static json_t *limits_json(const struct operator *operator, const struct instance *instance, const struct limits_of *limits)
+static json_t *limits_json(const struct operator* operator, const struct instance * instance,
+			   const struct limits_of *limits)
 {
 	bool is_host = instance->view.id == INSTANCE_HOST || instance->view.shares_netns;
 	const struct limits_met *before = reading_before(limits);
@@ -85,13 +86,16 @@ static json_t *limits_json(const struct operator *operator, const struct instanc
 
 		if (limits->now.counts[i] > INT64_MAX)
 			continue; /* not known */
-		json_array_append_new(
-			met, json_pack("{s:s s:o s:s s:s s:I s:o s:o}", "name", kind->name, "tuner",
-				       has_owner ? json_string(kind->tuner) : json_null(), "scope",
-				       is_host ? "host" : "namespace", "since",
-				       kind->is_now ? "now" : is_host ? "boot" : "namespace", "count",
-				       (json_int_t)limits->now.counts[i], "per_second", rate_json(limits, i), "over_s",
-				       before ? json_real((limits->now.read_ns - before->read_ns) / 1e9) : json_null()));
+		json_array_append_new(met, json_pack("{s:s s:o s:s s:s s:I s:o s:o}", "name", kind->name, "tuner",
+						     has_owner ? json_string(kind->tuner) : json_null(), "scope",
+						     is_host ? "host" : "namespace", "since",
+						     kind->is_now ? "now"
+						     : is_host	  ? "boot"
+								  : "namespace",
+						     "count", (json_int_t)limits->now.counts[i], "per_second",
+						     rate_json(limits, i), "over_s",
+						     before ? json_real((limits->now.read_ns - before->read_ns) / 1e9)
+							    : json_null()));
 	}
 	return met;
 }
@@ -101,37 +105,39 @@ static json_t *limits_json(const struct operator *operator, const struct instanc
 static void answer(struct connection *connection, const struct call *call, const struct instance *instance,
 		   const struct limits_of *limits)
 {
-	const struct operator *operator = connection->operator;
+	const struct operator* operator= connection->operator;
 	json_t *json = instance ? status_instance_json(operator, instance) : json_null();
 
 	connection->limits_instance = 0;
 	if (json_is_object(json)) {
 		json_object_set_new(json, "limits_met", limits ? limits_json(operator, instance, limits) : json_null());
 		json_object_set_new(json, "limits_met_why",
-				    limits ? json_null() :
-				    worker_is_ready(instance) ? json_string("its worker does not answer") :
-								json_string("it has no worker that is ready"));
+				    limits			? json_null()
+				    : worker_is_ready(instance) ? json_string("its worker does not answer")
+								: json_string("it has no worker that is ready"));
 	}
 	call_reply(call, json_pack("{s:o}", "instance", json), false);
 }
 
 /* Those who wait for the instance of that id. NULL: it has ended. */
-static void answer_all(struct operator *operator, uint64_t id, const struct instance *instance, const struct limits_of *limits)
+static void answer_all(struct operator* operator, uint64_t id, const struct instance *instance,
+		       const struct limits_of *limits)
 {
 	struct connection *connection, *next;
 
 	DL_FOREACH_SAFE(operator->connections, connection, next)
-		if (connection->limits_instance == id)
-			answer(connection, &(struct call){ .connection = connection }, instance, limits);
+	if (connection->limits_instance == id)
+		answer(connection, &(struct call){ .connection = connection }, instance, limits);
 }
 
 static void on_due(uv_timer_t *timer)
 {
-	struct operator *operator = timer->data;
+	struct operator* operator= timer->data;
 	uint64_t now_ms = uv_now(operator->loop), next_ms = UINT64_MAX;
 	struct connection *connection, *next;
 
-	DL_FOREACH_SAFE(operator->connections, connection, next) {
+	DL_FOREACH_SAFE(operator->connections, connection, next)
+	{
 		if (!connection->limits_instance)
 			continue;
 		if (connection->limits_due_ms <= now_ms)
@@ -147,7 +153,7 @@ static void on_due(uv_timer_t *timer)
 void limits_reply(const struct call *call, struct instance *instance)
 {
 	struct connection *connection = call->connection;
-	struct operator *operator = connection->operator;
+	struct operator* operator= connection->operator;
 	struct limits_of *limits = worker_is_ready(instance) && !call->oneway ? get(operator, instance->view.id) : NULL;
 	static const uint64_t none = 0;
 
@@ -167,7 +173,8 @@ void limits_reply(const struct call *call, struct instance *instance)
 
 /* --- what the room is told ---------------------------------------------------------------------- */
 
-void operator_limits_met(struct operator *operator, const struct instance *instance, const struct bpftune_report *report)
+void operator_limits_met(struct operator* operator, const struct instance * instance,
+			 const struct bpftune_report *report)
 {
 	struct limits_of *limits = find(operator, instance->view.id);
 
@@ -182,7 +189,7 @@ void operator_limits_met(struct operator *operator, const struct instance *insta
 	answer_all(operator, instance->view.id, instance, limits);
 }
 
-void limits_end(struct operator *operator, const struct instance *instance)
+void limits_end(struct operator* operator, const struct instance * instance)
 {
 	struct limits_of *limits = find(operator, instance->view.id);
 
@@ -191,17 +198,17 @@ void limits_end(struct operator *operator, const struct instance *instance)
 		forget(operator, limits);
 }
 
-void limits_start(struct operator *operator)
+void limits_start(struct operator* operator)
 {
 	uv_timer_init(operator->loop, &operator->limits_due);
 	operator->limits_due.data = operator;
 }
 
-void limits_close(struct operator *operator)
+void limits_close(struct operator* operator)
 {
 	struct limits_of *limits, *next;
 
-	HASH_ITER(hh, operator->limits, limits, next)
+	HASH_ITER (hh, operator->limits, limits, next)
 		forget(operator, limits);
 	pool_close(&operator->limits_pool);
 }

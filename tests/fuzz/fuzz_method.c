@@ -11,6 +11,7 @@
 
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/io.bpftune.varlink.h"
+#include "supervisor/operator/limits.h"
 #include "supervisor/operator/method.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -56,12 +57,15 @@ static void read_answers(struct client *client)
 	client->has_ended = client->has_ended || n == 0;
 }
 
-/* Turns of the loop, as supervisor.c has them, until there is nothing to do. */
+/* Turns of the loop, as supervisor.c has them, until there is nothing to do. The worker tells at once what it is asked for. */
 static void go_round(struct operator *room, struct client *client)
 {
+	const struct bpftune_report met = { .kind = BPFTUNE_LIMITS_MET };
+
 	for (int i = 0; i < 4; i++) {
 		uv_run(room->loop, UV_RUN_NOWAIT);
 		operator_handle(room);
+		operator_limits_met(room, fake->instance, &met);
 		read_answers(client);
 	}
 }
@@ -152,11 +156,14 @@ static void close_room(struct fixture *fixture, struct operator *room)
 		snprintf(path, sizeof(path), "%s/%s", fixture->dir, files[i]);
 		unlink(path);
 	}
+	limits_end(room, fixture->instance);
+	uv_close((uv_handle_t *)&room->limits_due, NULL);
 	changes_end(&fixture->changes, fixture->instance);
 	close_timer(fixture);
 	uv_run(room->loop, UV_RUN_DEFAULT);
 	pool_close(&fixture->workers.timers);
 	check(uv_loop_close(room->loop) == 0);
+	limits_close(room);
 	streams_free(&room->streams);
 }
 
@@ -182,6 +189,7 @@ static void open_room(struct fixture *fixture, struct operator *room)
 	room->run_dir = fixture->dir;
 	fixture->instances.listener.log = keep_line;
 	fixture->instances.arg = room;
+	limits_start(room);
 	report_value(fixture, "1");
 	report(fixture, &change);
 	change.kind = BPFTUNE_CHANGE;

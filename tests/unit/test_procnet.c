@@ -120,7 +120,8 @@ static void test_lines(void **state)
 	static const char bad[] = "Ip6InReceives 12\nUdp6RcvbufErrors\n";
 	_cleanup_fclose_ FILE *file = fmemopen((void *)text, sizeof(text) - 1, "r");
 	_cleanup_fclose_ FILE *cut = fmemopen((void *)bad, sizeof(bad) - 1, "r");
-	struct bpftune_counter counters[] = { COUNTER("snmp6", "Udp6RcvbufErrors"), COUNTER("other", "Udp6RcvbufErrors") };
+	struct bpftune_counter counters[] = { COUNTER("snmp6", "Udp6RcvbufErrors"),
+					      COUNTER("other", "Udp6RcvbufErrors") };
 
 	(void)state;
 	assert_int_equal(procnet_lines(file, "snmp6", counters, ARRAY_SIZE(counters)), 0);
@@ -183,14 +184,10 @@ static void test_available_pages(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_read),
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_cut_file),
-		cmocka_unit_test(test_own_namespace),
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_table),
-		cmocka_unit_test(test_limits_met),
-		cmocka_unit_test(test_available_pages),
+		cmocka_unit_test(test_read),	   cmocka_unit_test(test_pairs),
+		cmocka_unit_test(test_cut_file),   cmocka_unit_test(test_own_namespace),
+		cmocka_unit_test(test_lines),	   cmocka_unit_test(test_table),
+		cmocka_unit_test(test_limits_met), cmocka_unit_test(test_available_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
