@@ -5,7 +5,7 @@
 #include <syslog.h>
 
 #include "supervisor/operator/control.h"
-#include "supervisor/operator/limits.h"
+#include "supervisor/operator/limits_met.h"
 
 #define NOTIFY_RETRY_MS 100
 

@@ -8,7 +8,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/io.bpftune.varlink.h"
-#include "supervisor/operator/limits.h"
+#include "supervisor/operator/limits_met.h"
 #include "supervisor/operator/status.h"
 
 #define LOG_LINES 100

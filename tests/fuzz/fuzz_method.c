@@ -11,7 +11,7 @@
 
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/io.bpftune.varlink.h"
-#include "supervisor/operator/limits.h"
+#include "supervisor/operator/limits_met.h"
 #include "supervisor/operator/method.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

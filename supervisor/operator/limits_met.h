@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The limits that an instance's namespace has met: its worker reads them when somebody asks. */
-#ifndef BPFTUNE_SUPERVISOR_OPERATOR_LIMITS_H
-#define BPFTUNE_SUPERVISOR_OPERATOR_LIMITS_H
+#ifndef BPFTUNE_SUPERVISOR_OPERATOR_LIMITS_MET_H
+#define BPFTUNE_SUPERVISOR_OPERATOR_LIMITS_MET_H
 
 #include "supervisor/operator/connection.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "supervisor/operator/limits.h"
+#include "supervisor/operator/limits_met.h"
 
 #include <string.h>
 #include <utlist.h>
