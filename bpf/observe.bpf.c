@@ -129,6 +129,7 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 	else
 		flow->interval_us = 2 * flow->interval_us < LOOK_MAX_US ? 2 * flow->interval_us : LOOK_MAX_US;
 	flow->is_limited = 0;
+	flow->since_us = tp->tcp_mstamp - flow->looked_us;
 	flow->looked_us = tp->tcp_mstamp;
 	flow->jiffies = now;
 	flow->busy = busy_jiffies(tp, now);

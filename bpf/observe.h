@@ -66,9 +66,12 @@ struct flow {
 	__u32 interval_us; /* until the next look is due */
 	__u32 jiffies; /* now */
 	__u32 busy, rwnd_limited, sndbuf_limited; /* jiffies of the socket's life: tcp_get_info_chrono_stats() */
+	__u32 since_us; /* from the look before to this one */
+	__u32 cwnd;	/* of the tuner idle: the congestion window at the look before */
 	__u8 is_limited; /* set by a tuner: the next look is due after a round trip, not later and later */
 	__u8 is_early; /* set by a tuner at the start, with STATE_CB: looks are due from the first byte on */
 	__u8 wants_acks; /* set by a tuner, with STATE_CB, for as long as it needs each acknowledgement that is no look */
+	__u8 has_idled; /* of the tuner idle: it has a record of this flow */
 };
 
 #endif
