@@ -56,8 +56,7 @@ def test_counts(lab, supervisor, container):
     assert others[OVERFLOWS]["count"] == 0 and others[UDP]["count"] == 0
     assert others[UDP]["tuner"] is None     # it is not among this supervisor's
     assert not OF_THE_HOST & set(others)
-    text = supervisor.cli("status", other.name).stdout
-    assert "limits met" not in text
+    wait_for(lambda: "limits met" not in supervisor.cli("status", other.name).stdout, 10, "a status without any")
 
 
 def test_rates(lab, supervisor, container):
@@ -92,7 +91,8 @@ def test_shares_the_hosts_namespace(lab, supervisor):
     assert OF_THE_HOST <= set(limits_of(supervisor, sharer))
     lab.keep(Program(sharer, FULL_QUEUE, 5, 100))
     wait_for(lambda: limits_of(supervisor, sharer)[OVERFLOWS]["count"], 10, "an overflow")
-    assert "the host's counters: the container shares its namespace" in supervisor.cli("status", sharer.name).stdout
+    text = "the host's counters: the container shares its namespace"
+    wait_for(lambda: text in supervisor.cli("status", sharer.name).stdout, 10, "that to be said")
 
 
 def test_worker_that_does_not_answer(lab, supervisor, container):
