@@ -16,7 +16,7 @@
 #include "ipc/event.h"
 #include "ipc/report.h"
 
-#define BPFTUNE_ABI 4
+#define BPFTUNE_ABI 5
 #define BPFTUNE_API __attribute__((visibility("default")))
 #define BPFTUNE_INTS_MAX 3
 #define BPFTUNE_REMEDIES_MAX 16 /* of a tuner */
@@ -78,6 +78,12 @@ struct bpftune_tunable {
 	 * the tuner steps aside there.
 	 */
 	bool is_inherited;
+	/*
+	 * Other daemons set it at their start (kube-proxy: nf_conntrack_max). A value that somebody else writes is a new
+	 * initial value if it is higher than the value before: the tuner goes on from there. With a lower value it steps aside.
+	 */
+	bool higher_is_base;
+	bool may_be_absent; /* it belongs to a module: while there is no such file, nothing is said */
 };
 
 struct bpftune_scenario {
@@ -182,6 +188,9 @@ BPFTUNE_API const char *bpftune_value(const struct bpftune *b, unsigned int tuna
 BPFTUNE_API int bpftune_value_ints(const struct bpftune *b, unsigned int tunable,
 				   long long ret_ints[BPFTUNE_INTS_MAX]);
 
+/* Reads a tunable that could not be read before: the module that it belongs to may have been loaded since. */
+BPFTUNE_API void bpftune_read_again(struct bpftune *b, unsigned int tunable);
+
 /*
  * The one way to a change: propose integers for a tunable of the running tuner. The reason is one
  * sentence with the figures that led to it. It is in the supervisor's ledger before it is written.
@@ -230,6 +239,12 @@ struct bpftune_measured {
 BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario,
 			    const struct bpftune_event *cause, const struct bpftune_measured *measured,
 			    const char *reason, ...) __attribute__((format(printf, 6, 7)));
+
+/*
+ * Since then (CLOCK_MONOTONIC) there was no more of the remedy's trouble: the last step has helped, if it was made before.
+ * For a tuner that counts by itself, as it hears nothing of a trouble that is over.
+ */
+BPFTUNE_API void bpftune_relieved(struct bpftune *b, unsigned int remedy, uint64_t since_ns);
 
 /*
  * Host's worker: whoever is behind the event (event->asker; the host itself, if that is 0) needs the value of a remedy with

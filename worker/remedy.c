@@ -473,6 +473,20 @@ int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario, c
 	return err;
 }
 
+void bpftune_relieved(struct bpftune *b, unsigned int remedy, uint64_t since_ns)
+{
+	struct worker *worker = tunable_worker();
+	struct subject subject;
+
+	(void)b;
+	if (find(worker, remedy, &subject) || !subject.remedy->trial.is_trying)
+		return;
+	subject.look.since_ns = since_ns;
+	subject.look.work = TRIAL_WORK_MIN;
+	act(worker, &subject, &(struct motive){ .scenario = subject.what->scenario });
+	trials_keep(worker, worker->running);
+}
+
 /* A move that the tuner asks for. */
 __attribute__((format(printf, 7, 0))) static int move_to(struct worker *worker, const struct subject *subject,
 							 enum trial_move move, const int64_t to[TRIAL_INTS_MAX],

@@ -81,6 +81,13 @@ void tunable_read_all(struct worker *worker, struct engine *engine)
 		report_value(worker, engine, i, BPFTUNE_LOOK);
 }
 
+void bpftune_read_again(struct bpftune *b, unsigned int tunable)
+{
+	(void)b;
+	if (tunable < self->running->tuner->n_tunables && !*self->running->tunables[tunable].value)
+		report_value(self, self->running, tunable, BPFTUNE_LOOK);
+}
+
 const char *bpftune_value(const struct bpftune *b, unsigned int tunable)
 {
 	(void)b;

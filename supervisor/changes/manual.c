@@ -130,6 +130,25 @@ static bool is_no_news(const struct changes *changes, const struct instance *ins
 	       !(entry->foreign && has_unknown_writer(instance, tuner));
 }
 
+static bool is_higher(const char *value, const char *than)
+{
+	long long ints[BPFTUNE_INTS_MAX], others[BPFTUNE_INTS_MAX];
+
+	return !sysctl_parse_ints(value, 1, ints) && !sysctl_parse_ints(than, 1, others) && ints[0] > others[0];
+}
+
+bool manual_is_base(const struct changes *changes, const struct instance *instance, const struct bpftune_owner *owner,
+		    const char *value)
+{
+	const struct bpftune_tunable *tunable =
+		&changes->kernel->plugins.tuners[owner->tuner]->tunables[owner->tunable];
+	const struct ledger_entry *entry = ledger_find(&changes->ledger, instance->view.netns_cookie, tunable->name);
+
+	return tunable->higher_is_base && entry && entry->known && is_higher(value, entry->current) &&
+	       (!entry->intended || is_higher(value, entry->history->intent.to)) &&
+	       changes_recorded_state(changes, instance, owner->tuner) == TUNER_ACTIVE;
+}
+
 static bool is_known(const struct changes *changes, const struct bpftune_owner *owner)
 {
 	return owner->tuner < changes->kernel->plugins.n && owner->tunable < changes->kernel->plugins.tuners[owner->tuner]->n_tunables;
@@ -151,7 +170,9 @@ void changes_written(struct changes *changes, const struct bpftune_event *event)
 	tunable = &changes->kernel->plugins.tuners[owner->tuner]->tunables[owner->tunable];
 	memcpy(text, written->value, sizeof(written->value));
 	normalise(tunable, text, value);
-	if (!is_no_news(changes, instance, owner->tuner, tunable->name, value)) {
+	if (manual_is_base(changes, instance, owner, value)) {
+		bpf_untake(&changes->kernel->host, event->netns_cookie, owner->tuner);
+	} else if (!is_no_news(changes, instance, owner->tuner, tunable->name, value)) {
 		if (worker_is_none(instance) &&
 		    changes_recorded_state(changes, instance, owner->tuner) != TUNER_MANUAL)
 			instance_name_now(changes->instances, instance); /* it may be too young to have its name */

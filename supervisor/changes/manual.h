@@ -9,6 +9,13 @@
 void manual_found(struct changes *changes, struct instance *instance, const struct bpftune_owner *owner, const char *value);
 
 /*
+ * Somebody else's value of a tunable whose `higher_is_base`: it is higher than the value before, and the tuner is active.
+ * Then the tuner goes on from there.
+ */
+bool manual_is_base(const struct changes *changes, const struct instance *instance, const struct bpftune_owner *owner,
+		    const char *value);
+
+/*
  * The first value that is read of an inherited tunable is not the host's: somebody wrote it before we looked. False, if
  * the tuner has stepped aside there before and was resumed.
  */

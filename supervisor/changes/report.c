@@ -33,8 +33,15 @@ static const char *scenario_of(const struct changes *changes, const struct bpftu
 static bool is_foreign(struct changes *changes, struct instance *instance, const struct bpftune_report *report,
 		       const char *tunable)
 {
+	const struct bpftune_owner owner = { .tuner = report->tuner, .tunable = report->tunable };
 	uint64_t cookie = instance->view.netns_cookie;
 
+	if (manual_is_base(changes, instance, &owner, report->to)) {
+		ledger_renew(&changes->ledger, cookie, tunable);
+		instance_log(changes->instances, instance, LOG_NOTICE,
+			     "somebody else set %s to %s, which is higher than it was: tuner %s goes on from there", tunable,
+			     report->to, changes->kernel->plugins.tuners[report->tuner]->name);
+	}
 	if (bpf_is_unreported(&changes->kernel->host, cookie, report->tuner))
 		ledger_doubt(&changes->ledger, cookie, tunable);
 	return ledger_value(&changes->ledger, cookie, tunable, report->to) == LEDGER_FOREIGN;
@@ -55,7 +62,8 @@ static void on_value(struct changes *changes, struct instance *instance, const s
 		return; /* its outcome is what comes next */
 	if (report->error) {
 		ledger_outcome(&changes->ledger, instance->view.netns_cookie, tunable->name, report->error, NULL);
-		instance_log(changes->instances, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
+		if (report->error != -ENOENT || !tunable->may_be_absent)
+			instance_log(changes->instances, instance, LOG_WARNING, "cannot read %s: %s", tunable->name, strerror(-report->error));
 	}
 	else if (is_foreign(changes, instance, report, tunable->name) ||
 		 (is_first && manual_is_explicit(changes, instance, &owner, report->to)))

@@ -32,7 +32,9 @@
 /* The last tunable and the last scenario are past the tuner's own. */
 enum { NETNS_WIDE, HOST_WIDE, N_TUNABLES };
 static const struct bpftune_tunable tunables[] = {
-	{ .name = "a.x", .n_ints = 1 }, { .name = "b.host", .scope = BPFTUNE_SCOPE_HOST }, { .name = "none" },
+	{ .name = "a.x", .n_ints = 1 },
+	{ .name = "b.host", .scope = BPFTUNE_SCOPE_HOST, .n_ints = 1, .higher_is_base = true, .may_be_absent = true },
+	{ .name = "none" },
 };
 static const struct bpftune_scenario scenarios[] = { { .name = "near" }, { .name = "none" } };
 static const struct bpftune_tuner tuner = {

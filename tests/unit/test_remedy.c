@@ -436,6 +436,24 @@ static void test_taken_back(void **state)
 	assert_int_equal(try(world.worker.now_ns, 50, 0), 0);
 }
 
+/* A step that has ended the trouble is kept, also if there is as much trouble again long after it. */
+static void test_relieved(void **state)
+{
+	(void)state;
+	bpftune_relieved(&world.instance, OVERFLOWS, world.worker.now_ns);
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	assert_string_equal(answer(true).to, "256");
+	bpftune_relieved(&world.instance, OVERFLOWS, world.worker.now_ns - 1); /* some of that was before the step */
+	assert_true(remedies_are_judging(&world.worker));
+	world.worker.now_ns += SECOND;
+	bpftune_relieved(&world.instance, OVERFLOWS, world.worker.now_ns);
+	assert_false(remedies_are_judging(&world.worker));
+	assert_nothing();
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	assert_string_equal(answer(true).to, "512");
+}
+
 static void test_cap(void **state)
 {
 	struct bpftune_report intent;
@@ -866,6 +884,7 @@ int main(void)
 		TEST(test_decay),
 		TEST(test_tuner_counts),
 		TEST(test_taken_back),
+		TEST(test_relieved),
 		TEST(test_cap),
 		TEST(test_claims),
 		TEST(test_claims_of_a_pool),

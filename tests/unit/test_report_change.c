@@ -237,15 +237,20 @@ static void test_dry_run(void **state)
 
 /* --- somebody else's writes --------------------------------------------------------------------- */
 
-static void write_as_sh(struct fixture *fixture, const char *value)
+static void write_tunable(struct fixture *fixture, uint16_t tunable, const char *value)
 {
-	struct bpftune_written written = { .comm = "sh" };
+	struct bpftune_written written = { .owner = { .tunable = tunable }, .comm = "sh" };
 	struct bpftune_event event = { .netns_cookie = COOKIE, .pid = 42, .tuner = BPFTUNE_FROM_WATCH,
 				       .scenario = BPFTUNE_SYSCTL_WRITTEN };
 
 	strcpy(written.value, value);
 	memcpy(event.payload, &written, sizeof(written));
 	changes_written(&fixture->changes, &event);
+}
+
+static void write_as_sh(struct fixture *fixture, const char *value)
+{
+	write_tunable(fixture, NETNS_WIDE, value);
 }
 
 /* The kernel tells who writes, most often before the worker reports what has become of it. */
@@ -395,6 +400,87 @@ static void test_step_aside_stays(void **state)
 	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
 }
 
+static void report_of(struct fixture *fixture, enum bpftune_report_kind kind, const char *to, int error)
+{
+	struct bpftune_report record = { .kind = kind, .tunable = HOST_WIDE, .from = "100", .error = error };
+
+	strcpy(record.to, to);
+	report(fixture, &record);
+}
+
+static const struct ledger_entry *base(const struct fixture *fixture)
+{
+	return ledger_find(&fixture->changes.ledger, COOKIE, "b.host");
+}
+
+/* Somebody else's value is where the tuner goes on from if it is higher than what there was, or is about to be. */
+static void test_higher_is_base(void **state)
+{
+	static const struct {
+		const char *intended, *written;
+		bool is_base;
+	} cases[] = {
+		{ NULL, "101", true },	 { NULL, "99", false },	  { NULL, "100", true }, /* no news */
+		{ NULL, "1x", false },	 { "200", "201", true }, { "200", "200", false },
+		{ "200", "150", false }, { "200", "99", false },
+	};
+	struct fixture *fixture = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		report_of(fixture, BPFTUNE_VALUE, "100", 0);
+		if (cases[i].intended) {
+			report_of(fixture, BPFTUNE_INTENT, cases[i].intended, 0);
+			assert_int_equal(next_order(fixture).scenario, BPFTUNE_GRANT);
+		}
+		fake->taken = WATCH_REPORTED;
+		write_tunable(fixture, HOST_WIDE, cases[i].written);
+		assert_int_equal(next_order(fixture).scenario, BPFTUNE_READ);
+		if (tuner_state(fixture) != (cases[i].is_base ? TUNER_ACTIVE : TUNER_MANUAL))
+			fail_msg("%s while %s is intended", cases[i].written, cases[i].intended ? cases[i].intended : "nothing");
+		ledger_gone(&fixture->changes.ledger, COOKIE);
+		changes_free(&fixture->changes, fixture->instance);
+	}
+}
+
+/* What it found is written down as an initial value, which a rollback goes back to. */
+static void test_base_is_initial(void **state)
+{
+	struct fixture *fixture = *state;
+
+	report_of(fixture, BPFTUNE_VALUE, "100", 0);
+	write_tunable(fixture, HOST_WIDE, "300");
+	assert_int_equal(fake->taken, 0);
+	assert_string_equal(base(fixture)->current, "100"); /* the kernel may not take it */
+	report_of(fixture, BPFTUNE_VALUE, "300", 0);
+	assert_string_equal(base(fixture)->initial, "300");
+	assert_false(base(fixture)->foreign);
+	assert_non_null(strstr(only_line(fixture)->text, "b.host to 300"));
+	/* One that nobody told of, found when it was about to be changed. */
+	report_of(fixture, BPFTUNE_INTENT, "400", 0);
+	report_of(fixture, BPFTUNE_CHANGE, "500", -ESTALE);
+	assert_string_equal(base(fixture)->initial, "500");
+	assert_int_equal(tuner_state(fixture), TUNER_ACTIVE);
+	/* Not where the tuner has stepped aside. */
+	write_tunable(fixture, HOST_WIDE, "50");
+	write_tunable(fixture, HOST_WIDE, "600");
+	report_of(fixture, BPFTUNE_VALUE, "600", 0);
+	assert_int_equal(tuner_state(fixture), TUNER_MANUAL);
+	assert_string_equal(base(fixture)->initial, "500");
+}
+
+/* Nothing is said of a module that is not there. */
+static void test_absent(void **state)
+{
+	struct fixture *fixture = *state;
+
+	report_of(fixture, BPFTUNE_VALUE, "", -ENOENT);
+	assert_int_equal(fixture->n_log, 0);
+	report_of(fixture, BPFTUNE_VALUE, "", -EACCES);
+	only_line(fixture);
+	report(fixture, &(struct bpftune_report){ .kind = BPFTUNE_VALUE, .error = -ENOENT });
+	only_line(fixture);
+}
+
 /* Many writes are one line and their number; the ledger's file does not grow by them. */
 static void test_many_writes(void **state)
 {
@@ -442,6 +528,9 @@ int main(void)
 		on_changes(test_written_in_vain),
 		on_changes(test_step_aside_is_undone),
 		on_changes(test_step_aside_stays),
+		on_changes(test_higher_is_base),
+		on_changes(test_base_is_initial),
+		on_changes(test_absent),
 		on_changes(test_many_writes),
 	};
 
