@@ -104,6 +104,7 @@ enum bpftune_direction {
 };
 
 #define BPFTUNE_ALL_VALUES UINT32_MAX
+#define BPFTUNE_WIDTH (UINT32_MAX - 1) /* of a range from the first integer to the second; the remedy has a `next` */
 
 /*
  * This trouble, that tunable: the tunable's value is changed a step at a time, and a step is kept if there is less than
@@ -113,7 +114,7 @@ enum bpftune_direction {
  * A trouble with a group is a counter of the namespace: the frame reads it about once a second while events come in,
  * and makes a step where it has grown and an event of the tuner has come meanwhile. So the tuner's programs tell of the
  * trouble at least twice a second while it goes on; what the counter counts besides is no trouble. Without a group it is
- * the tuner that counts, and says so by bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
+ * the tuner that counts, and says so by `count` or bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
  * before the trouble, so there is nothing to judge it by; unless the tuner has a measure of its own (a rate, say), by
  * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to(); bpftune_try() then only says that
  * the value is needed: it makes no step, but it brings back what has decayed.
@@ -124,8 +125,15 @@ struct bpftune_remedy {
 	unsigned int value; /* the index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion */
 	enum bpftune_direction direction;
 	unsigned int step_percent; /* of the value before: 150 to 400; 0: 200 */
+	/*
+	 * What a step makes of the value, where no percentage says it. `ints` is the value, and becomes one that is farther in
+	 * the remedy's direction. False: there is no room. Optional.
+	 */
+	bool (*next)(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX]);
 	struct bpftune_counter trouble,
 		work;	  /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
+	/* How much trouble the tuner has counted so far: `trouble` has a name only then, `work` is a counter. Optional. */
+	uint64_t (*count)(const struct bpftune *b, const void *state);
 	bool is_lasting;  /* else ten minutes without trouble take a step back */
 	bool is_measured; /* by the tuner, which judges each step: of one integer only */
 	int64_t (*cap)(const struct bpftune *b, const void *state,
@@ -278,11 +286,11 @@ BPFTUNE_API int bpftune_go_to(struct bpftune *b, unsigned int remedy, long long 
 	__attribute__((format(printf, 6, 7)));
 
 /*
- * What the integer was before the last step, which has no verdict yet: 0. -EAGAIN: none is to be judged (a step that is
+ * What the stepped integer (of a range: the second) was before the last step, which has no verdict yet: 0. -EAGAIN: none is to be judged (a step that is
  * refused, or not made in a dry run, is none). -EBUSY: a proposal is under way. -ENOENT: there was no step yet, or
  * somebody else has set the value since.
  */
-BPFTUNE_API int bpftune_step_from(struct bpftune *b, unsigned int remedy, long long *ret_from);
+BPFTUNE_API int bpftune_step_from(const struct bpftune *b, unsigned int remedy, long long *ret_from);
 
 /* The verdict on that step: it is kept. */
 BPFTUNE_API void bpftune_keep_step(struct bpftune *b, unsigned int remedy);

@@ -48,7 +48,7 @@ static struct trial_rule rule_of(const struct bpftune_remedy *what, const struct
 
 static uint32_t stepped(const struct subject *subject)
 {
-	return subject->rule.value == TRIAL_ALL_INTS ? subject->tunable->n_ints - 1 : subject->rule.value;
+	return subject->rule.value >= TRIAL_WIDTH ? subject->tunable->n_ints - 1 : subject->rule.value;
 }
 
 /* What those who need it may have, the first value included. */
@@ -161,6 +161,24 @@ static int propose_decay(struct worker *worker, const struct subject *subject, c
 		       &(struct motive){ .scenario = subject->what->scenario, .reason = reason });
 }
 
+/* The step of a remedy with a `next`. A value that has decayed does not return either where there is no room for it
+ * now. */
+static enum trial_move next_step(const struct worker *worker, const struct subject *subject, enum trial_move move,
+				 int64_t to[TRIAL_INTS_MAX])
+{
+	long long ints[BPFTUNE_INTS_MAX];
+
+	if (!subject->what->next || (move != TRIAL_STEP && move != TRIAL_RETURN && move != TRIAL_FULL))
+		return move;
+	for (size_t i = 0; i < ARRAY_SIZE(ints); i++)
+		ints[i] = subject->look.value[i];
+	if (!subject->what->next(worker->instance, worker->running->state, ints))
+		return TRIAL_FULL;
+	for (size_t i = 0; i < ARRAY_SIZE(ints); i++)
+		to[i] = ints[i];
+	return move == TRIAL_RETURN ? TRIAL_RETURN : TRIAL_STEP;
+}
+
 /* What a look calls for. 0: a step is on its way. */
 static int act(struct worker *worker, struct subject *subject, const struct motive *motive)
 {
@@ -168,6 +186,7 @@ static int act(struct worker *worker, struct subject *subject, const struct moti
 	enum trial_move move = trial_look(&subject->remedy->trial, &subject->rule, &subject->look, to);
 	int err;
 
+	move = next_step(worker, subject, move, to);
 	switch (move) {
 	case TRIAL_STEP:
 	case TRIAL_RETURN:
@@ -247,7 +266,7 @@ static void note_lost_claims(struct worker *worker, struct engine *engine)
 
 static bool counts(const struct bpftune_remedy *what)
 {
-	return what->trouble.group && what->work.group;
+	return (what->trouble.group || what->count) && what->work.group;
 }
 
 static void begin_window(struct worker *worker, struct remedy *remedy, const struct bpftune_counter pair[2])
@@ -292,18 +311,32 @@ static void look_at_counters(struct worker *worker, struct subject *subject, con
 		begin_window(worker, remedy, pair);
 }
 
-/* Two for each remedy that counts. */
+/* Two for each remedy that counts; of a trouble that the tuner counts, the work twice. */
 static int read_counters(const struct worker *worker, const struct engine *engine,
 			 struct bpftune_counter ret_counters[2 * BPFTUNE_REMEDIES_MAX])
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
-		if (counts(&engine->tuner->remedies[i])) {
-			ret_counters[n++] = engine->tuner->remedies[i].trouble;
-			ret_counters[n++] = engine->tuner->remedies[i].work;
+	for (size_t i = 0; i < engine->tuner->n_remedies; i++) {
+		const struct bpftune_remedy *what = &engine->tuner->remedies[i];
+
+		if (counts(what)) {
+			ret_counters[n++] = what->count ? what->work : what->trouble;
+			ret_counters[n++] = what->work;
 		}
+	}
 	return n ? bpftune_counters(worker->instance, ret_counters, n) : 0;
+}
+
+static void look_at_pair(struct worker *worker, struct subject *subject, struct bpftune_counter pair[2])
+{
+	const struct bpftune_remedy *what = subject->what;
+
+	if (what->count) {
+		pair[0].name = what->trouble.name;
+		pair[0].value = what->count(worker->instance, worker->running->state);
+	}
+	look_at_counters(worker, subject, pair);
 }
 
 static void tick(struct worker *worker, struct engine *engine)
@@ -318,7 +351,7 @@ static void tick(struct worker *worker, struct engine *engine)
 
 		if (!find(worker, i, &subject)) {
 			if (does_count)
-				look_at_counters(worker, &subject, pair);
+				look_at_pair(worker, &subject, pair);
 			else /* there is no trouble that we know of */
 				act(worker, &subject, &(struct motive){ .scenario = subject.what->scenario });
 		}
@@ -352,14 +385,25 @@ static void settle(struct worker *worker, struct engine *engine)
 
 /* --- what the worker calls ---------------------------------------------------------------------- */
 
+static bool is_of_values(const struct bpftune_remedy *what, const struct bpftune_tunable *tunable)
+{
+	switch (what->value) {
+	case BPFTUNE_ALL_VALUES:
+		return !what->is_measured;
+	case BPFTUNE_WIDTH:
+		return !what->is_measured && tunable->n_ints == 2 && what->next;
+	default:
+		return what->value < tunable->n_ints;
+	}
+}
+
 static bool is_remedy(const struct bpftune_tuner *tuner, const struct bpftune_remedy *what)
 {
 	const struct bpftune_tunable *tunable =
 		what->tunable < tuner->n_tunables ? &tuner->tunables[what->tunable] : NULL;
 
 	return tunable && tunable->n_ints && tunable->n_ints <= BPFTUNE_INTS_MAX &&
-	       what->scenario < tuner->n_scenarios &&
-	       (what->value < tunable->n_ints || (what->value == BPFTUNE_ALL_VALUES && !what->is_measured)) &&
+	       what->scenario < tuner->n_scenarios && is_of_values(what, tunable) &&
 	       !what->trouble.name == !what->work.name;
 }
 
@@ -554,7 +598,7 @@ int bpftune_go_to(struct bpftune *b, unsigned int remedy, long long to, unsigned
 	return err;
 }
 
-int bpftune_step_from(struct bpftune *b, unsigned int remedy, long long *ret_from)
+int bpftune_step_from(const struct bpftune *b, unsigned int remedy, long long *ret_from)
 {
 	struct worker *worker = tunable_worker();
 	struct subject subject;
@@ -567,7 +611,7 @@ int bpftune_step_from(struct bpftune *b, unsigned int remedy, long long *ret_fro
 	before = trial_before(&subject.remedy->trial);
 	if (!before)
 		return subject.remedy->trial.is_known ? -EAGAIN : -ENOENT;
-	*ret_from = before[subject.rule.value];
+	*ret_from = before[stepped(&subject)];
 	return 0;
 }
 

@@ -25,7 +25,13 @@ static bool is_same(const struct trial_rule *rule, const int64_t a[TRIAL_INTS_MA
 
 static unsigned int stepped(const struct trial_rule *rule)
 {
-	return rule->value == TRIAL_ALL_INTS ? rule->n_ints - 1 : rule->value;
+	return rule->value >= TRIAL_WIDTH ? rule->n_ints - 1 : rule->value;
+}
+
+/* What is compared with a cap, and with the same of another value. */
+static int64_t amount(const struct trial_rule *rule, const int64_t value[TRIAL_INTS_MAX])
+{
+	return rule->value == TRIAL_WIDTH ? (int64_t)((uint64_t)value[1] - (uint64_t)value[0]) : value[stepped(rule)];
 }
 
 /* Does a lie farther in the rule's direction than b? */
@@ -97,7 +103,7 @@ static bool next_value(const struct trial_rule *rule, const int64_t from[TRIAL_I
 	unsigned int last = stepped(rule);
 	int64_t current = from[last], by;
 
-	if (current <= 0 || (all && !is_in_order(from, rule->n_ints)))
+	if (rule->value == TRIAL_WIDTH || current <= 0 || (all && !is_in_order(from, rule->n_ints)))
 		return false;
 	by = room(rule, current, cap);
 	if (!by)
@@ -148,9 +154,9 @@ static void push_level(struct trial *trial, const int64_t value[TRIAL_INTS_MAX])
 /* The levels that the proposed value is not beyond are those of steps that are given up. */
 static void drop_levels(struct trial *trial, const struct trial_rule *rule)
 {
-	unsigned int i = stepped(rule);
+	int64_t proposed = amount(rule, trial->proposed);
 
-	while (trial->n_levels && !is_beyond(rule, trial->proposed[i], trial->levels[trial->n_levels - 1][i]))
+	while (trial->n_levels && !is_beyond(rule, proposed, amount(rule, trial->levels[trial->n_levels - 1])))
 		trial->n_levels--;
 	trial->is_trying = false;
 }
@@ -245,7 +251,7 @@ static enum trial_move step(const struct trial *trial, const struct trial_rule *
 {
 	if (look->now_ns < trial->held_until_ns)
 		return TRIAL_NONE;
-	if (trial->has_peak && !is_beyond(rule, trial->peak[stepped(rule)], look->cap)) {
+	if (trial->has_peak && !is_beyond(rule, amount(rule, trial->peak), look->cap)) {
 		copy(ret_to, trial->peak);
 		return TRIAL_RETURN;
 	}
@@ -326,16 +332,15 @@ const int64_t *trial_before(const struct trial *trial)
 enum trial_move trial_lower(struct trial *trial, const struct trial_rule *rule, const struct trial_look *look,
 			    int64_t ret_to[TRIAL_INTS_MAX])
 {
-	unsigned int i = stepped(rule);
 	uint8_t level;
 
 	trial_settle(trial, rule, look->now_ns, look->value);
 	level = trial->n_levels;
-	if (!level || !is_beyond(rule, look->value[i], look->cap))
+	if (!level || !is_beyond(rule, amount(rule, look->value), look->cap))
 		return TRIAL_NONE;
 	do
 		copy(ret_to, trial->levels[--level]);
-	while (level && is_beyond(rule, ret_to[i], look->cap));
+	while (level && is_beyond(rule, amount(rule, ret_to), look->cap));
 	return TRIAL_TAKE_BACK;
 }
 

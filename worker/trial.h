@@ -27,13 +27,15 @@
 #define TRIAL_INTS_MAX 3
 #define TRIAL_LEVELS_MAX 12
 #define TRIAL_ALL_INTS UINT32_MAX
+#define TRIAL_WIDTH (UINT32_MAX - 1)
 #define TRIAL_WORK_MIN 16 /* a window with less work than that judges nothing */
 
 /* What is the same for all trials of a tunable. */
 struct trial_rule {
 	uint32_t n_ints;       /* 1 to TRIAL_INTS_MAX */
 	uint32_t value;	       /* the index of the integer that is stepped; TRIAL_ALL_INTS: the last, and the others in
-				  proportion */
+				  proportion; TRIAL_WIDTH: how far the second is from the first, which trial_look() cannot step
+				  by itself: TRIAL_FULL */
 	uint32_t step_percent; /* of the value before: 150 to 400 */
 	bool is_down;	       /* a step makes the value smaller */
 	bool is_judged;	       /* by trouble per work */

@@ -25,7 +25,9 @@ enum {
 	MEMORY,
 	RATE,
 	LIMIT,
-	POOL
+	POOL,
+	RANGE,
+	FAILURES
 };
 
 static int64_t memory_cap = 1000000;
@@ -42,6 +44,27 @@ static int64_t whole(const struct bpftune *b, const void *state)
 	return 4000;
 }
 
+static uint64_t failures;
+
+static uint64_t count(const struct bpftune *b, const void *state)
+{
+	(void)b, (void)state;
+	return failures;
+}
+
+static long long range_wall; /* what the first integer is above */
+
+/* Three more, one of them at the upper end. */
+static bool widen(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX])
+{
+	(void)b, (void)state;
+	if (ints[0] - 2 <= range_wall)
+		return false;
+	ints[0] -= 2;
+	ints[1]++;
+	return true;
+}
+
 static const struct bpftune_tunable tunables[] = {
 	{ .name = "net.test.buffer", .n_ints = 1 },
 	{ .name = "net.test.queue", .n_ints = 1, .min = 1, .max = 65535 },
@@ -49,6 +72,8 @@ static const struct bpftune_tunable tunables[] = {
 	{ .name = "net.test.limit", .n_ints = 3, .min = 1, .max = 10000 },
 	{ .name = "net.test.max", .n_ints = 1, .scope = BPFTUNE_SCOPE_HOST },
 	{ .name = "net.test.pool", .n_ints = 1, .scope = BPFTUNE_SCOPE_HOST },
+	{ .name = "net.test.range", .n_ints = 2, .min = 1, .max = 65535 },
+	{ .name = "net.test.failing", .n_ints = 1 },
 };
 
 static const struct bpftune_scenario scenarios[] = { { "errors", "" }, { "overflows", "" }, { "flood", "" } };
@@ -70,6 +95,17 @@ static const struct bpftune_remedy remedies[] = {
 		     .cap = cap },
 	[RATE] = { .scenario = 2, .tunable = 3, .value = 2, .is_measured = true, .is_lasting = true },
 	[LIMIT] = { .scenario = 2, .tunable = 4, .step_percent = 400, .is_lasting = true, .whole = whole },
+	[RANGE] = { .scenario = 1,
+		    .tunable = 6,
+		    .value = BPFTUNE_WIDTH,
+		    .trouble = { .name = "overflows" },
+		    .work = { .name = "handshakes" },
+		    .next = widen },
+	[FAILURES] = { .scenario = 1,
+		       .tunable = 7,
+		       .trouble = { .name = "failures" },
+		       .work = { .group = "Udp", .name = "InDatagrams" },
+		       .count = count },
 	[POOL] = { .scenario = 2, .tunable = 5, .step_percent = 400, .is_lasting = true, .whole = whole, .adds_up = true },
 };
 
@@ -91,11 +127,15 @@ static struct {
 int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
 {
 	(void)b;
-	assert_int_equal(n, 2);
+	assert_int_equal(n, 4); /* the last two are the work of what is counted here */
 	assert_string_equal(counters[0].name, "RcvbufErrors");
 	counters[0].value = counted.errors;
-	counters[1].value = counted.datagrams;
-	counters[0].found = counters[1].found = !counted.absent;
+	for (size_t i = 1; i < n; i++) {
+		assert_string_equal(counters[i].name, "InDatagrams");
+		counters[i].value = counted.datagrams;
+	}
+	for (size_t i = 0; i < n; i++)
+		counters[i].found = !counted.absent;
 	return 0;
 }
 
@@ -148,9 +188,13 @@ static int begin(void **state)
 	snprintf(world.values[3].value, sizeof(world.values[3].value), "4 16 64");
 	snprintf(world.values[4].value, sizeof(world.values[4].value), "1000");
 	snprintf(world.values[5].value, sizeof(world.values[5].value), "1000");
+	snprintf(world.values[6].value, sizeof(world.values[6].value), "20 30");
+	snprintf(world.values[7].value, sizeof(world.values[7].value), "10");
 	counted.errors = counted.datagrams = 1000;
 	counted.absent = false;
 	memory_cap = 1000000;
+	range_wall = 0;
+	failures = 0;
 	are_others = false;
 	tunable_set_worker(&world.worker);
 	world.worker.running = &world.engine;
@@ -253,6 +297,27 @@ static void test_counters(void **state)
 	assert_string_equal(answer(true).to, "400");
 	pass(0, 1000);
 	assert_nothing();
+}
+
+/* The same, where the tuner counts the trouble. */
+static void test_counted_by_the_tuner(void **state)
+{
+	struct bpftune_report intent;
+
+	(void)state;
+	failures = 7;
+	pass(0, 0);
+	failures += 80;
+	world.engine.heard_ns = world.worker.now_ns + SECOND;
+	pass(0, 1000);
+	intent = answer(true);
+	assert_true(intent.tunable == 7 && intent.scenario == 1);
+	assert_string_equal(intent.to, "20");
+	assert_string_equal(intent.text, "80 failures per 1000 InDatagrams in 1 s");
+	failures += 40;
+	world.engine.heard_ns = world.worker.now_ns + SECOND;
+	pass(0, 1000);
+	assert_string_equal(answer(true).to, "10");
 }
 
 /* Too little is counted in a second to judge the step: several make a window. */
@@ -384,12 +449,17 @@ static void test_decay(void **state)
 	assert_string_equal(answer(true).to, "200");
 }
 
-static int try(uint64_t since_ns, uint64_t trouble, uint64_t work)
+static int try_remedy(unsigned int remedy, uint64_t since_ns, uint64_t trouble, uint64_t work)
 {
 	const struct bpftune_measured measured = { since_ns, trouble, work };
 	const struct bpftune_event event = { .time_ns = 7 };
 
-	return bpftune_try(&world.instance, OVERFLOWS, 1, &event, &measured, "%u were full", 3);
+	return bpftune_try(&world.instance, remedy, 1, &event, &measured, "%u were full", 3);
+}
+
+static int try(uint64_t since_ns, uint64_t trouble, uint64_t work)
+{
+	return try_remedy(OVERFLOWS, since_ns, trouble, work);
 }
 
 static void test_tuner_counts(void **state)
@@ -845,6 +915,44 @@ static void test_not_ours(void **state)
 	assert_nothing();
 }
 
+static int widen_again(uint64_t trouble)
+{
+	world.worker.now_ns += SECOND;
+	return try_remedy(RANGE, world.worker.now_ns, trouble, 100);
+}
+
+/* The tuner says what a step is; what becomes of the step is the same. */
+static void test_steps_of_the_tuner(void **state)
+{
+	long long from;
+
+	(void)state;
+	assert_int_equal(widen_again(50), 0);
+	assert_string_equal(answer(true).to, "18 31");
+	assert_int_equal(bpftune_step_from(&world.instance, RANGE, &from), 0);
+	assert_int_equal(from, 30);
+	assert_int_equal(widen_again(20), 0);
+	assert_string_equal(answer(true).to, "16 32");
+	assert_int_equal(widen_again(20), -EAGAIN);
+	assert_string_equal(answer(true).to, "18 31"); /* undone: exactly what it was */
+	range_wall = 17;
+	world.worker.now_ns += SECOND;
+	assert_int_equal(widen_again(20), -ENOSPC);
+	pass(0, 0);
+	assert_nothing();
+	world.worker.now_ns += 10 * MINUTE;
+	pass(0, 0);
+	assert_string_equal(answer(true).to, "20 30");
+	assert_int_equal(widen_again(50), 0);
+	assert_string_equal(answer(true).to, "18 31"); /* it returns */
+	world.worker.now_ns += 20 * MINUTE;
+	pass(0, 0);
+	assert_string_equal(answer(true).to, "20 30");
+	range_wall = 18;
+	assert_int_equal(widen_again(50), -ENOSPC); /* it does not: there is no room for it any more */
+	assert_nothing();
+}
+
 static void test_tables_that_do_not_fit(void **state)
 {
 	static const struct bpftune_remedy wrong[] = {
@@ -853,6 +961,9 @@ static void test_tables_that_do_not_fit(void **state)
 		{ .value = 1 },
 		{ .trouble = { .name = "overflows" } },
 		{ .tunable = 3, .value = BPFTUNE_ALL_VALUES, .is_measured = true },
+		{ .tunable = 6, .value = BPFTUNE_WIDTH },
+		{ .tunable = 3, .value = BPFTUNE_WIDTH, .next = widen },
+		{ .tunable = 6, .value = BPFTUNE_WIDTH, .next = widen, .is_measured = true },
 	};
 	struct engine engine = { .tuner = &tuner };
 
@@ -874,6 +985,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_counters),
+		TEST(test_counted_by_the_tuner),
 		TEST(test_long_window),
 		TEST(test_counters_that_begin_anew),
 		TEST(test_others_errors),
@@ -883,6 +995,7 @@ int main(void)
 		TEST(test_no_look_while_a_proposal_is_under_way),
 		TEST(test_decay),
 		TEST(test_tuner_counts),
+		TEST(test_steps_of_the_tuner),
 		TEST(test_taken_back),
 		TEST(test_relieved),
 		TEST(test_cap),
