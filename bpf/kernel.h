@@ -68,7 +68,14 @@ struct net___6_7 {
 	struct netns_ipv4___6_7 ipv4;
 };
 
+struct inet_timewait_death_row { /* in struct netns_ipv4 itself from 6.1 on */
+	refcount_t tw_refcount; /* one more than there are sockets in TIME-WAIT */
+	int sysctl_max_tw_buckets;
+};
+
 struct netns_ipv4 {
+	struct inet_timewait_death_row tcp_death_row;
+	__u8 sysctl_tcp_timestamps;
 	struct local_ports ip_local_ports;
 	int sysctl_max_syn_backlog;
 	__u8 sysctl_tcp_syncookies;
@@ -222,6 +229,7 @@ struct sock {
 
 struct inet_sock {
 	struct sock sk;
+	__u16 inet_sport; /* local port, in network order; stays when the port is given back */
 };
 
 struct request_sock_queue {
