@@ -91,7 +91,10 @@ struct bpftune_scenario {
 	const char *because; /* a sentence that explains it to an operator */
 };
 
-/* One counter of /proc/net/snmp or /proc/net/netstat: { "TcpExt", "ListenOverflows" }. */
+/*
+ * One counter of /proc/net/snmp or /proc/net/netstat, { "TcpExt", "ListenOverflows" }; or of /proc/net/snmp6, which has no
+ * groups: { "snmp6", "Udp6InDatagrams" }.
+ */
 struct bpftune_counter {
 	const char *group, *name;
 	uint64_t value; /* -1 of the kernel's is UINT64_MAX */

@@ -141,6 +141,18 @@ int procnet_table(FILE *file, const char *group, const char *names, struct bpftu
 	return err;
 }
 
+/* IPv6 counts for itself, in a file that a kernel without IPv6 does not have. */
+static int read_snmp6(struct bpftune_counter *counters, size_t n)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	bool is_wanted = false;
+
+	for (size_t i = 0; i < n; i++)
+		is_wanted |= !strcmp(counters[i].group, "snmp6");
+	file = is_wanted ? fopen("/proc/self/net/snmp6", "re") : NULL;
+	return file ? procnet_lines(file, "snmp6", counters, n) : 0;
+}
+
 int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
 {
 	static const char *const paths[] = { "/proc/self/net/snmp", "/proc/self/net/netstat" };
@@ -154,7 +166,7 @@ int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, 
 
 		err = file ? procnet_read(file, counters, n) : -errno;
 	}
-	return err;
+	return err ? err : read_snmp6(counters, n);
 }
 
 uint64_t bpftune_available_pages(void)

@@ -105,6 +105,8 @@ static void test_own_namespace(void **state)
 		COUNTER("Tcp", "PassiveOpens"),
 		COUNTER("TcpExt", "ListenOverflows"),
 		{ .group = "TcpExt", .name = "NoSuchCounter", .value = 7, .found = true },
+		COUNTER("snmp6", "NoSuchCounter"),
+		COUNTER("snmp6", "Ip6InReceives"),
 	};
 
 	(void)state;
@@ -112,6 +114,8 @@ static void test_own_namespace(void **state)
 	assert_true(counters[0].found && counters[1].found);
 	assert_false(counters[2].found);
 	assert_int_equal(counters[2].value, 7);
+	assert_false(counters[3].found);
+	assert_int_equal(counters[4].found, !access("/proc/self/net/snmp6", R_OK));
 }
 
 static void test_lines(void **state)
