@@ -91,10 +91,7 @@ struct bpftune_scenario {
 	const char *because; /* a sentence that explains it to an operator */
 };
 
-/*
- * One counter of /proc/net/snmp or /proc/net/netstat, { "TcpExt", "ListenOverflows" }; or of /proc/net/snmp6, which has no
- * groups: { "snmp6", "Udp6InDatagrams" }.
- */
+/* One counter of /proc/net/snmp or /proc/net/netstat: { "TcpExt", "ListenOverflows" }. */
 struct bpftune_counter {
 	const char *group, *name;
 	uint64_t value; /* -1 of the kernel's is UINT64_MAX */
@@ -135,6 +132,11 @@ struct bpftune_remedy {
 	bool (*next)(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX]);
 	struct bpftune_counter trouble,
 		work;	  /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
+	/*
+	 * What the trouble's counter counts besides, and is another trouble: { "Ip", "ReasmTimeout" } of { "Ip",
+	 * "ReasmFails" }. Optional.
+	 */
+	struct bpftune_counter besides;
 	/* How much trouble the tuner has counted so far: `trouble` has a name only then, `work` is a counter. Optional. */
 	uint64_t (*count)(const struct bpftune *b, const void *state);
 	bool is_lasting;  /* else ten minutes without trouble take a step back */

@@ -16,6 +16,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define WINDOW_NS (SECOND_NS / 10 * 9) /* of counters, at least: a tick may come a little early */
 #define STEP_PERCENT 200
+#define COUNTERS_EACH 3
 
 /* A remedy of the running tuner, and all that a look at it takes. */
 struct subject {
@@ -311,9 +312,9 @@ static void look_at_counters(struct worker *worker, struct subject *subject, con
 		begin_window(worker, remedy, pair);
 }
 
-/* Two for each remedy that counts; of a trouble that the tuner counts, the work twice. */
+/* For each remedy that counts: trouble, work, and what the trouble's counter counts besides; instead of what it has not, the work. */
 static int read_counters(const struct worker *worker, const struct engine *engine,
-			 struct bpftune_counter ret_counters[2 * BPFTUNE_REMEDIES_MAX])
+			 struct bpftune_counter ret_counters[COUNTERS_EACH * BPFTUNE_REMEDIES_MAX])
 {
 	size_t n = 0;
 
@@ -323,25 +324,29 @@ static int read_counters(const struct worker *worker, const struct engine *engin
 		if (counts(what)) {
 			ret_counters[n++] = what->count ? what->work : what->trouble;
 			ret_counters[n++] = what->work;
+			ret_counters[n++] = what->besides.group ? what->besides : what->work;
 		}
 	}
 	return n ? bpftune_counters(worker->instance, ret_counters, n) : 0;
 }
 
-static void look_at_pair(struct worker *worker, struct subject *subject, struct bpftune_counter pair[2])
+static void look_at_read(struct worker *worker, struct subject *subject, struct bpftune_counter read[COUNTERS_EACH])
 {
 	const struct bpftune_remedy *what = subject->what;
 
 	if (what->count) {
-		pair[0].name = what->trouble.name;
-		pair[0].value = what->count(worker->instance, worker->running->state);
+		read[0].name = what->trouble.name;
+		read[0].value = what->count(worker->instance, worker->running->state);
+	} else if (what->besides.group) {
+		read[0].value -= read[2].value;
+		read[0].found = read[0].found && read[2].found;
 	}
-	look_at_counters(worker, subject, pair);
+	look_at_counters(worker, subject, read);
 }
 
 static void tick(struct worker *worker, struct engine *engine)
 {
-	struct bpftune_counter counters[2 * BPFTUNE_REMEDIES_MAX] = { { .found = false } }, *pair = counters;
+	struct bpftune_counter counters[COUNTERS_EACH * BPFTUNE_REMEDIES_MAX] = { { .found = false } }, *read = counters;
 	struct subject subject;
 
 	if (read_counters(worker, engine, counters) < 0)
@@ -351,11 +356,11 @@ static void tick(struct worker *worker, struct engine *engine)
 
 		if (!find(worker, i, &subject)) {
 			if (does_count)
-				look_at_pair(worker, &subject, pair);
+				look_at_read(worker, &subject, read);
 			else /* there is no trouble that we know of */
 				act(worker, &subject, &(struct motive){ .scenario = subject.what->scenario });
 		}
-		pair += does_count ? 2 : 0;
+		read += does_count ? COUNTERS_EACH : 0;
 	}
 	lower_all(worker, engine);
 	trials_keep(worker, engine);

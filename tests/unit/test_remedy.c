@@ -82,6 +82,7 @@ static const struct bpftune_remedy remedies[] = {
 	[ERRORS] = { .scenario = 0,
 		     .tunable = 0,
 		     .trouble = { .group = "Udp", .name = "RcvbufErrors" },
+		     .besides = { .group = "Udp", .name = "MemErrors" },
 		     .work = { .group = "Udp", .name = "InDatagrams" } },
 	[OVERFLOWS] = { .scenario = 1,
 			.tunable = 1,
@@ -120,22 +121,24 @@ static struct bpftune_tuner tuner = {
 
 /* The namespace's counters. */
 static struct {
-	uint64_t errors, datagrams;
-	bool absent;
+	uint64_t errors, datagrams, besides;
+	bool absent, besides_absent;
 } counted;
 
 int bpftune_counters(const struct bpftune *b, struct bpftune_counter *counters, size_t n)
 {
 	(void)b;
-	assert_int_equal(n, 4); /* the last two are the work of what is counted here */
+	assert_int_equal(n, 6); /* the last three are the work of what is counted here */
 	assert_string_equal(counters[0].name, "RcvbufErrors");
-	counters[0].value = counted.errors;
-	for (size_t i = 1; i < n; i++) {
-		assert_string_equal(counters[i].name, "InDatagrams");
+	assert_string_equal(counters[2].name, "MemErrors");
+	for (size_t i = 0; i < n; i++) {
 		counters[i].value = counted.datagrams;
-	}
-	for (size_t i = 0; i < n; i++)
 		counters[i].found = !counted.absent;
+		assert_true(i == 0 || i == 2 || !strcmp(counters[i].name, "InDatagrams"));
+	}
+	counters[0].value = counted.errors + counted.besides;
+	counters[2].value = counted.besides;
+	counters[2].found = !counted.besides_absent;
 	return 0;
 }
 
@@ -191,7 +194,8 @@ static int begin(void **state)
 	snprintf(world.values[6].value, sizeof(world.values[6].value), "20 30");
 	snprintf(world.values[7].value, sizeof(world.values[7].value), "10");
 	counted.errors = counted.datagrams = 1000;
-	counted.absent = false;
+	counted.besides = 10;
+	counted.absent = counted.besides_absent = false;
 	memory_cap = 1000000;
 	range_wall = 0;
 	failures = 0;
@@ -350,6 +354,22 @@ static void test_counters_that_begin_anew(void **state)
 	assert_nothing();
 	pass(500, 500);
 	assert_string_equal(answer(true).to, "200");
+}
+
+/* What the counter counts besides is no trouble, however much it is. */
+static void test_besides(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	counted.besides += 5000;
+	pass(80, 1000);
+	assert_string_equal(answer(true).text, "80 RcvbufErrors per 1000 InDatagrams in 1 s");
+	counted.besides += 9000;
+	pass(39, 1000);
+	assert_string_equal(answer(true).to, "400");
+	counted.besides_absent = true; /* then the trouble is not known */
+	pass(80, 1000);
+	assert_nothing();
 }
 
 /* A step is made for trouble that the program tells of, and judged by what it tells of since. */
@@ -988,6 +1008,7 @@ int main(void)
 		TEST(test_counted_by_the_tuner),
 		TEST(test_long_window),
 		TEST(test_counters_that_begin_anew),
+		TEST(test_besides),
 		TEST(test_others_errors),
 		TEST(test_window_begins_with_events),
 		TEST(test_is_judging),
