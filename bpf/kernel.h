@@ -73,7 +73,14 @@ struct inet_timewait_death_row { /* in struct netns_ipv4 itself from 6.1 on */
 	int sysctl_max_tw_buckets;
 };
 
+/* Fragments that wait for others. */
+struct fqdir {
+	long high_thresh; /* bytes, as the next one */
+	atomic_long_t mem;
+};
+
 struct netns_ipv4 {
+	struct fqdir *fqdir;
 	struct inet_timewait_death_row tcp_death_row;
 	__u8 sysctl_tcp_timestamps;
 	struct local_ports ip_local_ports;
@@ -82,6 +89,10 @@ struct netns_ipv4 {
 	int sysctl_tcp_wmem[3];
 	int sysctl_tcp_rmem[3];
 	__u8 sysctl_tcp_moderate_rcvbuf;
+};
+
+struct netns_ipv6 { /* absent from a kernel without IPv6 */
+	struct fqdir *fqdir;
 };
 
 struct ctl_table_set {
@@ -103,6 +114,7 @@ struct net {
 	struct ns_common ns;
 	struct netns_core core;
 	struct netns_ipv4 ipv4;
+	struct netns_ipv6 ipv6;
 	__u64 net_cookie;
 };
 
@@ -158,6 +170,23 @@ struct task_struct {
 typedef struct {
 	struct net *net;
 } possible_net_t;
+
+struct device {
+	struct device *parent; /* NULL: of no hardware */
+};
+
+struct net_device {
+	possible_net_t nd_net;
+	struct device dev;
+};
+
+struct sk_buff {
+	struct net_device *dev; /* that it came in by */
+	struct sock *sk;	/* that has sent it; NULL: it came from elsewhere, or was forwarded */
+	unsigned char *head;
+	__u16 network_header; /* from head on */
+	__u16 protocol;	      /* in network byte order */
+};
 
 struct proto {
 	long *sysctl_mem; /* pages: low, pressure, high; global for TCP */
