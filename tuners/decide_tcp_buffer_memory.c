@@ -4,12 +4,14 @@
 #include <limits.h>
 
 #define TCP_SHARE 8	       /* one buffer's part of tcp_mem[1] */
-#define CONTAINER_SHARE 4      /* and of memory.max */
+#define CONTAINER_SHARE 4      /* and of memory.max, which all large buffers have together: */
+#define LARGE_SHARE 32	       /* one part in so many of that is large, */
+#define WATCHED_SHARE 16       /* and twice as much is told of */
 #define SMALL_BYTES (16 << 20) /* a quarter of it is what Linux allows at boot: net/ipv4/tcp.c: tcp_init() */
 #define LATELY_US 600000000ULL
-#define BOOT_SHARE 128	  /* of the machine's memory: the most that Linux lets one buffer have at boot */
-#define GROWTH_SHARE 100  /* of tcp_mem[1]: less is no growth */
-#define WORST_PERCENT 120 /* of tcp_mem[1]; the default of tcp_mem[2] is 150 */
+#define BOOT_SHARE 128	      /* of the machine's memory: the most that Linux lets one buffer have at boot */
+#define GROWTH_SHARE 100      /* of tcp_mem[1]: less is no growth */
+#define WORST_PERCENT 120     /* of tcp_mem[1]; the default of tcp_mem[2] is 150 */
 #define PERIOD_GAP_US 3000000 /* it is told of twice a second while there is traffic */
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
@@ -30,10 +32,49 @@ static uint64_t bytes_of(uint64_t pages, uint64_t page_bytes)
 	return min_u64(scale(pages, page_bytes, 1), INT_MAX);
 }
 
+/* UINT64_MAX: there is no limit. */
+static uint64_t containers_bytes(const struct tcp_buffer_memory *memory)
+{
+	return memory->container_pages == UINT64_MAX
+		       ? UINT64_MAX
+		       : scale(memory->container_pages / CONTAINER_SHARE, memory->page_bytes, 1);
+}
+
 int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory)
 {
-	return min_u64(bytes_of(memory->pressure_pages / TCP_SHARE, memory->page_bytes),
-		       bytes_of(memory->container_pages / CONTAINER_SHARE, memory->page_bytes));
+	uint64_t all_bytes = containers_bytes(memory), flow_bytes = INT_MAX;
+
+	if (all_bytes <= memory->taken_bytes)
+		flow_bytes = 0;
+	else if (all_bytes != UINT64_MAX)
+		flow_bytes = (all_bytes - memory->taken_bytes) / (memory->n_flows ? memory->n_flows : 1);
+	return min_u64(bytes_of(memory->pressure_pages / TCP_SHARE, memory->page_bytes), min_u64(flow_bytes, INT_MAX));
+}
+
+void tcp_buffer_crowd_add(struct tcp_buffer_crowd *crowd, const struct tcp_buffer_memory *memory, int64_t limit_bytes,
+			  int64_t to_bytes, uint64_t size_bytes)
+{
+	if (size_bytes < min_u64(limit_bytes / 4 * 3, containers_bytes(memory) / LARGE_SHARE))
+		return;
+	crowd->bytes += size_bytes;
+	if (size_bytes > (uint64_t)to_bytes)
+		crowd->beyond_bytes += size_bytes;
+	else
+		crowd->n++;
+}
+
+uint32_t tcp_buffer_watched_bytes(const struct tcp_buffer_memory *memory, int64_t limit_bytes, int64_t first_bytes)
+{
+	uint64_t watched_bytes = containers_bytes(memory) / WATCHED_SHARE;
+
+	return limit_bytes > first_bytes && watched_bytes < (uint64_t)limit_bytes ? watched_bytes : 0;
+}
+
+int64_t tcp_buffer_fit_bytes(int64_t limit_bytes, int64_t cap_bytes, int64_t first_bytes)
+{
+	while (limit_bytes > cap_bytes && limit_bytes > first_bytes)
+		limit_bytes = limit_bytes / 2 > first_bytes ? limit_bytes / 2 : first_bytes;
+	return limit_bytes;
 }
 
 int64_t tcp_buffer_share_bytes(int64_t first_bytes, int64_t cap_bytes, uint32_t n_askers)
@@ -104,7 +145,8 @@ static unsigned int share_of_growth(const struct tcp_buffer_memory *memory)
 	return 0;
 }
 
-static void count_from(struct tcp_buffer_shortage *shortage, const struct tcp_buffer_memory *memory, uint64_t held_pages)
+static void count_from(struct tcp_buffer_shortage *shortage, const struct tcp_buffer_memory *memory,
+		       uint64_t held_pages)
 {
 	shortage->held_pages = held_pages;
 	shortage->allocated_pages = memory->allocated_pages;

@@ -20,6 +20,7 @@
 #define SILENT_MIN_NS (500 * NSEC_PER_MSEC)
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
+#define GROWN_RATE_NS (100 * NSEC_PER_MSEC)
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
 #define CGROUP_LEVELS 8
@@ -225,16 +226,32 @@ static __always_inline void add_time(struct followed *f, const struct tcp_sock *
 	f->ooopack = ooopack;
 }
 
-/* Limits may have to come down, or may go back to what they were. */
-static __always_inline void tell_if_memory_is_short(struct sock *sk, __u64 cookie)
+/* Other flows' buffers may be as large: the worker counts them. */
+static __always_inline void tell_grown(struct sock *sk, __u64 cookie)
+{
+	struct bpftune_event *event;
+
+	if (tuner_is_off(cookie) || !rate_allows(cookie, 0, TCP_BUFFER_GROWN, GROWN_RATE_NS))
+		return;
+	event = tuner_event(cookie, 0, TCP_BUFFER_GROWN);
+	if (!event)
+		return;
+	((struct tcp_buffer_grown *)event->payload)->container_pages = container_pages(sk);
+	bpf_ringbuf_submit(event, 0);
+}
+
+/* Limits may have to come down, or may go back to what they were. `size_bytes`: of the socket's buffer. */
+static __always_inline void tell_of_memory(struct sock *sk, __u64 cookie, __u32 size_bytes)
 {
 	const struct bpftune_verdict_key whose = { .netns_cookie = cookie };
 	const struct tcp_buffer_lowered *lowered = bpf_map_lookup_elem(&verdicts, &whose);
 	__u16 scenario = TCP_BUFFER_MEMORY_SHORT;
 	struct tcp_buffer_use use = {};
 
+	if (lowered && lowered->watched_bytes && size_bytes >= lowered->watched_bytes)
+		tell_grown(sk, cookie);
 	read_use(sk, &use);
-	if (lowered && use.allocated_pages < use.pressure_pages / 2)
+	if (lowered && (lowered->to_bytes[0] || lowered->to_bytes[1]) && use.allocated_pages < use.pressure_pages / 2)
 		scenario = TCP_BUFFER_MEMORY_EASED;
 	else if (use.allocated_pages < use.pressure_pages / 5 * 4)
 		return;
@@ -337,7 +354,7 @@ ON_LOOK(tcp_buffer_sender)
 	if (!tp)
 		return;
 	cookie = cookie_of((struct sock *)tp);
-	tell_if_memory_is_short((struct sock *)tp, cookie);
+	tell_of_memory((struct sock *)tp, cookie, ((struct sock *)tp)->sk_sndbuf);
 	flow = look_of(tp);
 	if (flow)
 		look_at_sender(tp, (struct sock *)tp, cookie, flow);
@@ -369,13 +386,13 @@ ON_RCV_SPACE(tcp_buffer_receiver)
 	seen.srtt_us = reading.rtt_us;
 	net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 	key.netns_cookie = BPF_CORE_READ(net, net_cookie);
-	tell_if_memory_is_short(sk, key.netns_cookie);
+	seen.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
+	tell_of_memory(sk, key.netns_cookie, seen.size_bytes);
 	if (BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF)
 		return;
 	key.about = sharer_of(sk, key.netns_cookie);
 	seen.flow = flow_of(sk);
 	seen.limit_bytes = BPF_CORE_READ(net, ipv4.sysctl_tcp_rmem[2]);
-	seen.size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (seen.size_bytes < seen.limit_bytes && !is_followed(&key, seen.flow))
 		return;
 	if (!BPF_CORE_READ(net, ipv4.sysctl_tcp_moderate_rcvbuf))

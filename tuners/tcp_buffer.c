@@ -15,6 +15,8 @@
 #include "tuners/decide_tcp_buffer_memory.h"
 #include "tuners/tcp_buffer.h"
 #include "tuners/tcp_buffer.skel.h"
+#include "tuners/tcp_buffer_say.h"
+#include "tuners/tcp_crowd.h"
 #include "tuners/tcp_give_back.h"
 #include "tuners/tcp_older.h"
 #include "tuners/tuner.h"
@@ -40,9 +42,11 @@ static const struct bpftune_scenario scenarios[] = {
 	[TCP_BUFFER_MEMORY_SHORT] = { "memory_short",
 				      "TCP has used most of its memory, and can have no more: whose part of it grows gives back." },
 	[TCP_BUFFER_CONTAINER_MEMORY] = { "container_memory",
-					  "The limit is more than a quarter of the memory that the container may use." },
+					  "With this limit, large buffers may take more than a quarter of the memory that the container may use." },
 	[TCP_BUFFER_MEMORY_EASED] = { "memory_eased",
 				      "TCP has used less than half of its memory for a while: what was given back is returned." },
+	[TCP_BUFFER_GROWN] = { "buffer_grown",
+			       "A raised limit let a buffer grow so large that the number of such buffers counts." },
 };
 
 /* A limit is raised by trials, and tcp_buffer_decide() is their measure: of the rate that a flow gains. */
@@ -69,6 +73,7 @@ struct state {
 	uint32_t asked_bytes[TCP_BUFFER_LIMITS];  /* the host's limit that it was last asked about */
 	struct tcp_give_back give_back;
 	struct tcp_buffer_smallest smallest;
+	struct tcp_crowd crowd;
 	struct tcp_older older;
 };
 
@@ -99,13 +104,17 @@ static int init(struct bpftune *b, void **state)
 
 /* --- what was seen ------------------------------------------------------------------------------ */
 
+static uint64_t container_pages_of(uint32_t told_pages)
+{
+	return told_pages == TCP_BUFFER_UNLIMITED_PAGES ? UINT64_MAX : told_pages;
+}
+
 static struct tcp_buffer_memory memory_of(const struct tcp_buffer_seen *seen)
 {
 	return (struct tcp_buffer_memory){
 		.allocated_pages = seen->mem_allocated_pages,
 		.pressure_pages = seen->mem_pressure_pages,
-		.container_pages =
-			seen->container_pages == TCP_BUFFER_UNLIMITED_PAGES ? UINT64_MAX : seen->container_pages,
+		.container_pages = container_pages_of(seen->container_pages),
 		.page_bytes = sysconf(_SC_PAGESIZE),
 	};
 }
@@ -154,63 +163,25 @@ static struct tcp_buffer_memory memory_for(const struct bpftune *b, struct state
 	return memory;
 }
 
+/* A container's limits are past what they were at first, or may be soon: who has large buffers there? */
+static void count_crowd(const struct bpftune *b, struct state *state, const struct tcp_buffer_memory *memory,
+			bool is_limited)
+{
+	int64_t limit_bytes[TCP_BUFFER_LIMITS];
+	long long value[BPFTUNE_INTS_MAX];
+	bool is_of_use = is_limited;
+
+	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX)
+		return;
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
+		limit_bytes[i] = bpftune_value_ints(b, i, value) < 0 ? INT_MAX : value[2];
+		is_of_use |= limit_bytes[i] > state->initial_bytes[i];
+	}
+	if (is_of_use)
+		tcp_crowd_count(&state->crowd, memory, limit_bytes);
+}
+
 /* --- what is done ------------------------------------------------------------------------------- */
-
-static double mbit(uint64_t bytes_per_second)
-{
-	return bytes_per_second * 8 / 1e6;
-}
-
-static double ms(uint32_t us)
-{
-	return us / 1e3;
-}
-
-static void step(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
-		 const struct tcp_buffer_look *look, const struct tcp_buffer_decision *decision)
-{
-	bpftune_go_to(b, tunable, decision->bytes, event->scenario, event,
-		      "%s buffer of %u bytes was full in %u %% of the round trips; "
-		      "%.1f Mbit/s at a round trip of %.1f ms (shortest: %.1f ms)",
-		      tunable == TCP_WMEM ? "a send" : "the window of a receive", look->size_bytes,
-		      decision->limited_percent, mbit(decision->rate), ms(look->srtt_us), ms(look->min_rtt_us));
-}
-
-static void step_back(struct bpftune *b, const struct bpftune_event *event, unsigned int tunable,
-		      const struct tcp_buffer_look *look, uint32_t prev_srtt_us, const struct tcp_buffer_limit *limit,
-		      const struct tcp_buffer_decision *decision)
-{
-	if (decision->action == TCP_BUFFER_UNDO_NO_GAIN)
-		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
-			      "%.1f Mbit/s with %" PRId64 " bytes, %.1f with %" PRId64
-			      ": no gain; nothing more is tried for %u s",
-			      mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes,
-			      decision->hold_s);
-	else if (decision->action == TCP_BUFFER_UNDO_LOST)
-		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
-			      "the rate before the step from %" PRId64 " bytes to %" PRId64
-			      " is not known any more: no gain was seen; nothing more is tried for %u s",
-			      limit->before_bytes, limit->bytes, decision->hold_s);
-	else if (decision->action == TCP_BUFFER_LOWER)
-		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_QUEUE_FILLED, event,
-			      "%.1f Mbit/s do not use %" PRId64
-			      " bytes at a round trip of %.1f ms (shortest: %.1f ms): most of them wait in a queue; "
-			      "nothing more is tried for %u s",
-			      mbit(decision->rate), limit->bytes, ms(look->srtt_us), ms(look->min_rtt_us),
-			      decision->hold_s);
-	else if (decision->action == TCP_BUFFER_UNDO_UNPROVEN)
-		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_NO_GAIN, event,
-			      "%.1f Mbit/s with %" PRId64 " bytes, and no flow lasted long enough to show what %" PRId64
-			      " bring; nothing more is tried for %u s",
-			      mbit(decision->prev_rate), limit->before_bytes, limit->bytes, decision->hold_s);
-	else
-		bpftune_go_to(b, tunable, decision->bytes, TCP_BUFFER_QUEUE_FILLED, event,
-			      "%.1f Mbit/s with %" PRId64 " bytes, %.1f with %" PRId64
-			      ", but a round trip of %.1f ms instead of %.1f (shortest: %.1f ms): a queue is filled; "
-			      "nothing more is tried for %u s",
-			      mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes,
-			      ms(look->srtt_us), ms(prev_srtt_us), ms(look->min_rtt_us), decision->hold_s);
-}
 
 /* Without it no receive buffer grows to a limit that is raised. 0 is not the kernel's default: somebody wants it so. */
 static bool tell_unmoderated(struct bpftune *b, const struct tcp_buffer_seen *seen)
@@ -224,67 +195,43 @@ static bool tell_unmoderated(struct bpftune *b, const struct tcp_buffer_seen *se
 	return true;
 }
 
-/* What `status` tells of a direction. */
-static void learn(struct bpftune *b, unsigned int tunable, const struct tcp_buffer_limit *limit,
-		  const struct tcp_buffer_decision *decision)
-{
-	static const char *const about[] = { [TCP_WMEM] = "send", [TCP_RMEM] = "receive" };
-	static const char *const why[] = {
-		[TCP_BUFFER_UNDO_NO_GAIN] = "no gain",
-		[TCP_BUFFER_UNDO_QUEUE_FILLED] = "a filled queue",
-		[TCP_BUFFER_UNDO_UNPROVEN] = "no flow that lasted",
-		[TCP_BUFFER_UNDO_LOST] = "a restart",
-	};
-
-	switch (decision->action) {
-	case TCP_BUFFER_WAIT:
-	case TCP_BUFFER_STEP:
-		break;
-	case TCP_BUFFER_LOWER:
-		bpftune_learnt(b, about[tunable], NULL,
-			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s after a queue at %" PRId64,
-			       mbit(decision->rate), decision->bytes, decision->hold_s, limit->bytes);
-		break;
-	case TCP_BUFFER_GAINED:
-		bpftune_learnt(b, about[tunable], NULL, "%.0f Mbit/s at %" PRId64 " bytes, %.0f at %" PRId64,
-			       mbit(decision->rate), limit->bytes, mbit(decision->prev_rate), limit->before_bytes);
-		break;
-	case TCP_BUFFER_GAINED_LITTLE:
-		bpftune_learnt(b, about[tunable], NULL,
-			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s: only %.0f more than at %" PRId64,
-			       mbit(decision->rate), limit->bytes, decision->hold_s,
-			       mbit(decision->rate - decision->prev_rate), limit->before_bytes);
-		break;
-	case TCP_BUFFER_UNDO_NO_GAIN:
-	case TCP_BUFFER_UNDO_QUEUE_FILLED:
-	case TCP_BUFFER_UNDO_UNPROVEN:
-	case TCP_BUFFER_UNDO_LOST:
-		bpftune_learnt(b, about[tunable], NULL,
-			       "%.0f Mbit/s at %" PRId64 " bytes, held for %u s after %s at %" PRId64,
-			       mbit(decision->prev_rate), limit->before_bytes, decision->hold_s, why[decision->action],
-			       limit->bytes);
-		break;
-	}
-}
-
-/* The container may have less memory by now than when the limit was raised. True: the limit comes down. */
+/*
+ * The container may have less memory by now than when the limit was raised, or more flows that need a buffer. True: the
+ * limit comes down.
+ */
 static bool fit_into_container(struct bpftune *b, const struct bpftune_event *event, struct state *state,
 			       unsigned int tunable, int64_t current_bytes, const struct tcp_buffer_memory *memory)
 {
-	int64_t cap_bytes = tcp_buffer_cap_bytes(memory), initial_bytes = state->initial_bytes[tunable];
-	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
+	int64_t to_bytes =
+		tcp_buffer_fit_bytes(current_bytes, tcp_buffer_cap_bytes(memory), state->initial_bytes[tunable]);
 
-	if (b->id == BPFTUNE_HOST_ID || seen->flags & TCP_BUFFER_MEMORY_UNKNOWN ||
-	    memory->container_pages == UINT64_MAX || cap_bytes >= current_bytes || current_bytes <= initial_bytes)
+	if (b->id == BPFTUNE_HOST_ID || memory->container_pages == UINT64_MAX || to_bytes >= current_bytes)
 		return false;
-	if (bpftune_go_to(b, tunable, cap_bytes > initial_bytes ? cap_bytes : initial_bytes,
-			  TCP_BUFFER_CONTAINER_MEMORY, event,
-			  "the container may use %" PRIu64 " KiB of memory: one buffer, at most a quarter of it",
-			  memory->container_pages * (memory->page_bytes / 1024)) < 0)
+	if (bpftune_go_to(b, tunable, to_bytes, TCP_BUFFER_CONTAINER_MEMORY, event,
+			  "large buffers may take a quarter of the container's memory of %" PRIu64 " KiB: %" PRIu64
+			  " KiB of it are taken for good, and %u buffers share the rest",
+			  memory->container_pages * (memory->page_bytes / 1024), memory->taken_bytes / 1024,
+			  memory->n_flows) < 0)
 		return true;
 	tcp_buffer_hold(&state->known.sides[tunable], event->time_ns / NSEC_PER_USEC);
 	remember(b, state);
 	return true;
+}
+
+/* Where the container's memory is too little for many buffers as large as a raised limit, they are told of. */
+static void watch_buffers(struct bpftune *b, struct state *state, const struct tcp_buffer_memory *memory)
+{
+	uint32_t watched_bytes = 0;
+	long long value[BPFTUNE_INTS_MAX];
+
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS && b->id != BPFTUNE_HOST_ID; i++)
+		if (!watched_bytes && bpftune_value_ints(b, i, value) >= 0)
+			watched_bytes = tcp_buffer_watched_bytes(memory, value[2], state->initial_bytes[i]);
+	if (watched_bytes == state->known.lowered.watched_bytes)
+		return;
+	state->known.lowered.watched_bytes = state->give_back.lowered.watched_bytes = watched_bytes;
+	tcp_give_back_tell(b, &state->known.lowered);
+	remember(b, state);
 }
 
 /* Not while memory is short, nor before what was given back for that reason is returned. */
@@ -299,14 +246,15 @@ static void act(struct bpftune *b, struct state *state, const struct bpftune_eve
 		const struct tcp_buffer_look *look, const struct tcp_buffer_limit *limit,
 		const struct tcp_buffer_decision *decision)
 {
-	learn(b, tunable, limit, decision);
+	tcp_buffer_tell_status(b, tunable, limit, decision);
 	if (decision->action == TCP_BUFFER_WAIT)
 		return;
 	remember(b, state);
 	if (decision->action == TCP_BUFFER_STEP)
-		step(b, event, tunable, look, decision);
+		tcp_buffer_step(b, event, tunable, look, decision);
 	else if (decision->bytes)
-		step_back(b, event, tunable, look, state->known.sides[tunable].prev_srtt_us, limit, decision);
+		tcp_buffer_step_back(b, event, tunable, look, state->known.sides[tunable].prev_srtt_us, limit,
+				     decision);
 	else
 		bpftune_keep_step(b, tunable);
 }
@@ -339,17 +287,25 @@ static int note_need(struct bpftune *b, const struct bpftune_event *event, unsig
 static void look_at_flow(struct bpftune *b, struct state *state, const struct bpftune_event *event)
 {
 	unsigned int tunable = event->scenario == TCP_BUFFER_SEND_LIMITED ? TCP_WMEM : TCP_RMEM;
-	const struct tcp_buffer_memory memory = memory_for(b, state, event);
-	const struct tcp_buffer_look look = look_of(event, (const struct tcp_buffer_seen *)event->payload);
+	const struct tcp_buffer_seen *seen = (const struct tcp_buffer_seen *)event->payload;
+	struct tcp_buffer_memory memory = memory_for(b, state, event);
+	const struct tcp_buffer_look look = look_of(event, seen);
 	struct tcp_buffer_decision decision;
 	struct tcp_buffer_limit limit;
 	long long value[BPFTUNE_INTS_MAX], first[BPFTUNE_INTS_MAX] = { 0 }, before_bytes = 0;
 	int err = bpftune_step_from(b, tunable, &before_bytes);
 	bool can_rise;
 
-	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0 ||
-	    fit_into_container(b, event, state, tunable, value[2], &memory) ||
-	    tell_unmoderated(b, (const struct tcp_buffer_seen *)event->payload))
+	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0)
+		return;
+	count_crowd(b, state, &memory, look.is_limited);
+	tcp_crowd_add_to(&state->crowd, tunable, &memory);
+	if (!(seen->flags & TCP_BUFFER_MEMORY_UNKNOWN)) {
+		watch_buffers(b, state, &memory);
+		if (fit_into_container(b, event, state, tunable, value[2], &memory))
+			return;
+	}
+	if (tell_unmoderated(b, seen))
 		return;
 	can_rise = may_rise(state, tunable, value[2], &memory);
 	if (!note_need(b, event, tunable, &look, can_rise))
@@ -364,6 +320,23 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 	};
 	decision = tcp_buffer_decide(&state->known.sides[tunable], &look, &limit);
 	act(b, state, event, tunable, &look, &limit, &decision);
+}
+
+/* A buffer is so large that the number of such buffers counts: the limits may have to come down before others grow. */
+static void look_at_crowd(struct bpftune *b, struct state *state, const struct bpftune_event *event)
+{
+	const struct tcp_buffer_grown *grown = (const struct tcp_buffer_grown *)event->payload;
+	struct tcp_buffer_memory memory = { .pressure_pages = UINT64_MAX, .page_bytes = sysconf(_SC_PAGESIZE) };
+	long long value[BPFTUNE_INTS_MAX], before_bytes;
+
+	memory.container_pages = tcp_buffer_smallest_pages(&state->smallest, container_pages_of(grown->container_pages),
+							   event->time_ns / NSEC_PER_USEC);
+	count_crowd(b, state, &memory, false);
+	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
+		tcp_crowd_add_to(&state->crowd, i, &memory);
+		if (bpftune_step_from(b, i, &before_bytes) != -EBUSY && bpftune_value_ints(b, i, value) >= 0)
+			fit_into_container(b, event, state, i, value[2], &memory);
+	}
 }
 
 /* A container in the host's namespace has no limits of its own. */
@@ -399,6 +372,8 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 		look_at_memory(b, s, event);
 	else if (event->scenario == TCP_BUFFER_SEND_LIMITED || event->scenario == TCP_BUFFER_RECEIVE_LIMITED)
 		look_at_flow(b, s, event);
+	else if (event->scenario == TCP_BUFFER_GROWN && !event->asker)
+		look_at_crowd(b, s, event);
 	if (event->scenario == TCP_BUFFER_SEND_LIMITED)
 		tcp_older_heard(&s->older, event->time_ns);
 }

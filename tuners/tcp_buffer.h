@@ -13,6 +13,7 @@ enum tcp_buffer_scenario {
 	TCP_BUFFER_MEMORY_SHORT, /* event: TCP as a whole has used most of its memory */
 	TCP_BUFFER_CONTAINER_MEMORY,
 	TCP_BUFFER_MEMORY_EASED, /* event: it uses less than half, since limits were lowered for that */
+	TCP_BUFFER_GROWN,	 /* event: a buffer is as large as watched_bytes */
 };
 
 enum tcp_buffer_tunable {
@@ -50,11 +51,15 @@ struct tcp_buffer_seen {
 
 _Static_assert(sizeof(struct tcp_buffer_seen) <= BPFTUNE_EVENT_PAYLOAD_BYTES, "fits an event");
 
-/* The verdict on key 0: limits were lowered here, tell when memory has eased. Of tcp_wmem[2] and tcp_rmem[2]: */
+/*
+ * The verdict on key 0: limits were lowered here, tell when memory has eased; or a raised limit lets buffers grow so large
+ * that their number counts. Of tcp_wmem[2] and tcp_rmem[2]:
+ */
 struct tcp_buffer_lowered {
 	__u32 from_bytes[2];
 	__u32 to_bytes[2]; /* 0: it was not lowered */
-	__u64 zero;
+	__u32 watched_bytes; /* tell of a buffer as large as that; 0: of none */
+	__u32 zero;
 };
 
 _Static_assert(sizeof(struct tcp_buffer_lowered) == sizeof(((struct bpftune_verdict *)0)->value), "a verdict's value");
@@ -62,6 +67,11 @@ _Static_assert(sizeof(struct tcp_buffer_lowered) == sizeof(((struct bpftune_verd
 /* With TCP_BUFFER_MEMORY_SHORT and _EASED. */
 struct tcp_buffer_use {
 	__u64 allocated_pages, pressure_pages; /* all of TCP, and tcp_mem[1] */
+};
+
+/* With TCP_BUFFER_GROWN. */
+struct tcp_buffer_grown {
+	__u32 container_pages; /* struct tcp_buffer_seen */
 };
 
 #endif

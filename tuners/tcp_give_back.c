@@ -49,7 +49,8 @@ static int64_t lower_bytes(const int64_t first_bytes[TCP_BUFFER_LIMITS], unsigne
 {
 	uint64_t machine_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 
-	return tcp_buffer_lower_bytes(value[2], tcp_buffer_floor_bytes(boot_bytes[i], machine_bytes, first_bytes[i], value[1]));
+	return tcp_buffer_lower_bytes(value[2],
+				      tcp_buffer_floor_bytes(boot_bytes[i], machine_bytes, first_bytes[i], value[1]));
 }
 
 /* To ask about each socket is not for nothing: a step is to be judged, or a limit may come down. */
@@ -66,13 +67,28 @@ static bool is_of_use(struct bpftune *b, const struct tcp_give_back *state,
 	return false;
 }
 
-static void tell_lowered(struct bpftune *b, const struct tcp_buffer_lowered *lowered)
+static bool has_lowered(const struct tcp_buffer_lowered *lowered)
+{
+	return lowered->to_bytes[TCP_WMEM] || lowered->to_bytes[TCP_RMEM];
+}
+
+static void tell_as(struct bpftune *b, const struct tcp_buffer_lowered *lowered, const char *text)
 {
 	struct bpftune_verdict verdict = { 0 };
 
-	memcpy(verdict.value, lowered, sizeof(verdict.value));
-	bpftune_learnt(b, "memory", &verdict,
-		       "short: limits are lowered until TCP uses less than half of it for a while");
+	if (has_lowered(lowered) || lowered->watched_bytes) /* else it is none */
+		memcpy(verdict.value, lowered, sizeof(verdict.value));
+	bpftune_learnt(b, "memory", &verdict, "%s", text);
+}
+
+void tcp_give_back_tell(struct bpftune *b, const struct tcp_buffer_lowered *lowered)
+{
+	if (has_lowered(lowered))
+		tell_as(b, lowered, "short: limits are lowered until TCP uses less than half of it for a while");
+	else if (lowered->watched_bytes)
+		tell_as(b, lowered, "at most a quarter of the container's for all large buffers together");
+	else
+		tell_as(b, lowered, "enough");
 }
 
 static void step(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,
@@ -89,11 +105,11 @@ static void step(struct bpftune *b, struct tcp_give_back *state, const struct bp
 			continue;
 		from_bytes = value[2];
 		value[2] = lower_bytes(first_bytes, i, value);
-		if (!value[2] || bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
-						 "TCP uses %" PRIu64 " pages, and comes under pressure at %" PRIu64
-						 "; what is held here has grown by %" PRIu64 " since memory is short",
-						 (uint64_t)use->allocated_pages, (uint64_t)use->pressure_pages,
-						 grown_pages) < 0)
+		if (!value[2] ||
+		    bpftune_propose(b, i, value, TCP_BUFFER_MEMORY_SHORT, event,
+				    "TCP uses %" PRIu64 " pages, and comes under pressure at %" PRIu64
+				    "; what is held here has grown by %" PRIu64 " since memory is short",
+				    (uint64_t)use->allocated_pages, (uint64_t)use->pressure_pages, grown_pages) < 0)
 			continue;
 		if (from_bytes != lowered->to_bytes[i])
 			lowered->from_bytes[i] = from_bytes;
@@ -103,14 +119,13 @@ static void step(struct bpftune *b, struct tcp_give_back *state, const struct bp
 	}
 	state->shortage.is_judging = is_made;
 	if (is_made)
-		tell_lowered(b, lowered);
+		tcp_give_back_tell(b, lowered);
 }
 
 /* Its sockets have grown all the same: they are of a fixed size, or there are more and more of them. */
 static void undo(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event)
 {
 	struct tcp_buffer_lowered *lowered = &state->lowered;
-	const struct bpftune_verdict none = { 0 };
 	long long value[BPFTUNE_INTS_MAX];
 
 	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
@@ -122,10 +137,10 @@ static void undo(struct bpftune *b, struct tcp_give_back *state, const struct bp
 			continue;
 		lowered->to_bytes[i] = state->before_bytes[i] == lowered->from_bytes[i] ? 0 : value[2];
 	}
-	if (lowered->to_bytes[TCP_WMEM] || lowered->to_bytes[TCP_RMEM])
-		tell_lowered(b, lowered);
+	if (has_lowered(lowered))
+		tcp_give_back_tell(b, lowered);
 	else
-		bpftune_learnt(b, "memory", &none, "short: lower limits are of no use here");
+		tell_as(b, lowered, "short: lower limits are of no use here");
 }
 
 static void give_back(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,
@@ -145,8 +160,9 @@ static void give_back(struct bpftune *b, struct tcp_give_back *state, const stru
 	if (for_us < NO_ROOM_US || !is_time_to_ask(state, &memory) || !is_of_use(b, state, first_bytes) ||
 	    ask(b, state, &held_pages) < 0)
 		return;
-	if (!state->shortage.has_begun && !state->lowered.to_bytes[TCP_WMEM] && !state->lowered.to_bytes[TCP_RMEM])
-		bpftune_learnt(b, "memory", NULL, "short: it counts what is held here more than %" PRIu64 " pages", held_pages);
+	if (!state->shortage.has_begun && !has_lowered(&state->lowered))
+		bpftune_learnt(b, "memory", NULL, "short: it counts what is held here more than %" PRIu64 " pages",
+			       held_pages);
 	before_pages = state->shortage.held_pages;
 	switch (tcp_buffer_relieve(&state->shortage, &memory, held_pages)) {
 	case TCP_BUFFER_RELIEF_STEP:
@@ -168,7 +184,6 @@ static void return_it(struct bpftune *b, struct tcp_give_back *state, const stru
 {
 	const struct tcp_buffer_use *use = (const struct tcp_buffer_use *)event->payload;
 	struct tcp_buffer_lowered *lowered = &state->lowered;
-	const struct bpftune_verdict none = { 0 };
 	long long value[BPFTUNE_INTS_MAX];
 	bool all = true, returned = false;
 
@@ -197,14 +212,15 @@ static void return_it(struct bpftune *b, struct tcp_give_back *state, const stru
 		return;
 	state->eased =
 		(struct tcp_buffer_period){ 0 }; /* an event that is under way says that nothing is returned yet */
-	bpftune_learnt(b, "memory", &none, "enough: limits %s",
-		       returned ? "that were lowered are back" : "stay as they are, set by somebody else");
+	tell_as(b, lowered,
+		returned ? "enough: limits that were lowered are back"
+			 : "enough: limits stay as they are, set by somebody else");
 }
 
 void tcp_give_back_resume(struct bpftune *b, const struct tcp_give_back *state)
 {
-	if (state->lowered.to_bytes[TCP_WMEM] || state->lowered.to_bytes[TCP_RMEM])
-		tell_lowered(b, &state->lowered);
+	if (has_lowered(&state->lowered) || state->lowered.watched_bytes)
+		tcp_give_back_tell(b, &state->lowered);
 }
 
 void tcp_give_back_event(struct bpftune *b, struct tcp_give_back *state, const struct bpftune_event *event,

@@ -17,8 +17,11 @@ struct tcp_give_back {
 	bool told_no_diag;
 };
 
-/* Another worker lowered limits: the programs are to tell when memory has eased. */
+/* What another worker left is true still: the programs are told. */
 void tcp_give_back_resume(struct bpftune *b, const struct tcp_give_back *state);
+
+/* Tells the programs of `lowered`, as it is now: which buffers are large, and whether to tell when memory has eased. */
+void tcp_give_back_tell(struct bpftune *b, const struct tcp_buffer_lowered *lowered);
 
 /*
  * An event TCP_BUFFER_MEMORY_SHORT or TCP_BUFFER_MEMORY_EASED: proposes what follows from it. `first_bytes`: the limits

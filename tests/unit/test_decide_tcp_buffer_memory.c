@@ -51,6 +51,152 @@ static void test_cap(void **state)
 	}
 }
 
+/* A container of 64 MiB: all large buffers may have 16. */
+static struct tcp_buffer_memory small_container(uint64_t taken_bytes, uint32_t n_flows)
+{
+	return (struct tcp_buffer_memory){
+		.pressure_pages = UINT64_MAX,
+		.container_pages = 16384,
+		.page_bytes = 4096,
+		.taken_bytes = taken_bytes,
+		.n_flows = n_flows,
+	};
+}
+
+static void test_shared_container(void **state)
+{
+	static const struct {
+		uint64_t taken_bytes;
+		uint32_t n_flows;
+		int64_t cap_bytes;
+	} cases[] = {
+		{ 0, 0, 16 * MIB }, { 0, 1, 16 * MIB },	     { 0, 2, 8 * MIB },
+		{ 0, 8, 2 * MIB },  { 8 * MIB, 2, 4 * MIB }, { 16 * MIB - 1, 1, 1 },
+		{ 16 * MIB, 1, 0 }, { UINT64_MAX, 1, 0 },    { 0, UINT32_MAX, 0 },
+	};
+	struct tcp_buffer_memory memory;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		memory = small_container(cases[i].taken_bytes, cases[i].n_flows);
+		if (tcp_buffer_cap_bytes(&memory) != cases[i].cap_bytes)
+			fail_msg("row %zu: %lld", i, (long long)tcp_buffer_cap_bytes(&memory));
+	}
+	memory = small_container(8 * MIB, 8);
+	memory.container_pages = UINT64_MAX; /* nothing to share */
+	assert_int_equal(tcp_buffer_cap_bytes(&memory), INT_MAX);
+}
+
+static void test_crowd(void **state)
+{
+	const struct tcp_buffer_memory memory = small_container(0, 0);
+	struct tcp_buffer_memory unlimited = memory;
+	struct tcp_buffer_crowd crowd = { 0 };
+
+	(void)state;
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 2 - 1); /* one 32nd of 16 MiB is large */
+	assert_int_equal(crowd.bytes, 0);
+	assert_int_equal(crowd.n, 0);
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 2);
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, 8 * MIB);
+	assert_int_equal(crowd.n, 2);
+	assert_int_equal(crowd.beyond_bytes, 0);
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, 8 * MIB + 1);
+	assert_int_equal(crowd.n, 2);
+	assert_int_equal(crowd.beyond_bytes, 8 * MIB + 1);
+	assert_int_equal(crowd.bytes, 16 * MIB + MIB / 2 + 1);
+
+	crowd = (struct tcp_buffer_crowd){ 0 }; /* at a small limit, three quarters of it are */
+	tcp_buffer_crowd_add(&crowd, &memory, MIB / 4, MIB / 4, MIB / 16 * 3 - 1);
+	assert_int_equal(crowd.n, 0);
+	tcp_buffer_crowd_add(&crowd, &memory, MIB / 4, MIB / 4, MIB / 16 * 3);
+	assert_int_equal(crowd.n, 1);
+	unlimited.container_pages = UINT64_MAX;
+	tcp_buffer_crowd_add(&crowd, &unlimited, 8 * MIB, 8 * MIB, 6 * MIB - 1);
+	assert_int_equal(crowd.n, 1);
+}
+
+static void test_watched(void **state)
+{
+	struct tcp_buffer_memory memory = small_container(0, 0);
+
+	(void)state;
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB + 1, MIB), MIB);
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB + 1, MIB + 1), 0); /* not raised */
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB, MIB / 2), 0);	  /* sixteen of these fit */
+	memory.container_pages = UINT64_MAX;
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, INT_MAX, MIB), 0);
+}
+
+static void test_fit(void **state)
+{
+	(void)state;
+	/* limit, cap, first */
+	assert_int_equal(tcp_buffer_fit_bytes(8 * MIB, 8 * MIB, MIB), 8 * MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(8 * MIB, 8 * MIB - 1, MIB), 4 * MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(8 * MIB, 2 * MIB, MIB), 2 * MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(8 * MIB, 0, MIB), MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(7 * MIB, 0, 3 * MIB), 3 * MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(MIB, 0, MIB), MIB);
+	assert_int_equal(tcp_buffer_fit_bytes(MIB, 0, 2 * MIB), MIB); /* somebody has lowered it */
+	assert_int_equal(tcp_buffer_fit_bytes(INT_MAX, 0, 0), 0);
+}
+
+/* The cap with buffers of such sizes: the walks of tcp_crowd.c. */
+static int64_t cap_with(const int64_t *sizes, size_t n, int64_t limit_bytes)
+{
+	int64_t cap_bytes = limit_bytes, to_bytes;
+
+	do {
+		struct tcp_buffer_memory memory = small_container(0, 0);
+		struct tcp_buffer_crowd crowd = { 0 };
+
+		to_bytes = cap_bytes;
+		for (size_t i = 0; i < n; i++)
+			tcp_buffer_crowd_add(&crowd, &memory, limit_bytes, to_bytes, sizes[i]);
+		memory = small_container(crowd.beyond_bytes, crowd.n);
+		cap_bytes = tcp_buffer_cap_bytes(&memory);
+	} while (cap_bytes < to_bytes);
+	return cap_bytes;
+}
+
+/* Flows that begin one after another, and grow to the limit each: those that it was raised for stay within their part.
+ */
+static void test_many_flows_one_after_another(void **state)
+{
+	const int64_t first_bytes = 64 * 1024;
+
+	(void)state;
+	for (int64_t raised_bytes = MIB; raised_bytes <= 16 * MIB; raised_bytes *= 2) {
+		int64_t limit_bytes = raised_bytes, sizes[100], sum = 0;
+
+		for (size_t n = 0; n < ARRAY_SIZE(sizes); n++) {
+			sizes[n] = MIB / 2; /* this one, on its way */
+			limit_bytes =
+				tcp_buffer_fit_bytes(limit_bytes, cap_with(sizes, n + 1, limit_bytes), first_bytes);
+			sizes[n] = limit_bytes;
+			sum += limit_bytes > first_bytes ? limit_bytes : 0;
+		}
+		assert_int_equal(limit_bytes, first_bytes);
+		assert_in_range(sum, 8 * MIB, 16 * MIB);
+	}
+}
+
+/* Those that begin at once share it. */
+static void test_many_flows_at_once(void **state)
+{
+	int64_t sizes[8];
+
+	(void)state;
+	for (size_t n = 0; n < ARRAY_SIZE(sizes); n++)
+		sizes[n] = MIB;
+	assert_int_equal(cap_with(sizes, 8, 16 * MIB), 2 * MIB);
+	sizes[0] = 9 * MIB; /* one has grown already */
+	assert_int_equal(cap_with(sizes, 8, 16 * MIB), MIB);
+	sizes[1] = 8 * MIB;
+	assert_int_equal(cap_with(sizes, 8, 16 * MIB), 0);
+}
+
 static void test_share(void **state)
 {
 	(void)state;
@@ -199,6 +345,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reckoned),
 		cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_shared_container),
+		cmocka_unit_test(test_crowd),
+		cmocka_unit_test(test_watched),
+		cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_many_flows_one_after_another),
+		cmocka_unit_test(test_many_flows_at_once),
 		cmocka_unit_test(test_share),
 		cmocka_unit_test(test_floor),
 		cmocka_unit_test(test_who_has_grown),

@@ -3,13 +3,16 @@
 import contextlib
 import math
 import os
+import re
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
 import rates
+import transfer
 from lab import PLAIN, RMEM, WMEM, Flow, kept_sysctls, maximum, only, run, wait_for
 from rates import MIB
 
@@ -175,6 +178,67 @@ def test_container_memory_is_the_cap(lab):
         wait_for(lambda: path.flow(5) and maximum(near.sysctl(WMEM)) >= 131072, MANY_FLOWS_S, "the limit to rise")
         assert supervisor.changes(near.name, WMEM)
         assert maximum(near.sysctl(WMEM)) <= 4 * MIB
+
+
+# Reads what makes a send buffer grow, and then nothing more.
+STALLED = """
+import socket, sys
+address, port, number = sys.argv[1], *map(int, sys.argv[2:])
+downloads = [socket.create_connection((address, port), timeout=60) for _ in range(number)]
+for download in downloads:
+    download.sendall(b"d 100000000\\n")
+for _ in range(64):
+    for download in downloads:
+        download.recv(1 << 16, socket.MSG_WAITALL)
+print("stalled", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def stalled_downloads(near, host, server, number):
+    client = subprocess.Popen(host.command(sys.executable, "-c", STALLED, "10.199.1.1", str(server.port), str(number)),
+                              text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert client.stdout.readline() == "stalled\n"
+        yield
+    finally:
+        client.communicate("")
+
+
+@pytest.mark.last
+def test_stalled_downloads_leave_the_container_its_memory(lab):
+    """One flow has raised the limit; eight that nobody reads hold a quarter of the container's memory, not twice all of it."""
+    host, near = lab.host(), lab.container("runc", "near-stalled", {WMEM: "4096 16384 32768"}, memory=64 * MIB)
+    with kept_sysctls():
+        host.write(RMEM, rates.limit(RMEM, 6 * MIB))
+        path = lab.netem(near, host, 1, netem=DELAY, mtu=9000)
+        supervisor = lab.supervisor(tuners=only("tcp_buffer"))
+        supervisor.ready(near.name)
+        wait_for(lambda: path.flow(5) and maximum(near.sysctl(WMEM)) >= 4 * MIB, MANY_FLOWS_S, "the limit to rise")
+        raised = maximum(near.sysctl(WMEM))
+        server = lab.keep(transfer.Server(near, 5300))
+
+        def held():
+            shown = run("nsenter", f"--net={near.netns}", "ss", "-tmnH", "sport", "= :5300").stdout
+            return [int(size) for size in re.findall(r"skmem:\(.*?,w(\d+),", shown)]
+        found = []
+
+        def stand_still():
+            before, found[:] = list(found), held()
+            time.sleep(0.5)
+            return found == before and len(found) == 8 and min(found) > 65536
+        with stalled_downloads(near, host, server, 8):
+            wait_for(stand_still, 20, "eight full buffers")
+            lowered = maximum(near.sysctl(WMEM))
+            print(f"raised to {raised}, lowered to {lowered}; eight hold {sum(found) / MIB:.1f} MiB:",
+                  *(round(size / MIB, 1) for size in sorted(found)))
+            for change in supervisor.changes(near.name, WMEM):
+                print(change["to"], change["scenario"], change["text"])
+            # What they hold in the container is within a quarter of 64 MiB, but for what each wrote last.
+            assert lowered < raised
+            assert supervisor.changes(near.name, WMEM)[-1]["scenario"] == "container_memory"
+            assert sum(found) <= 64 * MIB / 4 * 1.25
 
 
 @pytest.mark.last
