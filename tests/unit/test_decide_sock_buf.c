@@ -44,13 +44,14 @@ static void test_wanted(void **state)
 		uint64_t asked_bytes, size_bytes, needed_bytes;
 		int64_t wanted_bytes;
 	} cases[] = {
-		{ 4 * MIB, 425984, 851968, 425984 },   /* what is needed */
-		{ 300000, 425984, 851968, 300000 },    /* what was asked for, if that is less */
-		{ 212992, 425984, 851968, 0 },	       /* granted in full */
+		{ 4 * MIB, 425984, 851968, 425984 }, /* what is needed */
+		{ 300000, 425984, 851968, 300000 },  /* what was asked for, if that is less */
+		{ 212992, 425984, 851968, 0 },	     /* granted in full */
 		{ 1000, 425984, 851968, 0 },
 		{ 0, 425984, 851968, 0 },	       /* it never asked, as far as we know */
 		{ INT32_MAX, 425984, 851968, 425984 }, /* whatever it asked for */
 		{ INT32_MAX, 425984, 50 * 425984ULL, 25 * 425984 },
+		{ 700000, 425984, 851968, 425984 }, /* between that and twice that */
 	};
 
 	(void)state;
@@ -79,7 +80,8 @@ static void test_needed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
-		assert_int_equal(sock_buf_needed_bytes(cases[i].size_bytes, cases[i].limited_percent), cases[i].needed_bytes);
+		assert_int_equal(sock_buf_needed_bytes(cases[i].size_bytes, cases[i].limited_percent),
+				 cases[i].needed_bytes);
 }
 
 int main(void)

@@ -254,6 +254,14 @@ static void test_who_has_grown(void **state)
 		{ "most of all, but no growth", 800, 700, 900, 700, TCP_BUFFER_RELIEF_NONE },
 		{ "it holds less", 800, 700, 900, 600, TCP_BUFFER_RELIEF_NONE },
 		{ "growth while all shrinks", 850, 100, 840, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "an eighth, at 85 %", 770, 100, 850, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "an eighth, at less", 769, 100, 849, 110, TCP_BUFFER_RELIEF_NONE },
+		{ "a sixteenth, at 90 %", 740, 100, 900, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "a sixteenth, at less", 739, 100, 899, 110, TCP_BUFFER_RELIEF_NONE },
+		{ "one part in 32, at 95 %", 630, 100, 950, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "one part in 32, at less", 629, 100, 949, 110, TCP_BUFFER_RELIEF_NONE },
+		{ "one part in 64, at 100 %", 360, 100, 1000, 110, TCP_BUFFER_RELIEF_STEP },
+		{ "one part in 64, at less", 359, 100, 999, 110, TCP_BUFFER_RELIEF_NONE },
 		{ "enough again", 800, 100, 799, 140, TCP_BUFFER_RELIEF_NONE },
 	};
 
@@ -293,6 +301,10 @@ static void test_worst(void **state)
 	assert_false(tcp_buffer_memory_is_worst(&memory));
 	memory.allocated_pages++;
 	assert_true(tcp_buffer_memory_is_worst(&memory));
+	memory.allocated_pages = 749;
+	assert_false(tcp_buffer_memory_is_short(&memory));
+	memory.allocated_pages++;
+	assert_true(tcp_buffer_memory_is_short(&memory));
 }
 
 static void test_spell(void **state)
