@@ -34,8 +34,17 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
     config.addinivalue_line("markers", "alone: runs beside no other test")
     config.addinivalue_line("markers", "last: of the kernels of `make check-vm`, on the last alone")
+    config.addinivalue_line("markers", "figures: takes minutes, so that it runs when it is asked for: -m figures")
     if not config.getoption("reruns", 0) and not config.getoption("usepdb"):    # a failed test runs again, alone
         config.pluginmanager.register(Lanes(config))
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without -m, nobody has asked for figures."""
+    if not config.option.markexpr:
+        figures = [item for item in items if item.get_closest_marker("figures")]
+        config.hook.pytest_deselected(items=figures)
+        items[:] = [item for item in items if item not in figures]
 
 
 def pytest_sessionfinish(session):
