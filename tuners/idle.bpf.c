@@ -24,7 +24,7 @@ SK_STORAGE(idlers, 0, struct idler);
 
 static __always_inline void tell(struct tcp_sock *tp, struct idler *idler, __u16 scenario)
 {
-	emit(cookie_of((struct sock *)tp), 0, scenario, &idler->seen, sizeof(idler->seen), RATE_NS);
+	emit_of((struct sock *)tp, 0, scenario, &idler->seen, sizeof(idler->seen), RATE_NS);
 }
 
 /* All of a kept window has arrived: what of it was lost? */

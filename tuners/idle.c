@@ -102,6 +102,10 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 {
 	struct idle_seen seen;
 
+	if (b->shares_netns) { /* the windows' setting is the host's */
+		bpftune_request(b, event);
+		return;
+	}
 	memcpy(&seen, event->payload, sizeof(seen));
 	if (event->scenario == IDLE_RESTARTED)
 		restarted(b, state, &seen, event);
