@@ -74,12 +74,7 @@ static void read_orphans(struct bpftune_counter *counters, size_t n)
 /* A file that is not there, as the kernel lacks it, leaves its counters unknown. */
 static void read_files(bool is_host, struct bpftune_counter *counters, size_t n)
 {
-	_cleanup_fclose_ FILE *snmp6 = NULL;
-
 	bpftune_counters(NULL, counters, n);
-	snmp6 = fopen("/proc/self/net/snmp6", "re");
-	if (snmp6)
-		procnet_lines(snmp6, "snmp6", counters, n);
 	for (size_t i = 0; i < ARRAY_SIZE(tables); i++) {
 		_cleanup_fclose_ FILE *file = is_host || !tables[i].is_hosts ? fopen(tables[i].path, "re") : NULL;
 

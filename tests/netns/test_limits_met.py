@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from flooded import Flooded
-from lab import number, only, wait_for
+from lab import number, only, run, wait_for
 from sharer import FULL_QUEUE, Program, Sharer
 from test_control import Client
 
@@ -70,6 +70,28 @@ def test_rates(lab, supervisor, container):
     lines = wait_for(lambda: [line for line in supervisor.cli("status", container.name).stdout.splitlines() if UDP in line],
                      10, "the text")
     assert lines[0].endswith(" a second")
+
+
+DROPS_IPV6 = """
+import socket, sys
+receiver, sender = (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2))
+receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+receiver.bind(("::1", 0))
+for _ in range(100):
+    sender.sendto(bytes(1400), receiver.getsockname())
+sys.stdin.read()
+"""
+
+
+def test_ipv6(lab, supervisor, container):
+    """Its counters are in a file of their own."""
+    lab.keep(Program(container, DROPS_IPV6))
+
+    def dropped():
+        lines = run(*container.command("cat", "/proc/net/snmp6")).stdout.splitlines()
+        return int(dict(line.split() for line in lines)["Udp6RcvbufErrors"])
+    wait_for(lambda: dropped() > 50 and limits_of(supervisor, container)["Udp6RcvbufErrors"]["count"] == dropped(), 10,
+             "the count to be the kernel's")
 
 
 def test_host(supervisor):
