@@ -86,10 +86,12 @@ static int64_t reuse_of_all(const struct bpftune *b, const void *state, int64_t 
 /* Asked after reuse was looked at: whatever that could have done it is doing. */
 static bool widen(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX])
 {
-	struct ports_range range = { ints[0], ints[1] }, walls;
+	struct ports_range range = { ints[0], ints[1] }, any = range, walls = { PORTS_LOWEST, PORTS_HIGHEST };
 
 	(void)state;
-	if (is_trying(b, TW_REUSE) || ports_ask_walls(&range, &walls) < 0 || !ports_widen(&range, &walls))
+	if (is_trying(b, TW_REUSE) || !ports_widen(&any, &walls))
+		return false; /* nobody needs to be asked */
+	if (ports_ask_walls(&range, &walls) < 0 || !ports_widen(&range, &walls))
 		return false;
 	ints[0] = range.low;
 	ints[1] = range.high;
