@@ -241,6 +241,7 @@ BPFTUNE_API void bpftune_forget(struct bpftune *b, const char *about);
 /* What a tuner has counted of a remedy's trouble and work since then (CLOCK_MONOTONIC). */
 struct bpftune_measured {
 	uint64_t since_ns, trouble, work;
+	int64_t needed; /* the value that would do, to which a step goes; 0: it is not known, and a step is step_percent */
 };
 
 /*

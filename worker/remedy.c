@@ -513,6 +513,7 @@ int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int scenario, c
 		subject.look.since_ns = measured->since_ns;
 		subject.look.trouble = measured->trouble ? measured->trouble : 1;
 		subject.look.work = measured->work;
+		subject.look.needed = measured->needed;
 	}
 	va_start(args, reason);
 	vsnprintf(text, sizeof(text), reason, args);

@@ -68,10 +68,17 @@ static int64_t percent_of(int64_t number, int64_t percent)
 	return result;
 }
 
-/* By how much the stepped integer may change; 0: not by an eighth of it, which is not worth a change. */
-static int64_t room(const struct trial_rule *rule, int64_t current, int64_t cap)
+static int64_t step_up(const struct trial_look *look, int64_t current, int64_t percent)
 {
-	int64_t percent = rule->step_percent, by, most;
+	int64_t by = percent_of(current, (look->needed ? STEP_PERCENT_MIN : percent) - 100);
+
+	return look->needed > current && look->needed - current > by ? look->needed - current : by;
+}
+
+/* By how much the stepped integer may change; 0: not by an eighth of it, which is not worth a change. */
+static int64_t room(const struct trial_rule *rule, const struct trial_look *look, int64_t current)
+{
+	int64_t percent = rule->step_percent, cap = look->cap, by, most;
 
 	percent = percent < STEP_PERCENT_MIN   ? STEP_PERCENT_MIN
 		  : percent > STEP_PERCENT_MAX ? STEP_PERCENT_MAX
@@ -82,7 +89,7 @@ static int64_t room(const struct trial_rule *rule, int64_t current, int64_t cap)
 		by = current - current / percent * 100 - current % percent * 100 / percent;
 	} else {
 		most = cap > current ? cap - current : 0;
-		by = percent_of(current, percent - 100);
+		by = step_up(look, current, percent);
 	}
 	by = by < most ? by : most;
 	return by < current / 8 ? 0 : by;
@@ -96,16 +103,16 @@ static bool is_in_order(const int64_t *value, unsigned int n)
 	return value[0] > 0;
 }
 
-static bool next_value(const struct trial_rule *rule, const int64_t from[TRIAL_INTS_MAX], int64_t cap,
-		       int64_t ret_to[TRIAL_INTS_MAX])
+static bool next_value(const struct trial_rule *rule, const struct trial_look *look, int64_t ret_to[TRIAL_INTS_MAX])
 {
 	bool all = rule->value == TRIAL_ALL_INTS;
+	const int64_t *from = look->value;
 	unsigned int last = stepped(rule);
 	int64_t current = from[last], by;
 
 	if (rule->value == TRIAL_WIDTH || current <= 0 || (all && !is_in_order(from, rule->n_ints)))
 		return false;
-	by = room(rule, current, cap);
+	by = room(rule, look, current);
 	if (!by)
 		return false;
 	copy(ret_to, from);
@@ -257,7 +264,7 @@ static enum trial_move step(const struct trial *trial, const struct trial_rule *
 	}
 	if (rule->is_measured)
 		return TRIAL_NONE; /* the caller steps */
-	return next_value(rule, look->value, look->cap, ret_to) ? TRIAL_STEP : TRIAL_FULL;
+	return next_value(rule, look, ret_to) ? TRIAL_STEP : TRIAL_FULL;
 }
 
 void trial_keep(struct trial *trial)

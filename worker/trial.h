@@ -3,7 +3,8 @@
  * A trial: a tunable's value is changed a step at a time, and kept only if a measurement says that the step helped.
  * Pure functions: no I/O, no clock, no allocation. Whoever calls them reads the counters and writes the value.
  *
- *   watch   There is trouble in a window of time: a step, at least half as much again, at most four times as much.
+ *   watch   There is trouble in a window of time: a step, at least half as much again, at most four times as much; more
+ *           than that only where the caller has measured what is needed.
  *   wait    A window that began before the step says nothing about the step.
  *   judge   Less than half the trouble per work: the step is kept, and another may follow. Else the step is undone, and
  *           the value is held for 1 s, after the next useless step for 2 s, ... 1 h.
@@ -49,7 +50,8 @@ struct trial_look {
 	uint64_t since_ns;	/* the beginning of the window, which ends now */
 	uint64_t trouble, work; /* counted in the window */
 	int64_t value[TRIAL_INTS_MAX];
-	int64_t cap; /* the stepped integer goes no further */
+	int64_t cap;	/* the stepped integer goes no further */
+	int64_t needed; /* a step up goes there, rather than by a percentage; 0: it is not known what is needed */
 };
 
 enum trial_move {

@@ -154,6 +154,7 @@ struct world {
 
 static struct world world;
 static bool are_others; /* which make the errors that are counted */
+static int64_t needed;	/* of what the tuner counts */
 
 static void begin_worker(void)
 {
@@ -200,6 +201,7 @@ static int begin(void **state)
 	range_wall = 0;
 	failures = 0;
 	are_others = false;
+	needed = 0;
 	tunable_set_worker(&world.worker);
 	world.worker.running = &world.engine;
 	begin_worker();
@@ -471,7 +473,7 @@ static void test_decay(void **state)
 
 static int try_remedy(unsigned int remedy, uint64_t since_ns, uint64_t trouble, uint64_t work)
 {
-	const struct bpftune_measured measured = { since_ns, trouble, work };
+	const struct bpftune_measured measured = { since_ns, trouble, work, needed };
 	const struct bpftune_event event = { .time_ns = 7 };
 
 	return bpftune_try(&world.instance, remedy, 1, &event, &measured, "%u were full", 3);
@@ -480,6 +482,19 @@ static int try_remedy(unsigned int remedy, uint64_t since_ns, uint64_t trouble, 
 static int try(uint64_t since_ns, uint64_t trouble, uint64_t work)
 {
 	return try_remedy(OVERFLOWS, since_ns, trouble, work);
+}
+
+/* The tuner knows what would do: one step, as far as the tunable goes. */
+static void test_tuner_knows_what_is_needed(void **state)
+{
+	(void)state;
+	needed = 5000;
+	assert_int_equal(try(world.worker.now_ns, 50, 100), 0);
+	assert_string_equal(answer(true).to, "5000");
+	needed = 100000;
+	world.worker.now_ns += SECOND;
+	assert_int_equal(try(world.worker.now_ns, 20, 100), 0);
+	assert_string_equal(answer(true).to, "65535");
 }
 
 static void test_tuner_counts(void **state)
@@ -1015,6 +1030,7 @@ int main(void)
 		TEST(test_refused),
 		TEST(test_no_look_while_a_proposal_is_under_way),
 		TEST(test_decay),
+		TEST(test_tuner_knows_what_is_needed),
 		TEST(test_tuner_counts),
 		TEST(test_steps_of_the_tuner),
 		TEST(test_taken_back),

@@ -509,6 +509,53 @@ static void test_step_sizes(void **state)
 	}
 }
 
+/* A step goes to what is needed, by half at least, and to the cap at most. */
+static void test_step_to_what_is_needed(void **state)
+{
+	static const struct {
+		int64_t value, needed, cap, to;
+	} cases[] = {
+		{ 100, 0, MANY, 200 },
+		{ 100, 1000, MANY, 1000 },
+		{ 100, 151, MANY, 151 },
+		{ 100, 150, MANY, 150 },
+		{ 100, 149, MANY, 150 },
+		{ 100, 101, MANY, 150 },
+		{ 100, 100, MANY, 150 },
+		{ 100, 1, MANY, 150 },
+		{ 100, -1, MANY, 150 },
+		{ 100, 1000, 500, 500 },
+		{ 100, 101, 120, 120 },
+		{ 100, INT64_MAX, MANY, MANY },
+		{ 1, INT64_MAX, INT64_MAX, INT64_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct world world = world_of(&doubled, cases[i].value, cases[i].cap);
+		struct trial_look look = look_of(&world, 1, 1);
+		int64_t to[TRIAL_INTS_MAX] = { 0 };
+
+		look.needed = cases[i].needed;
+		if (trial_look(&world.trial, &doubled, &look, to) != TRIAL_STEP || to[0] != cases[i].to)
+			fail_msg("case %zu: %lld", i, (long long)to[0]);
+	}
+}
+
+/* What is needed of a value that goes down is not known that way. */
+static void test_step_down_is_a_percentage(void **state)
+{
+	static const struct trial_rule down = { .n_ints = 1, .step_percent = 200, .is_down = true, .is_judged = true };
+	struct world world = world_of(&down, 100, 0);
+	struct trial_look look = look_of(&world, 1, 1);
+	int64_t to[TRIAL_INTS_MAX] = { 0 };
+
+	(void)state;
+	look.needed = 10;
+	assert_int_equal(trial_look(&world.trial, &down, &look, to), TRIAL_STEP);
+	assert_int_equal(to[0], 50);
+}
+
 /* All integers of a tunable, in proportion to the last. */
 static void test_all_ints(void **state)
 {
@@ -647,6 +694,8 @@ int main(void)
 		cmocka_unit_test(test_lowered),
 		cmocka_unit_test(test_many_steps),
 		cmocka_unit_test(test_step_sizes),
+		cmocka_unit_test(test_step_to_what_is_needed),
+		cmocka_unit_test(test_step_down_is_a_percentage),
 		cmocka_unit_test(test_all_ints),
 		cmocka_unit_test(test_all_ints_of_any_size),
 		cmocka_unit_test(test_one_of_three),
