@@ -276,6 +276,7 @@ struct inet_connection_sock {
 	const struct tcp_congestion_ops *icsk_ca_ops;
 	__u8 icsk_ca_state : 5;
 	__u8 icsk_ca_setsockopt : 1; /* chosen for this socket, not the namespace's default */
+	__u8 icsk_retransmits; /* timeouts in a row */
 	struct {
 		__u16 rcv_mss; /* the size of segments that come in */
 	} icsk_ack;
