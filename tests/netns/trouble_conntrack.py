@@ -77,7 +77,7 @@ def small_table(limit=512, buckets=2048):
 
 
 class Trouble:
-    """Packets of new connections that the full table refuses, by connections that are accepted."""
+    """Packets of new connections that the full table refuses, by connections that are begun."""
     TUNER = "conntrack"
     TUNABLES = [MAX]
 
@@ -97,7 +97,7 @@ class Trouble:
         self.program = None
 
     def counts(self):
-        return table(self.container)[1], self.container.counters("Tcp")["PassiveOpens"]
+        return table(self.container)[1], self.container.counters("Tcp")["ActiveOpens"]
 
     def values(self):
         return {MAX: Host().sysctl(MAX)}
