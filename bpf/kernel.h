@@ -186,6 +186,7 @@ struct sk_buff {
 	unsigned char *head;
 	__u16 network_header; /* from head on */
 	__u16 protocol;	      /* in network byte order */
+	unsigned long _nfct;  /* its entry in the table of connections, and three bits. Where the kernel has such a table */
 };
 
 struct proto {

@@ -5,20 +5,6 @@
 
 #define RATE_NS (200 * NSEC_PER_MSEC)
 
-#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct net_device___conntrack {
-	possible_net_t nd_net;
-};
-
-struct sk_buff___conntrack {
-	struct net_device___conntrack *dev;
-	struct sock *sk;
-	unsigned long _nfct; /* an entry and three bits. Where the kernel tracks connections */
-};
-
-#pragma clang attribute pop
-
 /*
  * net/netfilter/nf_conntrack_core.c: nf_conntrack_in() drops what __nf_conntrack_alloc() has no room for, so there is
  * no entry in `_nfct`. A rule may drop a packet without an entry, too: the worker asks the counters. What is on its way
@@ -26,8 +12,8 @@ struct sk_buff___conntrack {
  */
 ON_DROP_NETFILTER(conntrack_dropped)
 {
-	const struct sk_buff___conntrack *skb = (const struct sk_buff___conntrack *)ctx->args[0];
-	const struct net_device___conntrack *dev;
+	const struct sk_buff *skb = (const struct sk_buff *)ctx->args[0];
+	const struct net_device *dev;
 	const struct sock *sk;
 
 	if (!bpf_core_field_exists(skb->_nfct) || BPF_CORE_READ(skb, _nfct))
