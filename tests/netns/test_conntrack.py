@@ -117,7 +117,8 @@ def test_flood(lab, supervisor):
     with small_table() as small:
         supervisor.give_back("host")
         flood = lab.keep(Program(container, UNANSWERED))
-        record = said(supervisor, container.name, "as in a flood or a scan")
+        record = wait_for(lambda: next((record for record in supervisor.log(container.name)
+                                        if "as in a flood or a scan" in record["text"]), None), 10, "it to be told")
         assert (record["tuner"], record["container"]) == ("conntrack", container.name)
         print(record["text"])
         refused = table(container)[1]
