@@ -5,8 +5,8 @@
 
 #define TCP_SHARE 8	       /* one buffer's part of tcp_mem[1] */
 #define CONTAINER_SHARE 4      /* and of memory.max, which all large buffers have together: */
-#define LARGE_SHARE 32	       /* one part in so many of that is large, */
-#define WATCHED_SHARE 16       /* and twice as much is told of */
+#define LARGE_SHARE 64	       /* one part in so many of that is large, */
+#define WATCHED_SHARE 32       /* and twice as much is told of */
 #define SMALL_BYTES (16 << 20) /* a quarter of it is what Linux allows at boot: net/ipv4/tcp.c: tcp_init() */
 #define LATELY_US 600000000ULL
 #define BOOT_SHARE 128	      /* of the machine's memory: the most that Linux lets one buffer have at boot */

@@ -34,7 +34,7 @@ uint64_t tcp_buffer_reckoned_pages(const struct tcp_buffer_smallest *smallest, u
 int64_t tcp_buffer_cap_bytes(const struct tcp_buffer_memory *memory);
 
 /*
- * The large buffers of a container, of one direction: three quarters of the limit, or one 32nd of what all of them may
+ * The large buffers of a container, of one direction: three quarters of the limit, or one 64th of what all of them may
  * have. Begins as zeroes.
  */
 struct tcp_buffer_crowd {

@@ -20,7 +20,8 @@
 #define SILENT_MIN_NS (500 * NSEC_PER_MSEC)
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
-#define GROWN_RATE_NS (100 * NSEC_PER_MSEC)
+#define GROWN_RATE_NS (500 * NSEC_PER_MSEC) /* of each size, so that each doubling is told of at once */
+#define GROWN_DOUBLINGS 8
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)
 #define CGROUP_LEVELS 8
@@ -227,11 +228,15 @@ static __always_inline void add_time(struct followed *f, const struct tcp_sock *
 }
 
 /* Other flows' buffers may be as large: the worker counts them. */
-static __always_inline void tell_grown(struct sock *sk, __u64 cookie)
+static __always_inline void tell_grown(struct sock *sk, __u64 cookie, __u32 size_bytes, __u32 watched_bytes)
 {
 	struct bpftune_event *event;
+	__u64 doublings = 0;
 
-	if (tuner_is_off(cookie) || !rate_allows(cookie, 0, TCP_BUFFER_GROWN, GROWN_RATE_NS))
+	for (int i = 1; i < GROWN_DOUBLINGS; i++)
+		if (size_bytes >> i >= watched_bytes)
+			doublings = i;
+	if (tuner_is_off(cookie) || !rate_allows(cookie, doublings, TCP_BUFFER_GROWN, GROWN_RATE_NS))
 		return;
 	event = tuner_event(cookie, 0, TCP_BUFFER_GROWN);
 	if (!event)
@@ -249,7 +254,7 @@ static __always_inline void tell_of_memory(struct sock *sk, __u64 cookie, __u32 
 	struct tcp_buffer_use use = {};
 
 	if (lowered && lowered->watched_bytes && size_bytes >= lowered->watched_bytes)
-		tell_grown(sk, cookie);
+		tell_grown(sk, cookie, size_bytes, lowered->watched_bytes);
 	read_use(sk, &use);
 	if (lowered && (lowered->to_bytes[0] || lowered->to_bytes[1]) && use.allocated_pages < use.pressure_pages / 2)
 		scenario = TCP_BUFFER_MEMORY_EASED;

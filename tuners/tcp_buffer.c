@@ -165,7 +165,7 @@ static struct tcp_buffer_memory memory_for(const struct bpftune *b, struct state
 
 /* A container's limits are past what they were at first, or may be soon: who has large buffers there? */
 static void count_crowd(const struct bpftune *b, struct state *state, const struct tcp_buffer_memory *memory,
-			bool is_limited)
+			bool is_limited, bool are_growing)
 {
 	int64_t limit_bytes[TCP_BUFFER_LIMITS];
 	long long value[BPFTUNE_INTS_MAX];
@@ -178,7 +178,7 @@ static void count_crowd(const struct bpftune *b, struct state *state, const stru
 		is_of_use |= limit_bytes[i] > state->initial_bytes[i];
 	}
 	if (is_of_use)
-		tcp_crowd_count(&state->crowd, memory, limit_bytes);
+		tcp_crowd_count(&state->crowd, memory, limit_bytes, are_growing);
 }
 
 /* --- what is done ------------------------------------------------------------------------------- */
@@ -298,7 +298,7 @@ static void look_at_flow(struct bpftune *b, struct state *state, const struct bp
 
 	if (err == -EBUSY || bpftune_value_ints(b, tunable, value) < 0)
 		return;
-	count_crowd(b, state, &memory, look.is_limited);
+	count_crowd(b, state, &memory, look.is_limited, false);
 	tcp_crowd_add_to(&state->crowd, tunable, &memory);
 	if (!(seen->flags & TCP_BUFFER_MEMORY_UNKNOWN)) {
 		watch_buffers(b, state, &memory);
@@ -331,7 +331,7 @@ static void look_at_crowd(struct bpftune *b, struct state *state, const struct b
 
 	memory.container_pages = tcp_buffer_smallest_pages(&state->smallest, container_pages_of(grown->container_pages),
 							   event->time_ns / NSEC_PER_USEC);
-	count_crowd(b, state, &memory, false);
+	count_crowd(b, state, &memory, false, true);
 	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
 		tcp_crowd_add_to(&state->crowd, i, &memory);
 		if (bpftune_step_from(b, i, &before_bytes) != -EBUSY && bpftune_value_ints(b, i, value) >= 0)

@@ -9,7 +9,8 @@
 #include "tuners/keep.h"
 #include "tuners/tcp_diag.h"
 
-#define PAUSE_NS 100000000ULL
+#define SECOND_NS 1000000000ULL
+#define BURST_NS (20 * SECOND_NS)
 #define WALK_SHARE 100 /* of its time at most a worker walks */
 #define WALKS_MAX 4
 #define UNCOUNTED 8
@@ -20,7 +21,7 @@ struct walk {
 	const struct tcp_buffer_memory *memory;
 	const int64_t *limit_bytes;
 	int64_t to_bytes[TCP_BUFFER_LIMITS];
-	struct tcp_crowd crowd;
+	struct tcp_buffer_crowd of[TCP_BUFFER_LIMITS];
 };
 
 static void add_socket(const struct tcp_diag_socket *socket, void *arg)
@@ -29,18 +30,25 @@ static void add_socket(const struct tcp_diag_socket *socket, void *arg)
 	struct walk *walk = arg;
 
 	for (unsigned int i = 0; socket->mem && i < TCP_BUFFER_LIMITS; i++)
-		tcp_buffer_crowd_add(&walk->crowd.of[i], walk->memory, walk->limit_bytes[i], walk->to_bytes[i],
+		tcp_buffer_crowd_add(&walk->of[i], walk->memory, walk->limit_bytes[i], walk->to_bytes[i],
 				     socket->mem[sizes[i]]);
 }
 
 static void walk_sockets(struct walk *walk)
 {
-	memset(&walk->crowd, 0, sizeof(walk->crowd));
+	memset(walk->of, 0, sizeof(walk->of));
 	if (!tcp_diag_walk(STATES, 1 << (INET_DIAG_SKMEMINFO - 1), add_socket, walk))
 		return;
-	memset(&walk->crowd, 0, sizeof(walk->crowd));
+	memset(walk->of, 0, sizeof(walk->of));
 	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++)
-		walk->crowd.of[i].n = UNCOUNTED;
+		walk->of[i].n = UNCOUNTED;
+}
+
+static void share(const struct tcp_buffer_crowd of[TCP_BUFFER_LIMITS], unsigned int limit,
+		  struct tcp_buffer_memory *memory)
+{
+	memory->n_flows = of[limit].n;
+	memory->taken_bytes = of[limit].beyond_bytes + of[limit == TCP_WMEM ? TCP_RMEM : TCP_WMEM].bytes;
 }
 
 /* True: a limit is to be lower than the walk took it to be, and more buffers are larger than that. */
@@ -53,7 +61,7 @@ static bool come_down(struct walk *walk)
 	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++) {
 		int64_t cap_bytes;
 
-		tcp_crowd_add_to(&walk->crowd, i, &memory);
+		share(walk->of, i, &memory);
 		cap_bytes = tcp_buffer_cap_bytes(&memory);
 		is_lower |= cap_bytes < walk->to_bytes[i];
 		if (cap_bytes < walk->to_bytes[i])
@@ -63,12 +71,12 @@ static bool come_down(struct walk *walk)
 }
 
 void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *memory,
-		     const int64_t limit_bytes[TCP_BUFFER_LIMITS])
+		     const int64_t limit_bytes[TCP_BUFFER_LIMITS], bool are_growing)
 {
 	struct walk walk = { .memory = memory, .limit_bytes = limit_bytes };
-	uint64_t begun_ns = keep_now_ns(), took_ns;
+	uint64_t begun_ns = keep_now_ns(), spent_to_ns = crowd->spent_to_ns;
 
-	if (begun_ns < crowd->again_ns)
+	if (begun_ns < spent_to_ns || (!are_growing && begun_ns < crowd->walked_ns + SECOND_NS))
 		return;
 	memcpy(walk.to_bytes, limit_bytes, sizeof(walk.to_bytes));
 	for (int i = 0; i < WALKS_MAX; i++) {
@@ -76,13 +84,14 @@ void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *me
 		if (!come_down(&walk))
 			break;
 	}
-	*crowd = walk.crowd;
-	took_ns = keep_now_ns() - begun_ns;
-	crowd->again_ns = begun_ns + (took_ns * WALK_SHARE > PAUSE_NS ? took_ns * WALK_SHARE : PAUSE_NS);
+	memcpy(crowd->of, walk.of, sizeof(crowd->of));
+	if (begun_ns > BURST_NS && spent_to_ns < begun_ns - BURST_NS)
+		spent_to_ns = begun_ns - BURST_NS;
+	crowd->walked_ns = begun_ns;
+	crowd->spent_to_ns = spent_to_ns + WALK_SHARE * (keep_now_ns() - begun_ns);
 }
 
 void tcp_crowd_add_to(const struct tcp_crowd *crowd, enum tcp_buffer_tunable limit, struct tcp_buffer_memory *memory)
 {
-	memory->n_flows = crowd->of[limit].n;
-	memory->taken_bytes = crowd->of[limit].beyond_bytes + crowd->of[limit == TCP_WMEM ? TCP_RMEM : TCP_WMEM].bytes;
+	share(crowd->of, limit, memory);
 }

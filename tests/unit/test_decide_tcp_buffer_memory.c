@@ -94,17 +94,17 @@ static void test_crowd(void **state)
 	struct tcp_buffer_crowd crowd = { 0 };
 
 	(void)state;
-	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 2 - 1); /* one 32nd of 16 MiB is large */
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 4 - 1); /* one 64th of 16 MiB is large */
 	assert_int_equal(crowd.bytes, 0);
 	assert_int_equal(crowd.n, 0);
-	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 2);
+	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, MIB / 4);
 	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, 8 * MIB);
 	assert_int_equal(crowd.n, 2);
 	assert_int_equal(crowd.beyond_bytes, 0);
 	tcp_buffer_crowd_add(&crowd, &memory, 8 * MIB, 8 * MIB, 8 * MIB + 1);
 	assert_int_equal(crowd.n, 2);
 	assert_int_equal(crowd.beyond_bytes, 8 * MIB + 1);
-	assert_int_equal(crowd.bytes, 16 * MIB + MIB / 2 + 1);
+	assert_int_equal(crowd.bytes, 16 * MIB + MIB / 4 + 1);
 
 	crowd = (struct tcp_buffer_crowd){ 0 }; /* at a small limit, three quarters of it are */
 	tcp_buffer_crowd_add(&crowd, &memory, MIB / 4, MIB / 4, MIB / 16 * 3 - 1);
@@ -121,9 +121,9 @@ static void test_watched(void **state)
 	struct tcp_buffer_memory memory = small_container(0, 0);
 
 	(void)state;
-	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB + 1, MIB), MIB);
-	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB + 1, MIB + 1), 0); /* not raised */
-	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB, MIB / 2), 0);	  /* sixteen of these fit */
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB / 2 + 1, MIB / 2), MIB / 2);
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB / 2 + 1, MIB / 2 + 1), 0); /* not raised */
+	assert_int_equal(tcp_buffer_watched_bytes(&memory, MIB / 2, MIB / 4), 0);	  /* 32 of these fit */
 	memory.container_pages = UINT64_MAX;
 	assert_int_equal(tcp_buffer_watched_bytes(&memory, INT_MAX, MIB), 0);
 }
