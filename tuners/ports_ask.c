@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ipc/cleanup.h"
 #include "tuners/sock_diag.h"
 #include "tuners/tcp_diag.h"
 
@@ -82,26 +81,30 @@ static void take_user(const struct tcp_diag_socket *socket, void *arg)
 	user->time_waits += message->idiag_state == TCP_TIME_WAIT;
 }
 
-int ports_ask_users(const uint32_t remote[4], struct ports_users *ret_users)
+static int ask_users(struct users *users, struct ports_users *ret_users)
 {
-	_cleanup_free_ struct ports_users *of = calloc(UINT16_MAX + 1, sizeof(*of));
-	struct users users = { remote, of };
 	unsigned int most = 0;
-	int err;
+	int err = tcp_diag_walk(CONNECTED, 0, take_user, users);
 
-	if (!of)
-		return -ENOMEM;
-	err = tcp_diag_walk(CONNECTED, 0, take_user, &users);
 	if (err)
 		return err;
 	for (unsigned int port = 1; port <= UINT16_MAX; port++)
-		if (of[port].sockets > of[most].sockets)
+		if (users->of[port].sockets > users->of[most].sockets)
 			most = port;
-	if (!of[most].sockets)
+	if (!users->of[most].sockets)
 		return -ENOENT;
-	*ret_users = of[most];
+	*ret_users = users->of[most];
 	ret_users->port = most;
 	return 0;
+}
+
+int ports_ask_users(const uint32_t remote[4], struct ports_users *ret_users)
+{
+	struct users users = { remote, calloc(UINT16_MAX + 1, sizeof(*users.of)) };
+	int err = users.of ? ask_users(&users, ret_users) : -ENOMEM;
+
+	free(users.of);
+	return err;
 }
 
 const char *ports_show_users(const uint32_t remote[4], const struct ports_users *users, char text[PORTS_REMOTE_BYTES])
