@@ -31,6 +31,7 @@ struct supervisor {
 	struct changes changes;
 	struct operator operator;
 	struct tuner_dir tuner_dir;
+	struct brief brief;
 	int stop_signal; /* that came; 0: none */
 	bool stopping;
 	int status; /* the exit status */
@@ -185,6 +186,7 @@ static void on_turn(uv_prepare_t *prepare)
 	bool is_empty = ring_take(&s->ring, !s->stopping);
 
 	workers_handle(&s->workers);
+	brief_turn(&s->brief);
 	if (is_empty)
 		instances_ring_is_empty(&s->instances);
 	operator_handle(&s->operator);
@@ -273,6 +275,7 @@ static void make_rooms(struct supervisor *s)
 		.kernel = &s->kernel, .instances = instances, .workers = workers, .changes = changes, .loop = &s->loop,
 		.run_dir = s->options.run_dir, .dry_run = s->options.dry_run,
 	};
+	s->brief = (struct brief){ .loop = &s->loop, .host = &s->kernel.host };
 	s->ring = (struct ring){ .loop = &s->loop, .host = &s->kernel.host, .event = on_event, .arg = s };
 	s->tuner_dir = (struct tuner_dir){
 		.kernel = &s->kernel, .loop = &s->loop, .path = s->options.plugin_dir, .fd = -1, .arg = s,
@@ -348,6 +351,7 @@ static void end(struct supervisor *s)
 	workers_stop(&s->workers);
 	instances_stop(&s->instances);
 	tuner_dir_stop(&s->tuner_dir);
+	brief_stop(&s->brief);
 	for (size_t i = 0; i < ARRAY_SIZE(s->signals); i++)
 		close_if_open((uv_handle_t *)&s->signals[i]);
 	ring_stop(&s->ring);

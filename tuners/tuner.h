@@ -185,9 +185,10 @@ struct bpftune_tuner {
 
 /*
  * Loads an opened object with the shared maps (bpf/tuner.bpf.h) in place, then attaches each program by its section:
- * raw_tp/..., cgroup/...; a subscriber (ON_LOOK() and others there) joins the chain that an observer calls. A map `verdicts`
- * (VERDICTS()) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that the kernel refuses is left
- * out and shown in `bpftune tuners` and `status`; the others work. 0, or -errno when nothing could be loaded.
+ * raw_tp/..., cgroup/...; a subscriber (ON_LOOK() and others there) joins the chain that an observer calls. Programs on
+ * cgroup/bind4 and bind6 are attached when there is a verdict, on cgroup/recvmsg4 and recvmsg6 for a while when one is new. A map
+ * `verdicts` (VERDICTS()) gets what bpftune_learnt() decides. Takes `object`, also on error. A program that the kernel refuses
+ * is left out and shown in `bpftune tuners` and `status`; the others work. 0, or -errno when nothing could be loaded.
  */
 BPFTUNE_API int bpftune_host_load(struct bpftune_host *host, struct bpf_object *object);
 

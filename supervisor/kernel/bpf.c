@@ -149,6 +149,10 @@ static void attach(struct bpftune_host *host, struct bpf_program *program)
 			hook->error = chain_join(host->shared_fds[SHARED_CHAINS + hook->chain], hook->tuner, program);
 		return;
 	}
+	if (late_is_section(section)) {
+		hook->error = late_keep(&hook->late, program, host->cgroup_fd);
+		return;
+	}
 	hook->link = on_cgroup ? bpf_program__attach_cgroup(program, host->cgroup_fd) : bpf_program__attach(program);
 	if (!hook->link)
 		hook->error = -errno;
@@ -237,6 +241,7 @@ int bpf_attach_tuner(struct bpftune_host *host, const struct bpftune_tuner *tune
 static void free_hook(struct hook *hook)
 {
 	bpf_link__destroy(hook->link);
+	late_free(&hook->late);
 	free(hook->program);
 	free(hook->attach);
 }

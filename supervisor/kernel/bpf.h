@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "bpf/observe.h"
+#include "supervisor/kernel/late.h"
 #include "tuners/tuner.h"
 
 struct bpf_link;
@@ -21,6 +22,7 @@ struct hook {
 	int chain;     /* enum bpftune_chain: called by an observer; -1: it has a link */
 	int error;     /* 0: attached; else -errno of load or attach */
 	struct bpf_link *link;
+	struct late late; /* of a program that is attached when there are verdicts */
 };
 
 /* The maps that all programs share, by name in each object; after these, a program array for each chain. */
@@ -48,6 +50,7 @@ struct bpftune_host {
 	size_t n_hooks;
 	uint16_t n_tuners;
 	int verdict_fds[BPFTUNE_TUNERS_MAX]; /* map `verdicts` of each tuner; 0: none */
+	uint64_t new_verdicts;         /* bit n: the tuner of number n has one, which brief.c has not heeded yet */
 	uint16_t loading;              /* whose object bpftune_host_load() is given */
 	const char *trial;             /* only this program, and only to see whether it loads */
 	int sweep_fd;                  /* program to test-run */

@@ -183,6 +183,7 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 		return -ENOENT;
 	if (!memcmp(verdict->value, zeros, sizeof(zeros)))
 		return bpf_map_delete_elem(host->verdict_fds[tuner], key);
+	host->new_verdicts |= 1ULL << tuner;
 	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
 }
 

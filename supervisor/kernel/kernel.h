@@ -5,6 +5,7 @@
 
 #include "supervisor/kernel/bpf.h"
 #include "supervisor/kernel/bpf_maps.h"
+#include "supervisor/kernel/brief.h"
 #include "supervisor/kernel/cgroupfs.h"
 #include "supervisor/kernel/nsfs.h"
 #include "supervisor/kernel/plugin.h"
