@@ -13,6 +13,7 @@
 
 #define SOL_SOCKET_USERLOCK_SNDBUF 1 /* include/net/sock.h: SOCK_SNDBUF_LOCK */
 #define SOL_SOCKET_USERLOCK_RCVBUF 2 /* SOCK_RCVBUF_LOCK */
+#define SOL_SOCKET_USERLOCK_BINDPORT 8 /* SOCK_BINDPORT_LOCK: bind(2) named the port */
 
 /* include/net/tcp_states.h */
 enum { TCP_LISTEN = 10 };
@@ -344,6 +345,11 @@ struct tcp_sock {
 		__u32 seq;
 		__u64 time; /* microseconds, CLOCK_MONOTONIC */
 	} rcvq_space;
+};
+
+/* What a struct bpf_sock_addr is, seen from inside. */
+struct bpf_sock_addr_kern {
+	struct sock *sk;
 };
 
 /* What a struct bpf_sock_ops is, seen from inside. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The memory of all TCP sockets of the machine together. */
+/* The memory of all TCP sockets of the machine together. That of all UDP sockets is accounted alike, with udp_mem. */
 #ifndef BPFTUNE_BPF_TCP_MEMORY_H
 #define BPFTUNE_BPF_TCP_MEMORY_H
 
