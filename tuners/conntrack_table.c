@@ -57,7 +57,7 @@ int conntrack_read(struct conntrack_use *ret_use)
 bool conntrack_look(struct conntrack_window *window, uint64_t now_ns, struct conntrack_use *ret_use)
 {
 	const struct conntrack_use *begun = &window->begun;
-	struct conntrack_use now;
+	struct conntrack_use now = { 0 };
 
 	if (conntrack_read(&now))
 		return false;
