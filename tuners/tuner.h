@@ -269,6 +269,15 @@ BPFTUNE_API void bpftune_relieved(struct bpftune *b, unsigned int remedy, uint64
 BPFTUNE_API void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more);
 
 /*
+ * Host's worker: what was claimed for whoever is behind the event was of no use. The claim ends, and whoever it was may claim
+ * nothing for 1 s, after the next such claim for 2 s ... 1 h. The value goes back to the highest of its earlier values that the
+ * other claims need; scenario and reason are those of that change. 0; -ENOENT: there is no such claim.
+ */
+BPFTUNE_API int bpftune_disclaim(struct bpftune *b, unsigned int remedy, unsigned int scenario,
+				 const struct bpftune_event *event, const char *reason, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/*
  * Has the running tuner's `wake` called after so many milliseconds, once; a later call replaces an earlier one. For what no
  * hook tells of: a worker that has nothing to do is to sleep.
  */

@@ -3,7 +3,9 @@
 
 #include <stddef.h>
 
-#define KEPT_NS (BUDGET_KEPT_S * UINT64_C(1000000000))
+#define SECOND_NS UINT64_C(1000000000)
+#define KEPT_NS (BUDGET_KEPT_S * SECOND_NS)
+#define DOUBLINGS_MAX 12 /* of a hold: 4096 s is past KEPT_NS */
 
 static bool is_of(const struct budget_claim *claim, const struct bpftune_owner *of)
 {
@@ -11,8 +13,8 @@ static bool is_of(const struct budget_claim *claim, const struct bpftune_owner *
 }
 
 /*
- * The asker's claim; or room for it: the next free place, or that of the one that was renewed least recently. Containers,
- * of which there may be many, take no place of the host's own.
+ * The asker's claim; or room for it: the next free place, or that of the one that was renewed least recently.
+ * Containers, of which there may be many, take no place of the host's own.
  */
 static struct budget_claim *place_of(struct budget *budget, const struct bpftune_owner *of, uint64_t asker)
 {
@@ -40,8 +42,27 @@ void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_
 	if (more <= 0)
 		return;
 	claim = place_of(budget, of, asker);
+	if (now_ns < claim->held_until_ns)
+		return;
 	claim->needed_ns = now_ns;
 	claim->more = more > claim->more ? more : claim->more;
+}
+
+bool budget_refuse(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, uint64_t now_ns)
+{
+	for (uint32_t i = 0; i < budget->n; i++) {
+		struct budget_claim *claim = &budget->claims[i];
+		uint64_t hold_ns = SECOND_NS << claim->n_useless;
+
+		if (!is_of(claim, of) || claim->asker != asker || !claim->more)
+			continue;
+		claim->more = 0;
+		claim->needed_ns = now_ns;
+		claim->held_until_ns = now_ns + (hold_ns < KEPT_NS ? hold_ns : KEPT_NS);
+		claim->n_useless += claim->n_useless < DOUBLINGS_MAX;
+		return true;
+	}
+	return false;
 }
 
 bool budget_end(struct budget *budget, uint64_t asker)

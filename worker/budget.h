@@ -22,6 +22,8 @@ struct budget_claim {
 	uint64_t asker;		 /* the instance */
 	uint64_t needed_ns;	 /* when it last said so */
 	int64_t more;		 /* than the first value: the most that it has needed */
+	uint64_t held_until_ns;	 /* it may claim nothing before that */
+	uint32_t n_useless;	 /* claims that were of no use */
 };
 
 struct budget {
@@ -41,6 +43,12 @@ struct budget_rule {
  * container's claim that was renewed least recently goes.
  */
 void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, int64_t more, uint64_t now_ns);
+
+/*
+ * What the asker has claimed was of no use: the claim ends, and the asker may claim nothing for 1 s, after the next
+ * such claim for 2 s, ... 1 h. False: it has no claim.
+ */
+bool budget_refuse(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, uint64_t now_ns);
 
 /* The asker is no more: its claims go. False: it had none. */
 bool budget_end(struct budget *budget, uint64_t asker);

@@ -232,7 +232,7 @@ static void inherit_claims(struct worker *worker, struct engine *engine)
 }
 
 /* Back to the highest value that those who are left need. A proposal under way comes first. */
-static void lower(struct worker *worker, unsigned int index)
+static void lower(struct worker *worker, unsigned int index, const struct motive *motive)
 {
 	int64_t to[TRIAL_INTS_MAX] = { 0 };
 	struct subject subject;
@@ -242,18 +242,18 @@ static void lower(struct worker *worker, unsigned int index)
 	subject.remedy->lost_claim = false;
 	subject.look.cap = claimed(worker, &subject);
 	if (trial_lower(&subject.remedy->trial, &subject.rule, &subject.look, to))
-		propose(worker, &subject, TRIAL_TAKE_BACK, to,
-			&(struct motive){
-				.scenario = subject.what->scenario,
-				.reason =
-					"it is higher than those need who are left, and had a need within the last hour" });
+		propose(worker, &subject, TRIAL_TAKE_BACK, to, motive);
 }
 
 static void lower_all(struct worker *worker, struct engine *engine)
 {
 	for (size_t i = 0; i < engine->tuner->n_remedies; i++)
 		if (engine->remedies[i].lost_claim)
-			lower(worker, i);
+			lower(worker, i,
+			      &(struct motive){
+				      .scenario = engine->tuner->remedies[i].scenario,
+				      .reason =
+					      "it is higher than those need who are left, and had a need within the last hour" });
 }
 
 static void note_lost_claims(struct worker *worker, struct engine *engine)
@@ -561,6 +561,30 @@ void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_
 
 	if (b->id == BPFTUNE_HOST_ID && remedy < tuner->n_remedies && tuner->remedies[remedy].whole)
 		claim(worker, tuner->remedies[remedy].tunable, event->asker, more);
+}
+
+int bpftune_disclaim(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *event,
+		     const char *reason, ...)
+{
+	struct worker *worker = tunable_worker();
+	struct engine *engine = worker->running;
+	struct bpftune_owner of = { .tuner = engine->number };
+	char text[BPFTUNE_TEXT_BYTES];
+	va_list args;
+
+	(void)b;
+	if (!worker->budget || remedy >= engine->tuner->n_remedies)
+		return -ENOENT;
+	of.tunable = engine->tuner->remedies[remedy].tunable;
+	if (!budget_refuse(worker->budget, &of, event->asker, worker->now_ns))
+		return -ENOENT;
+	va_start(args, reason);
+	vsnprintf(text, sizeof(text), reason, args);
+	va_end(args);
+	engine->remedies[remedy].lost_claim = true;
+	lower(worker, remedy, &(struct motive){ scenario, event, text });
+	trials_keep(worker, engine);
+	return 0;
 }
 
 int bpftune_take_back(struct bpftune *b, unsigned int remedy, unsigned int scenario, const struct bpftune_event *cause,

@@ -100,6 +100,39 @@ static void test_no_need(void **state)
 	assert_int_equal(budget_granted(&budget, &limit, &largest), 0);
 }
 
+/* What was of no use is undone, and held off for longer each time; the others' claims stay. */
+static void test_of_no_use(void **state)
+{
+	struct budget budget = { 0 };
+	uint64_t now_ns = HOUR;
+
+	(void)state;
+	assert_false(budget_refuse(&budget, &memory, 7, now_ns));
+	budget_claim(&budget, &memory, 7, 100, now_ns);
+	budget_claim(&budget, &memory, 8, 50, now_ns);
+	budget_claim(&budget, &limit, 7, 30, now_ns);
+	assert_true(budget_refuse(&budget, &memory, 7, now_ns));
+	assert_false(budget_refuse(&budget, &memory, 7, now_ns)); /* it has none: the hold stays as it is */
+	assert_int_equal(budget_granted(&budget, &memory, &pool), 50);
+	assert_int_equal(budget_granted(&budget, &limit, &largest), 30);
+	for (uint64_t hold = 1; hold <= 4; hold *= 2) {
+		budget_claim(&budget, &memory, 7, 100, now_ns + hold * SECOND - 1);
+		assert_int_equal(budget_granted(&budget, &memory, &pool), 50);
+		now_ns += hold * SECOND;
+		budget_claim(&budget, &memory, 7, 100, now_ns);
+		assert_int_equal(budget_granted(&budget, &memory, &pool), 150);
+		assert_true(budget_refuse(&budget, &memory, 7, now_ns));
+	}
+	for (int i = 0; i < 20; i++) {
+		now_ns += HOUR;
+		budget_claim(&budget, &memory, 7, 100, now_ns);
+		assert_true(budget_refuse(&budget, &memory, 7, now_ns));
+	}
+	assert_false(budget_expire(&budget, HOUR + 1));
+	assert_true(budget_expire(&budget, now_ns + HOUR)); /* a hold ends with what is known of it */
+	assert_int_equal(budget.n, 0);
+}
+
 static void test_no_claims(void **state)
 {
 	struct budget budget = { 0 };
@@ -154,6 +187,7 @@ int main(void)
 		cmocka_unit_test(test_more_containers),
 		cmocka_unit_test(test_end_of_a_container),
 		cmocka_unit_test(test_no_need),
+		cmocka_unit_test(test_of_no_use),
 		cmocka_unit_test(test_no_claims),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_full_of_containers),

@@ -635,6 +635,34 @@ static void test_claims(void **state)
 	assert_false(remedies_may_decay(&world.worker));
 }
 
+/* What one asker's claim has raised, and was of no use, goes back; what another one needs stays, and is not held off. */
+static void test_disclaimed(void **state)
+{
+	const struct bpftune_event event = { .asker = 7 };
+	struct bpftune_report intent;
+
+	(void)state;
+	on_host();
+	assert_int_equal(bpftune_disclaim(&world.instance, POOL, 1, &event, "of no use"), -ENOENT);
+	assert_int_equal(need(POOL, 8, 500), 0);
+	assert_string_equal(answer(true).to, "1500");
+	assert_int_equal(need(POOL, 7, 1000000), 0);
+	assert_string_equal(answer(true).to, "2500");
+	assert_int_equal(bpftune_disclaim(&world.instance, 99, 1, &event, "of no use"), -ENOENT);
+	assert_int_equal(bpftune_disclaim(&world.instance, POOL, 1, &event, "%d of no use", 4), 0);
+	intent = answer(true);
+	assert_string_equal(intent.to, "1500");
+	assert_string_equal(intent.text, "4 of no use");
+	assert_true(intent.scenario == 1 && intent.asker == 7);
+	assert_int_equal(bpftune_disclaim(&world.instance, POOL, 1, &event, "of no use"), -ENOENT);
+	assert_int_equal(need(POOL, 7, 1000000), -ENOSPC);
+	assert_int_equal(need(POOL, 8, 700), 0);
+	assert_string_equal(answer(true).to, "1700");
+	world.worker.now_ns += SECOND;
+	assert_int_equal(need(POOL, 7, 1000000), 0);
+	answer(true);
+}
+
 /* What was needed on top of a value that somebody else has replaced since says nothing of the next one. */
 static void test_claims_on_another_value(void **state)
 {
@@ -1038,6 +1066,7 @@ int main(void)
 		TEST(test_cap),
 		TEST(test_claims),
 		TEST(test_claims_of_a_pool),
+		TEST(test_disclaimed),
 		TEST(test_claims_end_after_an_hour),
 		TEST(test_asker_ends_meanwhile),
 		TEST(test_claims_of_another_worker),
