@@ -177,6 +177,7 @@ struct device {
 };
 
 struct net_device {
+	unsigned int flags; /* IFF_... */
 	possible_net_t nd_net;
 	struct device dev;
 };
@@ -224,6 +225,26 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct proto *skc_prot;
 	struct sock *skc_listener; /* of a request socket */
+};
+
+struct neigh_parms {
+	int reachable_time; /* jiffies: about base_reachable_time */
+};
+
+struct neigh_table {
+	int family;
+	int gc_thresh1;
+	int gc_thresh2;
+	int gc_thresh3;
+	atomic_t gc_entries; /* of all namespaces, but for permanent ones and such */
+};
+
+struct neighbour {
+	struct neigh_table *tbl;
+	struct neigh_parms *parms;
+	__u8 nud_state;
+	struct net_device *dev;
+	__u8 primary_key[0]; /* the address: 4 or 16 bytes */
 };
 
 struct dst_metrics {
