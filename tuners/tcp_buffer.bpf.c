@@ -20,7 +20,7 @@
 #define SILENT_MIN_NS (500 * NSEC_PER_MSEC)
 #define CLOSELY_NS (5 * NSEC_PER_SEC)	  /* after the limit changed */
 #define MEMORY_RATE_NS (500 * NSEC_PER_MSEC)
-#define GROWN_RATE_NS (500 * NSEC_PER_MSEC) /* of each size, so that each doubling is told of at once */
+#define GROWN_RATE_NS NSEC_PER_SEC /* of each size, so that each doubling is told of at once */
 #define GROWN_DOUBLINGS 8
 #define CLOSE_RATE_NS (25 * NSEC_PER_MSEC)
 #define SLOW_RATE_NS (500 * NSEC_PER_MSEC)

@@ -9,9 +9,9 @@
 #include "tuners/keep.h"
 #include "tuners/tcp_diag.h"
 
-#define SECOND_NS 1000000000ULL
-#define BURST_NS (20 * SECOND_NS)
-#define WALK_SHARE 100 /* of its time at most a worker walks */
+#define PAUSE_NS 1000000000ULL
+#define WALK_SHARE 100	 /* of its time at most a worker walks; */
+#define GROWING_SHARE 20 /* and while buffers grow */
 #define WALKS_MAX 4
 #define UNCOUNTED 8
 /* Those that may have data, also after the application has closed them. */
@@ -74,9 +74,11 @@ void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *me
 		     const int64_t limit_bytes[TCP_BUFFER_LIMITS], bool are_growing)
 {
 	struct walk walk = { .memory = memory, .limit_bytes = limit_bytes };
-	uint64_t begun_ns = keep_now_ns(), spent_to_ns = crowd->spent_to_ns;
+	uint64_t pause_ns = (are_growing ? GROWING_SHARE : WALK_SHARE) * crowd->took_ns, begun_ns = keep_now_ns();
 
-	if (begun_ns < spent_to_ns || (!are_growing && begun_ns < crowd->walked_ns + SECOND_NS))
+	if (!are_growing && pause_ns < PAUSE_NS)
+		pause_ns = PAUSE_NS;
+	if (crowd->walked_ns && begun_ns < crowd->walked_ns + pause_ns)
 		return;
 	memcpy(walk.to_bytes, limit_bytes, sizeof(walk.to_bytes));
 	for (int i = 0; i < WALKS_MAX; i++) {
@@ -85,10 +87,8 @@ void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *me
 			break;
 	}
 	memcpy(crowd->of, walk.of, sizeof(crowd->of));
-	if (begun_ns > BURST_NS && spent_to_ns < begun_ns - BURST_NS)
-		spent_to_ns = begun_ns - BURST_NS;
-	crowd->walked_ns = begun_ns;
-	crowd->spent_to_ns = spent_to_ns + WALK_SHARE * (keep_now_ns() - begun_ns);
+	crowd->walked_ns = keep_now_ns();
+	crowd->took_ns = crowd->walked_ns - begun_ns;
 }
 
 void tcp_crowd_add_to(const struct tcp_crowd *crowd, enum tcp_buffer_tunable limit, struct tcp_buffer_memory *memory)

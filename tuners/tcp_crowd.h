@@ -11,16 +11,14 @@
 /* What the last walk found. Begins as zeroes. */
 struct tcp_crowd {
 	struct tcp_buffer_crowd of[TCP_BUFFER_LIMITS];
-	uint64_t walked_ns;   /* CLOCK_MONOTONIC */
-	uint64_t spent_to_ns; /* what walks have cost, as time in which there is to be none */
+	uint64_t walked_ns, took_ns; /* CLOCK_MONOTONIC, at its end; and how long it took */
 };
 
 /*
  * Counts the large buffers of the caller's own namespace, those included that are stuck and so pass no hook. The kernel
  * walks its tables of sockets for it, 0.3 ms and 2 us a socket, up to four times where a limit has to come down. So
- * walks take a hundredth of the worker's time, or 0.2 s at once: nothing is counted if they would take more; nor,
- * unless buffers are growing, in the second after a walk. Without the kernel's tcp_diag there are taken to be eight
- * each way.
+ * nothing is counted in the second after a walk, nor if walks would take more than a hundredth of the worker's time;
+ * while buffers are growing, more than a twentieth. Without the kernel's tcp_diag there are taken to be eight each way.
  */
 void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *memory,
 		     const int64_t limit_bytes[TCP_BUFFER_LIMITS], bool are_growing);

@@ -206,7 +206,7 @@ def stalled_downloads(client, address, server, number):
         process.communicate("")
 
 
-@pytest.mark.last
+@pytest.mark.figures
 def test_stalled_downloads_leave_the_container_its_memory(lab):
     """One flow has raised the limit; eight that nobody reads hold about a quarter of the container's memory, not twice all of it."""
     host, near = lab.host(), lab.container("runc", "near-stalled", {WMEM: "4096 16384 32768"}, memory=64 * MIB)
