@@ -17,7 +17,7 @@ _bpftune()
 	local line=${COMP_LINE:0:COMP_POINT} cur command='' candidates='' word i
 	local -A options=(
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
-		[status]='--json'
+		[status]='--all --json'
 		[log]='--json --follow --lines -f -n'
 		[rollback]='--all --dry-run --json --offline'
 		[resume]=''

@@ -17,7 +17,7 @@ static const char usage[] =
 	"\n"
 	"  bpftune run [--stderr] [--debug] [--dry-run] [--rollback] [--plugin-dir DIR]\n"
 	"                                                       the supervisor, in the foreground\n"
-	"  bpftune status [CONTAINER] [--json]                  instances, workers, tunables\n"
+	"  bpftune status [CONTAINER|--all] [--json]            what was changed, from which value to which\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
 	"  bpftune rollback CONTAINER|--all [--dry-run] [--json] [--offline]\n"
 	"                                                       put initial values back\n"
@@ -64,7 +64,7 @@ static const struct command {
 	int operands_min, operands_max; /* one less with --all, which stands in the place of CONTAINER */
 } commands[] = {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
-	{ "status", client_status, { OPTION_JSON }, 0, 1 },
+	{ "status", client_status, { OPTION_JSON, OPTION_ALL }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
 	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN, OPTION_OFFLINE }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },

@@ -17,18 +17,53 @@ static void complain(void *arg, const char *text)
 	fprintf(stderr, "bpftune: %s\n", text);
 }
 
+static const char *owner_of(const struct hook *hook, const struct plugins *plugins)
+{
+	return hook->tuner < plugins->n ? plugins->tuners[hook->tuner]->name : "watch";
+}
+
 static int print_hooks(const struct bpftune_host *host, const struct plugins *plugins)
 {
 	int refused = 0;
 
 	for (size_t i = 0; i < host->n_hooks; i++) {
 		const struct hook *hook = &host->hooks[i];
-		const char *tuner = hook->tuner < plugins->n ? plugins->tuners[hook->tuner]->name : "watch";
 
-		printf("%-12s %-30s %s\n", tuner, hook->attach, hook->error ? bpf_hook_error(hook) : "ok");
+		printf("%-12s %-30s %s\n", owner_of(hook, plugins), hook->attach, hook->error ? bpf_hook_error(hook) : "ok");
 		refused += hook->error < 0;
 	}
 	return refused;
+}
+
+static void print_refused_owners(const struct bpftune_host *host, const struct plugins *plugins)
+{
+	const char *last = "";
+
+	for (size_t i = 0; i < host->n_hooks; i++) {
+		const char *owner = owner_of(&host->hooks[i], plugins);
+
+		if (host->hooks[i].error >= 0 || !strcmp(last, owner))
+			continue;
+		printf("%s %s", *last ? "," : "", owner);
+		last = owner;
+	}
+}
+
+/* The last line: what all the others come to. */
+static void print_verdict(const struct bpftune_host *host, const struct plugins *plugins, int refused)
+{
+	putchar('\n');
+	if (!plugins->n) {
+		puts("bpftune would run here, and tune nothing: it has no tuners.");
+	} else if (!refused) {
+		printf("bpftune can do all of its work here: %zu tuners, and the kernel takes all of their %zu programs.\n",
+		       plugins->n, host->n_hooks);
+	} else {
+		printf("bpftune would run here, but do less: the kernel refuses %d of %zu programs, of", refused,
+		       host->n_hooks);
+		print_refused_owners(host, plugins);
+		puts(".");
+	}
 }
 
 int probe_run(const char *plugin_dir)
@@ -51,6 +86,7 @@ int probe_run(const char *plugin_dir)
 		kernel_close(&kernel);
 		fflush(stdout);
 		fprintf(stderr, "bpftune: %s\n", refusal.text);
+		printf("\nbpftune cannot run here%s.\n", err == -EPERM ? " with the rights that it has now" : "");
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
 	printf("%-12s %s\n%-12s %s\n", "kernel BTF", "ok", "cgroup2", kernel.cgroupfs.mount);
@@ -61,6 +97,7 @@ int probe_run(const char *plugin_dir)
 	for (size_t i = 0; i < kernel.plugins.n; i++)
 		bpf_attach_tuner(&kernel.host, kernel.plugins.tuners[i], i);
 	refused = print_hooks(&kernel.host, &kernel.plugins);
+	print_verdict(&kernel.host, &kernel.plugins, refused);
 	kernel_close(&kernel);
 	return refused ? EXIT_UNSUPPORTED : err ? EXIT_FAILED : cookie ? EXIT_DONE : EXIT_UNSUPPORTED;
 }

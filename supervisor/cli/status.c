@@ -6,13 +6,15 @@
 
 #include "supervisor/cli/ask.h"
 #include "supervisor/cli/column.h"
+#include "supervisor/cli/quiet.h"
+
+#define NAME_WIDTH 31 /* of most tunables' names; a longer one is shown whole */
 
 static void print_tunable(json_t *tunable)
 {
 	json_int_t changes = number_of(tunable, "changes");
 
-	printf("      ");
-	print_column(text_of(tunable, "name"), 28, true);
+	printf("      %-*s", NAME_WIDTH, text_of(tunable, "name"));
 	if (!changes) {
 		printf(" %s\n", text_of(tunable, "current"));
 		return;
@@ -245,13 +247,19 @@ static void print_header(void)
 	printf("%4s  %-32s %-10s %s\n", "ID", "NAME", "RUNTIME", "WORKER");
 }
 
+/* All instances are read before any is printed; with --all, each is printed as it comes. */
+static bool is_buffered(const struct question *question)
+{
+	return question->json || question->container || !question->all;
+}
+
 static void take_instance(const struct question *question, json_t *reply, void *arg)
 {
 	json_t *instance = json_object_get(reply, "instance");
 
 	if (!json_is_object(instance))
 		return; /* the one that was to come has ended */
-	if (question->json || question->container)
+	if (is_buffered(question))
 		json_array_append(arg, instance);
 	else
 		print_instance(instance, false);
@@ -262,40 +270,48 @@ static int ask_instances(const struct question *question, json_t *call, json_t *
 {
 	int err = ask(question, json_incref(call), take_instance, instances);
 
-	if (err || question->json || !lacks_rates(json_array_get(instances, 0)))
+	if (err || question->json || !question->container || !lacks_rates(json_array_get(instances, 0)))
 		return err;
 	sleep(1);
 	json_array_clear(instances);
 	return ask(question, json_incref(call), take_instance, instances);
 }
 
-static void print_one(json_t *instances)
+static void print_instances(const struct question *question, json_t *status, json_t *instances)
 {
-	if (!json_array_size(instances))
+	json_t *instance;
+	size_t i;
+
+	if (!question->container && is_quiet(status, instances)) {
+		print_quiet(status, instances);
 		return;
-	print_header();
-	print_instance(json_array_get(instances, 0), true);
+	}
+	if (json_array_size(instances))
+		print_header();
+	json_array_foreach(instances, i, instance)
+		print_instance(instance, question->container != NULL);
 }
 
-/* What is known as a whole, then each instance as it comes. */
 int client_status(const struct question *question)
 {
-	json_t *status = json_object(), *instances = json_array(), *call = call_of(question, "io.bpftune.ListInstances");
+	json_t *status = json_object(), *instances = json_array();
+	json_t *call = json_pack("{s:s s:{s:s*}}", "method", "io.bpftune.ListInstances", "parameters", "container",
+				 question->container);
 	int err = 0;
 
 	json_object_set_new(call, "more", json_boolean(!question->container));
 	if (question->json || !question->container)
 		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, status);
-	if (!err && !question->json && !question->container) {
+	if (!err && !question->json && !question->container)
 		print_head(status);
+	if (!err && !is_buffered(question))
 		print_header();
-	}
 	err = err ? err : ask_instances(question, call, instances);
 	json_object_set(status, "instances", instances);
 	if (!err && question->json)
 		print_json(status);
-	else if (!err)
-		print_one(instances);
+	else if (!err && is_buffered(question))
+		print_instances(question, status, instances);
 	json_decref(call);
 	json_decref(instances);
 	json_decref(status);

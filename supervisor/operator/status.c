@@ -160,12 +160,13 @@ static json_t *events_json(const struct operator *operator)
 	const struct changes_counters *changes = &operator->changes->counters;
 	const struct bpftune_host *host = &operator->kernel->host;
 
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I}", "received", (json_int_t)operator->events_received, "routed",
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "received", (json_int_t)operator->events_received, "routed",
 			 (json_int_t)workers->routed, "coalesced", (json_int_t)workers->coalesced, "lost",
 			 (json_int_t)workers->lost + (json_int_t)bpf_lost(host), "unroutable",
 			 (json_int_t)workers->unroutable + (json_int_t)changes->unroutable, "unserved",
 			 (json_int_t)workers->unserved, "unsighted", (json_int_t)bpf_unsighted(host), "unknown_reports",
-			 (json_int_t)changes->unknown_reports);
+			 (json_int_t)changes->unknown_reports,
+			 "told", (json_int_t)operator->streams.told);
 }
 
 json_t *status_json(const struct operator *operator)

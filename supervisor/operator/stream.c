@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 
 #include "ipc/cleanup.h"
 
@@ -131,6 +132,7 @@ void streams_log(struct streams *streams, const struct log_record *fields)
 		heap_put(&streams->heap, record);
 		return;
 	}
+	streams->told += record->tuner && record->severity <= LOG_NOTICE && !record->is_copy;
 	say_repeated(streams, stream, now_us);
 	keep(streams, stream, record, now_us);
 }

@@ -29,6 +29,7 @@ struct streams {
 	struct heap heap; /* what the records say of one container is nothing to another's worker */
 	struct stream *by_instance;
 	uint64_t seq, endings;
+	uint64_t told; /* records of tuners, of LOG_NOTICE and worse: changes, and what an administrator may want to see */
 	void (*on_record)(void *arg, const struct log_record *record); /* each new record */
 	void *arg;
 };

@@ -653,7 +653,7 @@ def test_name_that_deceives(lab, namer, path, name):
 def test_wide_name(lab, namer):
     """A column is as wide as what it shows, and ends with a whole character."""
     wide, plain = named(lab, namer, f"/lxc.payload.bt-{'漢' * 20}"), named(lab, namer, "/lxc.payload.bt-plain")
-    lines = namer.cli("status").stdout.splitlines()
+    lines = namer.cli("status", "--all").stdout.splitlines()
     shown, ours = (next(line for line in lines if line.startswith(f"{instance['id']:4}  ")) for instance in (wide, plain))
     assert shown.startswith(f"{wide['id']:4}  bt-{'漢' * 14}  lxc ")     # 3 + 28 of 32 columns
     assert ours.startswith(f"{plain['id']:4}  {'bt-plain':32} lxc ")

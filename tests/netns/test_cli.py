@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -19,7 +20,7 @@ FAILED, USAGE, UNSUPPORTED, NO_SUPERVISOR = 1, 2, 3, 4
 NUMBER, TEXT_OR_NULL = (int, float), (str, NoneType)
 STATUS = {
     "version": str, "kernel": str, "uptime_s": NUMBER, "dry_run": bool,
-    "events": {"received": int, "routed": int, "coalesced": int, "lost": int, "unroutable": int},
+    "events": {"received": int, "routed": int, "coalesced": int, "lost": int, "unroutable": int, "told": int},
     "tuners": [{"name": str, "path": str,
                 "hooks": [{"program": str, "attach": str, "attached": bool, "error": TEXT_OR_NULL, "refusals": int}]}],
     "instances": [{
@@ -92,7 +93,7 @@ def test_help(command):
 
 
 @pytest.mark.parametrize("words", [
-    [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["log", "-n", "many"],
+    [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["status", "--all", "host"], ["log", "-n", "many"],
     ["log", "-n", "-1"], ["run", "--run-dir"], ["rollback"], ["rollback", "--dry-run"], ["rollback", "--all", "host"],
     ["resume"], ["resume", "--all"], ["off"], ["on"], ["off", "--all", "tcp_buffer", "host"], ["on", "host", "tcp_buffer", "x"],
 ], ids=" ".join)
@@ -111,6 +112,17 @@ def test_probe():
     for word in "BTF", "cgroup2", "raw_tp/task_newtask", "tcp_buffer", "sockops", "raw_tp/tcp_rcv_space_adjust":
         assert word in text
     assert fits(text)
+    assert re.fullmatch(f"bpftune can do all of its work here: {len(tuner_names())} tuners, .*\\.", text.splitlines()[-1])
+
+
+@pytest.mark.parametrize("without, code, verdict", [
+    ("-sys_admin,-net_admin", UNSUPPORTED, "bpftune would run here, but do less: the kernel refuses .* of .*tcp_buffer.*"),
+    ("-sys_admin,-perfmon", FAILED, "bpftune cannot run here with the rights that it has now."),
+], ids=["less", "not at all"])
+def test_probe_refused(without, code, verdict):
+    result = run("setpriv", f"--bounding-set={without}", BPFTUNE, "probe", "--plugin-dir", TUNERS, check=False)
+    assert result.returncode == code
+    assert re.fullmatch(verdict, result.stdout.splitlines()[-1])
 
 
 # How `run` fails
@@ -220,6 +232,7 @@ def test_status_json(supervisor):
         {"none", "starting", "ready", "leaving", "retiring", "backoff"}
     assert status["kernel"] == run("uname", "-r").stdout.strip()
     assert status["events"]["received"] >= status["events"]["routed"] > 0
+    assert status["events"]["told"] >= len(supervisor.changes("bt-cli")) > 0
     assert supervisor.instance("bt-cli")["tuners"] == [{"name": name, "state": "active", "why": None}
                                                        for name in sorted(tuner_names())]
 
@@ -385,15 +398,54 @@ def test_what_is_asked(tmp_path):
         assert asked("tuners")[0] == [(tuners, False, {})]
         assert asked("tuners", "--json")[0] == [(tuners, False, {})]
         everything = [(status, False, {}), (instances, True, {})]
-        called, text = asked("status")
+        called, text = asked("status", "--all")
         assert called == everything
         assert [line.split()[1] for line in text.splitlines()[1:]] == ["NAME", "host", "web"]
+        called, text = asked("status")
+        assert called == everything and text.splitlines()[1].startswith("nothing to do: 1 container, ")
         called, text = asked("status", "--json")
         assert called == everything
         assert json.loads(text) == {**whole, "instances": [{"id": 1, "name": "host"}, {"id": 2, "name": "web"}]}
         one = instances, False, {"container": "web"}
         assert asked("status", "web")[0] == [one]
         assert asked("status", "--json", "web")[0] == [(status, False, {}), one]
+
+
+CHANGED = {"tunables": [{"name": "net.ipv4.tcp_congestion_control", "initial": "cubic", "current": "bbr", "changes": 2}]}
+REFUSED = {"attach": "sockops", "program": "observe", "error": "refused"}
+
+
+@pytest.mark.parametrize("instance, whole, said", [
+    ({}, {"uptime_s": 10900}, "nothing to do: 2 containers, 0 limits met in 3 h ('bpftune status --all' shows them)"),
+    ({}, {"uptime_s": 119}, "nothing to do: 2 containers, 0 limits met in 119 s ('bpftune status --all' shows them)"),
+    ({}, {"uptime_s": 180000, "events": {"told": 3}}, "nothing changed: 2 containers, 3 records of tuners in 2 days ('bpftune log' shows them)"),
+    ({"learnt": [{"tuner": "udp", "about": "port 53", "text": "large", "in_effect": False}]}, {"uptime_s": 130},
+     "nothing to do: 2 containers, 0 limits met in 2 min ('bpftune status --all' shows them)"),
+    (CHANGED, {}, None),
+    ({"learnt": [{"tuner": "udp", "about": "port 53", "text": "large", "in_effect": True}]}, {}, None),
+    ({"tuners": [{"name": "udp", "state": "manual"}]}, {}, None),
+    ({"worker": {"state": "backoff"}}, {}, None),
+    ({}, {"events": {"lost": 1}}, None),
+    ({}, {"watch": {"hooks": [REFUSED]}}, None),
+    ({}, {"tuners": [{"name": "udp", "state": "active", "hooks": [REFUSED]}]}, None),
+    ({}, {"tuners": [{"name": "udp", "state": "refused"}]}, None),
+], ids=["hours", "seconds", "told", "no decision", "changed", "decision", "manual", "backoff", "lost", "watch", "hook", "tuner"])
+def test_nothing_to_do(tmp_path, instance, whole, said):
+    """A sentence stands for a table that would show nothing; whatever is to be seen is in the table."""
+    instances = [{"id": 1, "name": "host"}, {"id": 2, "name": "web"}, {"id": 3, "name": "db", **instance}]
+    answers = {**info(version()), "io.bpftune.GetStatus": [{"parameters": {"version": "0", "uptime_s": 1, **whole}}],
+               "io.bpftune.ListInstances": [{"parameters": {"instance": each}, "continues": each["id"] < 3}
+                                            for each in instances]}
+    with pretended(tmp_path, answers):
+        lines = run(BPFTUNE, "status", "--run-dir", tmp_path).stdout.splitlines()
+        table = run(BPFTUNE, "status", "--all", "--run-dir", tmp_path).stdout.splitlines()
+    if said:
+        assert lines[1:] == [said]
+    else:
+        assert lines == table
+    assert [line.split()[1] for line in table if re.match(r" *[0-9]+  \w", line)] == ["host", "web", "db"]
+    if instance is CHANGED:
+        assert "      net.ipv4.tcp_congestion_control cubic -> bbr  2 changes" in table
 
 
 def version():
