@@ -113,7 +113,6 @@ static int find(struct worker *worker, unsigned int index, struct subject *ret_s
 	ret_subject->look = (struct trial_look){ .now_ns = worker->now_ns, .since_ns = worker->now_ns };
 	for (size_t i = 0; i < ARRAY_SIZE(ints); i++)
 		ret_subject->look.value[i] = ints[i];
-	ret_subject->look.cap = cap_of(worker, ret_subject);
 	return 0;
 }
 
@@ -184,9 +183,12 @@ static enum trial_move next_step(const struct worker *worker, const struct subje
 static int act(struct worker *worker, struct subject *subject, const struct motive *motive)
 {
 	int64_t to[TRIAL_INTS_MAX] = { 0 };
-	enum trial_move move = trial_look(&subject->remedy->trial, &subject->rule, &subject->look, to);
+	enum trial_move move;
 	int err;
 
+	if (subject->look.trouble) /* without any there is no step; a cap may be read from a file */
+		subject->look.cap = cap_of(worker, subject);
+	move = trial_look(&subject->remedy->trial, &subject->rule, &subject->look, to);
 	move = next_step(worker, subject, move, to);
 	switch (move) {
 	case TRIAL_STEP:

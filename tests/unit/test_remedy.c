@@ -31,10 +31,12 @@ enum {
 };
 
 static int64_t memory_cap = 1000000;
+static unsigned int n_caps; /* how often it was asked for */
 
 static int64_t cap(const struct bpftune *b, const void *state, int64_t current)
 {
 	(void)b, (void)state, (void)current;
+	n_caps++;
 	return memory_cap;
 }
 
@@ -562,10 +564,18 @@ static void test_relieved(void **state)
 static void test_cap(void **state)
 {
 	struct bpftune_report intent;
+	long long from;
 
 	(void)state;
+	n_caps = 0;
+	remedies_settle(&world.worker);
+	world.worker.running = &world.engine;
+	assert_int_equal(bpftune_step_from(&world.instance, MEMORY, &from), -ENOENT);
+	assert_int_equal(n_caps, 0); /* it may be read from a file */
 	assert_int_equal(bpftune_try(&world.instance, MEMORY, 1, NULL, NULL, "soon"), 0);
+	assert_int_equal(n_caps, 1);
 	intent = answer(true);
+	assert_int_equal(n_caps, 1);
 	assert_string_equal(intent.from, "300\t400\t800");
 	assert_string_equal(intent.to, "450 600 1200");
 	memory_cap = 1300;
