@@ -16,7 +16,7 @@
 #include "tuners/tuner.h"
 
 #define ASK_NS UINT64_C(5000000000) /* between two questions about all sockets of TCP */
-#define ASK_SHARE 100		    /* of its time at most a worker spends asking */
+#define ASK_SHARE 100		    /* of its time at most a worker spends on each kind of question */
 #define TIME_WAIT_BYTES 256	    /* struct tcp_timewait_sock, about */
 #define SHARE 256		    /* of the machine's memory, for one namespace's: no cgroup pays for it */
 #define HOLD_S 3600
@@ -49,6 +49,9 @@ struct ports {
 	uint64_t asker, named_ns; /* the container in this namespace that was named last, and when */
 	uint64_t first;		  /* failures before this worker was told of one */
 	uint64_t ask_again_ns;
+	struct ports_range walls; /* asked for at this tick, if has_walls */
+	uint64_t walls_again_ns;
+	bool has_walls;
 	bool is_short, is_full;		/* told of since the last tick: no port; no room in TIME-WAIT */
 	uint64_t overflows, counted_ns; /* how many had found no room in TIME-WAIT, and when; 0: not counted */
 };
@@ -83,15 +86,32 @@ static int64_t reuse_of_all(const struct bpftune *b, const void *state, int64_t 
 	return may_help && !is_trying(b, PORT_RANGE) ? 1 : current;
 }
 
+/* The kernel walks through all listeners and all sockets of UDP, of which there may be a million. */
+static void look_for_walls(const struct bpftune *b, struct ports *ports)
+{
+	const struct ports_range walls = { PORTS_LOWEST, PORTS_HIGHEST };
+	uint64_t begun_ns = keep_now_ns(), took_ns;
+	struct ports_range range, any;
+	long long ints[BPFTUNE_INTS_MAX];
+
+	ports->has_walls = false;
+	if (!ports->is_short || begun_ns < ports->walls_again_ns || bpftune_value_ints(b, PORT_RANGE, ints) < 0)
+		return;
+	any = range = (struct ports_range){ ints[0], ints[1] };
+	if (!ports_widen(&any, &walls))
+		return; /* nobody needs to be asked */
+	ports->has_walls = !ports_ask_walls(&range, &ports->walls);
+	took_ns = keep_now_ns() - begun_ns;
+	ports->walls_again_ns = begun_ns + ASK_SHARE * took_ns;
+}
+
 /* Asked after reuse was looked at: whatever that could have done it is doing. */
 static bool widen(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX])
 {
-	struct ports_range range = { ints[0], ints[1] }, any = range, walls = { PORTS_LOWEST, PORTS_HIGHEST };
+	struct ports_range range = { ints[0], ints[1] };
+	const struct ports *ports = state;
 
-	(void)state;
-	if (is_trying(b, TW_REUSE) || !ports_widen(&any, &walls))
-		return false; /* nobody needs to be asked */
-	if (ports_ask_walls(&range, &walls) < 0 || !ports_widen(&range, &walls))
+	if (!ports->has_walls || is_trying(b, TW_REUSE) || !ports_widen(&range, &ports->walls))
 		return false;
 	ints[0] = range.low;
 	ints[1] = range.high;
@@ -243,6 +263,7 @@ static void tick(struct bpftune *b, void *state)
 {
 	struct ports *ports = state;
 
+	look_for_walls(b, ports);
 	if (ports->is_short) {
 		tell_users(b, ports);
 		hold_less(b, ports);
