@@ -41,9 +41,9 @@ static const struct bpftune_scenario scenarios[] = {
 /* The host's worker's alone. */
 struct backlog {
 	struct softnet_cpu *before, *now; /* CPUS_MAX each, of which only those that there are take memory */
-	size_t n_cpus;
-	uint64_t since_ns; /* `before` is of that time; 0: no window is open */
-	uint64_t quiet_ns; /* nothing was heard since then */
+	size_t n_cpus;			  /* the most that there were */
+	uint64_t since_ns;		  /* `before` is of that time; 0: no window is open */
+	uint64_t quiet_ns;		  /* nothing was heard since then */
 	bool has_cause;
 	struct bpftune_event cause; /* the last who was told of in the window */
 	uint32_t burst;		    /* the largest */
@@ -68,13 +68,17 @@ static const struct bpftune_remedy remedies[] = {
 	},
 };
 
+/* A CPU that is offline has no line in the files: what an earlier look has read of it goes. */
 static int look_at(struct backlog *backlog, struct softnet_cpu *cpus)
 {
-	int n = softnet_read(cpus, CPUS_MAX);
+	int n;
 
+	memset(cpus, 0, backlog->n_cpus * sizeof(*cpus));
+	n = softnet_read(cpus, CPUS_MAX);
 	if (n < 0)
 		return n;
-	backlog->n_cpus = n;
+	if ((size_t)n > backlog->n_cpus)
+		backlog->n_cpus = n;
 	return 0;
 }
 

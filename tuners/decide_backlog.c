@@ -18,13 +18,19 @@ static unsigned int idle_percent(const struct softnet_cpu *before, const struct 
 	return idle < all ? 100 * idle / all : all ? 100 : 0;
 }
 
+static bool was_online(const struct softnet_cpu *before, const struct softnet_cpu *now)
+{
+	return before->all && now->all;
+}
+
 /* net/core/dev.c: skb_flow_limit() */
 static uint64_t limited(const struct softnet_cpu *before, const struct softnet_cpu *now, size_t n)
 {
 	uint64_t frames = 0;
 
 	for (size_t i = 0; i < n; i++)
-		frames += (uint32_t)(now[i].flow_limited - before[i].flow_limited);
+		if (was_online(&before[i], &now[i]))
+			frames += (uint32_t)(now[i].flow_limited - before[i].flow_limited);
 	return frames;
 }
 
@@ -38,7 +44,7 @@ struct backlog_view backlog_look(const struct softnet_cpu *before, const struct 
 		uint64_t came = (uint64_t)dropped + (uint32_t)(now[i].processed - before[i].processed);
 		unsigned int idle = idle_percent(&before[i], &now[i]);
 
-		if (!dropped || !before[i].all) /* it was offline */
+		if (!dropped || !was_online(&before[i], &now[i]))
 			continue;
 		dropped_by_all += dropped;
 		came_to_all += came;

@@ -63,6 +63,11 @@ static void test_look_at_nothing(void **state)
 	before[1] = (struct softnet_cpu){ 0 }; /* it has come online */
 	now[1] = (struct softnet_cpu){ .processed = 5, .dropped = 9, .idle = 50, .all = 60 };
 	assert_int_equal(backlog_look(before, now, CPUS).dropped, 0);
+	now[1] = before[1];
+	before[1] = (struct softnet_cpu){ .processed = 5, .dropped = 9, .flow_limited = 7, .idle = 50, .all = 60 };
+	now[3].flow_limited -= 80; /* one is left */
+	view = backlog_look(before, now, CPUS); /* it has gone offline */
+	assert_true(view.has_spare && view.dropped == 79 && view.came == 12080 && view.worst == 2);
 }
 
 static void test_look_at_busy_cpus(void **state)
