@@ -52,8 +52,8 @@ struct known {
 
 struct pmtu {
 	struct known known;
-	struct pmtu_look look; /* when probing was turned on */
-	uint64_t since_ns;
+	struct pmtu_look look;	/* when probing was turned on */
+	uint64_t since_ns;	/* 0: it was not this worker that turned it on */
 	uint64_t look_again_ns; /* for who is stuck: not before that */
 };
 
@@ -142,6 +142,16 @@ static void give_up(struct bpftune *b, struct pmtu *pmtu)
 	bpftune_remember(b, KNOWN_VERSION, &pmtu->known, sizeof(pmtu->known));
 }
 
+/* The worker before this one has turned it on, and nobody knows for whom: it is as if that had not been. */
+static void give_up_unjudged(struct bpftune *b)
+{
+	if (bpftune_take_back(
+		    b, MTU_PROBING, PMTU_OF_NO_USE, NULL, 0,
+		    "the worker that turned it on has ended before it saw whether that is of use; whoever is stuck then "
+		    "is looked at anew") < 0)
+		bpftune_wake(b, LOOK_MS);
+}
+
 /* Once a second, while that is to be judged. */
 static void wake(struct bpftune *b, void *state)
 {
@@ -155,6 +165,10 @@ static void wake(struct bpftune *b, void *state)
 		bpftune_wake(b, LOOK_MS);
 	if (err)
 		return;
+	if (!pmtu->since_ns) {
+		give_up_unjudged(b);
+		return;
+	}
 	passes = pmtu_look_again(&pmtu->look);
 	outcome = (struct pmtu_outcome){ pmtu->look.n_watched, passes != 0, keep_now_ns() - pmtu->since_ns };
 	switch (pmtu_judge(&outcome)) {

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """TCP looks for a smaller size of segment where large ones vanish, and only where that helps."""
+import os
 import re
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -87,6 +89,19 @@ def test_undone_where_it_does_not_help(lab, world):
     trouble.start()
     wait_for(lambda: times_out(trouble.near, 4), 15, "a connection to time out again and again")
     assert probing(trouble.near) == "0" and len(world.supervisor.changes(trouble.near.name)) == 2
+
+
+def test_another_worker_looks_anew(lab, world):
+    """One that does not know for whom probing was turned on turns it off, and on again for those that are stuck."""
+    trouble = begin(lab, world)
+    wait_for(lambda: probing(trouble.near) == "1", 6, "probing to begin")
+    os.kill(world.supervisor.instance(trouble.near.name)["worker"]["pid"], signal.SIGKILL)
+    record = said(world.supervisor, trouble.near.name, "the worker that turned it on has ended")
+    assert (record["scenario"], record["from"], record["to"]) == ("of_no_use", "1", "0")
+    trouble.stop()      # on a slow machine these connections have moved by now
+    trouble.start()
+    wait_for(lambda: probing(trouble.near) == "1", 6, "probing to begin again")
+    said(world.supervisor, trouble.near.name, "are stuck with segments of 1448 bytes", 2)
 
 
 def test_an_administrators_value_stays(lab, world):
