@@ -79,11 +79,12 @@ struct bpftune_tunable {
 	 */
 	bool is_inherited;
 	/*
-	 * Other daemons set it at their start (kube-proxy: nf_conntrack_max). A value that somebody else writes is a new
-	 * initial value if it is higher than the value before: the tuner goes on from there. With a lower value it steps aside.
+	 * For what other daemons set at their start (kube-proxy: nf_conntrack_max). If somebody else writes a higher value
+	 * than the value before, it is the new initial value, and the tuner goes on from there. A lower value makes the
+	 * tuner step aside.
 	 */
 	bool higher_is_base;
-	bool may_be_absent; /* it belongs to a module: while there is no such file, nothing is said */
+	bool may_be_absent; /* the file belongs to a module: while it is missing, nothing is logged; bpftune_read_again() */
 };
 
 struct bpftune_scenario {
@@ -111,33 +112,40 @@ enum bpftune_direction {
  * half the trouble per work after it; else it is undone, and held off for 1 s, 2 s ... 1 h (worker/trial.h). The frame
  * does that.
  *
- * A trouble with a group is a counter of the namespace: the frame reads it about once a second while events come in,
- * and makes a step where it has grown and an event of the tuner has come meanwhile. So the tuner's programs tell of the
- * trouble at least twice a second while it goes on; what the counter counts besides is no trouble. Without a group it is
- * the tuner that counts, and says so by `count` or bpftune_try(); `name` is what the log calls it. Without a name the remedy comes
- * before the trouble, so there is nothing to judge it by; unless the tuner has a measure of its own (a rate, say), by
- * which it judges each step and says so by bpftune_keep_step() and bpftune_go_to(); bpftune_try() then only says that
- * the value is needed: it makes no step, but it brings back what has decayed.
+ * Who counts the trouble, and who judges a step:
+ *
+ *   a counter    `trouble` has a group, or the tuner has a `count`; `work` has a group. The frame reads them about once a
+ *                second while events come in. It makes a step if the trouble has grown and an event of the tuner has
+ *                come meanwhile: so the tuner's programs emit at least twice a second while the trouble goes on.
+ *   the tuner    `trouble` and `work` have only names, for the log. The tuner calls bpftune_try() when there is trouble,
+ *                and bpftune_relieved() when there was none for a while. The frame judges by what they tell.
+ *   nobody       `trouble` has no name: the remedy comes before the trouble. The tuner calls bpftune_try() and
+ *                bpftune_take_back(), and no step is judged.
+ *   a measure    The remedy `is_measured`: the tuner has another measure (a rate, say). It makes steps and goes back by
+ *                bpftune_go_to(), and keeps a step by bpftune_keep_step(). bpftune_try() only says that the value is
+ *                needed: it makes no step, but it brings back what has decayed.
  */
 struct bpftune_remedy {
-	unsigned int scenario; /* why, unless bpftune_try() says another; with `whole`: why what nobody claims is taken back */
+	/* Of each change that the frame makes by itself; bpftune_try() and others name the scenario of theirs. */
+	unsigned int scenario;
 	unsigned int tunable;  /* of integers */
-	unsigned int value; /* the index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion */
+	/* The index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion; or BPFTUNE_WIDTH. */
+	unsigned int value;
 	enum bpftune_direction direction;
 	unsigned int step_percent; /* of the value before: 150 to 400; 0: 200 */
 	/*
-	 * What a step makes of the value, where no percentage says it. `ints` is the value, and becomes one that is farther in
-	 * the remedy's direction. False: there is no room. Optional.
+	 * Makes the step itself, where neither a percentage nor `needed` of struct bpftune_measured can: `ints` is the value,
+	 * and becomes one that is farther in the remedy's direction. False: there is no room for a step. Optional.
 	 */
 	bool (*next)(const struct bpftune *b, const void *state, long long ints[BPFTUNE_INTS_MAX]);
 	struct bpftune_counter trouble,
 		work;	  /* group and name only: { "Udp", "RcvbufErrors" } per { "Udp", "InDatagrams" } */
 	/*
-	 * What the trouble's counter counts besides, and is another trouble: { "Ip", "ReasmTimeout" } of { "Ip",
-	 * "ReasmFails" }. Optional.
+	 * A counter of another trouble, which the trouble's counter includes: it is subtracted. { "Ip", "ReasmTimeout" } of
+	 * { "Ip", "ReasmFails" }. Optional.
 	 */
 	struct bpftune_counter besides;
-	/* How much trouble the tuner has counted so far: `trouble` has a name only then, `work` is a counter. Optional. */
+	/* How much trouble the tuner has counted since the worker began; `trouble` then has only a name. Optional. */
 	uint64_t (*count)(const struct bpftune *b, const void *state);
 	bool is_lasting;  /* else ten minutes without trouble take a step back */
 	bool is_measured; /* by the tuner, which judges each step: of one integer only */
@@ -148,7 +156,7 @@ struct bpftune_remedy {
 	 * that (bpftune_claim()). NULL: nobody needs to claim.
 	 */
 	int64_t (*whole)(const struct bpftune *b, const void *state);
-	bool adds_up; /* one's claim is on top of the others', as of a pool; else the largest claim is enough for all */
+	bool adds_up; /* the claims add up, as of a pool; else the largest claim is enough for all */
 };
 
 /* The supervisor's side of attaching; opaque. */
@@ -202,7 +210,7 @@ BPFTUNE_API const char *bpftune_value(const struct bpftune *b, unsigned int tuna
 BPFTUNE_API int bpftune_value_ints(const struct bpftune *b, unsigned int tunable,
 				   long long ret_ints[BPFTUNE_INTS_MAX]);
 
-/* Reads a tunable that could not be read before: the module that it belongs to may have been loaded since. */
+/* Reads a tunable that may_be_absent, unless it was read before: its module may have been loaded since the start. */
 BPFTUNE_API void bpftune_read_again(struct bpftune *b, unsigned int tunable);
 
 /*
@@ -242,7 +250,7 @@ BPFTUNE_API void bpftune_forget(struct bpftune *b, const char *about);
 /* What a tuner has counted of a remedy's trouble and work since then (CLOCK_MONOTONIC). */
 struct bpftune_measured {
 	uint64_t since_ns, trouble, work;
-	int64_t needed; /* the value that would do, to which a step goes; 0: it is not known, and a step is step_percent */
+	int64_t needed; /* the value that is enough: a step goes there; 0: not known, a step is the remedy's step_percent */
 };
 
 /*
@@ -256,22 +264,23 @@ BPFTUNE_API int bpftune_try(struct bpftune *b, unsigned int remedy, unsigned int
 			    const char *reason, ...) __attribute__((format(printf, 6, 7)));
 
 /*
- * Since then (CLOCK_MONOTONIC) there was no more of the remedy's trouble: the last step has helped, if it was made before.
- * For a tuner that counts by itself, as it hears nothing of a trouble that is over.
+ * There was no trouble of this remedy since `since_ns` (CLOCK_MONOTONIC). If the last step was made before that, it has
+ * helped, and is kept. For a tuner that calls bpftune_try() with what it has measured, as no event tells that trouble is
+ * over; where is_measured, bpftune_keep_step() says so.
  */
 BPFTUNE_API void bpftune_relieved(struct bpftune *b, unsigned int remedy, uint64_t since_ns);
 
 /*
- * Host's worker: whoever is behind the event (event->asker; the host itself, if that is 0) needs the value of a remedy with
- * `whole` to be so much more than it was before the first step. bpftune_try() goes as far as the claims do. A claim ends
- * with its container, or an hour after it was last made; then the frame takes back what the others do not need.
+ * Host's worker: the asker (event->asker; 0: the host itself) needs the value of a remedy with `whole` to be `more` than
+ * it was before the first step. bpftune_try() goes as far as the claims do. A claim ends with its container, an hour
+ * after it was last made, or by bpftune_disclaim(); then the frame takes back what the other claims do not need.
  */
 BPFTUNE_API void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more);
 
 /*
- * Host's worker: what was claimed for whoever is behind the event was of no use. The claim ends, and whoever it was may claim
- * nothing for 1 s, after the next such claim for 2 s ... 1 h. The value goes back to the highest of its earlier values that the
- * other claims need; scenario and reason are those of that change. 0; -ENOENT: there is no such claim.
+ * Host's worker: the asker's claim was of no use. The claim ends, and the asker may claim nothing for 1 s, after the next
+ * such claim for 2 s ... 1 h. The value goes back to the highest of its earlier values that the other claims need;
+ * scenario and reason are those of that change. 0; -ENOENT: there is no such claim.
  */
 BPFTUNE_API int bpftune_disclaim(struct bpftune *b, unsigned int remedy, unsigned int scenario,
 				 const struct bpftune_event *event, const char *reason, ...)
@@ -302,13 +311,13 @@ BPFTUNE_API int bpftune_go_to(struct bpftune *b, unsigned int remedy, long long 
 	__attribute__((format(printf, 6, 7)));
 
 /*
- * What the stepped integer (of a range: the second) was before the last step, which has no verdict yet: 0. -EAGAIN: none is to be judged (a step that is
- * refused, or not made in a dry run, is none). -EBUSY: a proposal is under way. -ENOENT: there was no step yet, or
- * somebody else has set the value since.
+ * Does a step wait for its verdict? 0: yes, and `ret_from` is what the stepped integer (of a range: the second) was before
+ * it. -EAGAIN: no (a step that is refused, or not made in a dry run, is none). -EBUSY: a proposal is under way. -ENOENT:
+ * there was no step yet, or somebody else has set the value since.
  */
 BPFTUNE_API int bpftune_step_from(const struct bpftune *b, unsigned int remedy, long long *ret_from);
 
-/* The verdict on that step: it is kept. */
+/* For a remedy that is_measured, the tuner's verdict on that step: it is kept. */
 BPFTUNE_API void bpftune_keep_step(struct bpftune *b, unsigned int remedy);
 
 /* The value from before a remedy's first step. 0; -ENOENT: the value is not the remedy's. */

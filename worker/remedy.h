@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The remedies of tuners: a trial each (trial.h), which reads the counters and proposes on the one write path. */
+/*
+ * The remedies of tuners, as the worker's loop sees them: each remedy has a trial (trial.h). At a tick its trouble is
+ * counted (trouble.h), a step is proposed, judged or taken back (remedy_step.h), and lost claims are looked at
+ * (claims.h).
+ */
 #ifndef BPFTUNE_WORKER_REMEDY_H
 #define BPFTUNE_WORKER_REMEDY_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The trials of a tuner's remedies, and what outlives the worker of them. */
+/* A remedy's state: its trial and its window of counters. The trials outlive the worker: the supervisor keeps them. */
 #ifndef BPFTUNE_WORKER_TRIALS_H
 #define BPFTUNE_WORKER_TRIALS_H
 
@@ -8,7 +8,7 @@
 
 struct remedy {
 	struct trial trial;
-	bool lost_claim; /* somebody who needed the value needs it no more, and that is yet to be looked at */
+	bool lost_claim; /* some claim has ended, and the value is yet to be compared with the remaining claims */
 	bool has_window; /* of counters: what they were at its beginning */
 	uint64_t since_ns, trouble, work;
 };

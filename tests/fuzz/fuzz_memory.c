@@ -40,7 +40,7 @@ static struct trial_rule rule_of(const struct turn *turn)
 	return rule;
 }
 
-/* The kernel's integers have 32 bits, and a window does not end before it begins: bpftune_value_ints(), remedy.c. */
+/* The kernel's integers have 32 bits, and a window does not end before it begins: bpftune_value_ints(), trouble.c. */
 static void confine(struct turn *turn)
 {
 	for (size_t i = 0; i < TRIAL_INTS_MAX; i++) {
