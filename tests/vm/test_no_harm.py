@@ -37,12 +37,12 @@ def test_clear_path(lab, default):
 
 @pytest.mark.parametrize("loss", (1, 5, 10))
 def test_loss(lab, loss):
-    """A share of 0.95 of what the best algorithm gives, which is found first and is then the other side of each pair. The
-    path is slow enough for an emulated machine to fill it."""
+    """A share of 0.95 of what the best algorithm gives, which is found first and is then the other side of each pair, to a host
+    that eight flows were sent to before. The path is slow enough for an emulated machine to fill it."""
     world = World(lab, [("rate", "20mbit", "loss", f"{loss}%", *NONE)], DELAY)
     alone = {own: statistics.median(world.send(PLAIN, 3, own=own)[0]["mbit"] for _ in range(3)) for own in cong.ALGORITHMS}
     best = max(alone, key=alone.get)
-    first = [world.send(TUNED, 3)[0] for _ in range(4)]
+    first = [world.send(TUNED, 3)[0] for _ in range(8)]
     found = in_turn(8, lambda side: world.send(side, 3, own="" if side == TUNED else best)[0]["mbit"])
     share, nothing = ratios(found, statistics.mean)
     print(f"loss {loss} %, alone {shown({own: [rate] for own, rate in alone.items()})}, best {best}", first, shown(found),
