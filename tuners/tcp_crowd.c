@@ -13,7 +13,7 @@
 #define WALK_SHARE 100	 /* of its time at most a worker walks; */
 #define GROWING_SHARE 20 /* and while buffers grow */
 #define WALKS_MAX 4
-#define UNCOUNTED 8
+#define FLOWS_MIN 8
 /* Those that may have data, also after the application has closed them. */
 #define STATES (1 << TCP_ESTABLISHED | 1 << TCP_FIN_WAIT1 | 1 << TCP_CLOSE_WAIT | 1 << TCP_LAST_ACK | 1 << TCP_CLOSING)
 
@@ -37,17 +37,18 @@ static void add_socket(const struct tcp_diag_socket *socket, void *arg)
 static void walk_sockets(struct walk *walk)
 {
 	memset(walk->of, 0, sizeof(walk->of));
-	if (!tcp_diag_walk(STATES, 1 << (INET_DIAG_SKMEMINFO - 1), add_socket, walk))
-		return;
-	memset(walk->of, 0, sizeof(walk->of));
-	for (unsigned int i = 0; i < TCP_BUFFER_LIMITS; i++)
-		walk->of[i].n = UNCOUNTED;
+	if (tcp_diag_walk(STATES, 1 << (INET_DIAG_SKMEMINFO - 1), add_socket, walk))
+		memset(walk->of, 0, sizeof(walk->of));
 }
 
+/*
+ * A flow has no more than an eighth, also where it is alone: flows double in each round trip, so eight that come at
+ * once may have what the limit allows before it has come down.
+ */
 static void share(const struct tcp_buffer_crowd of[TCP_BUFFER_LIMITS], unsigned int limit,
 		  struct tcp_buffer_memory *memory)
 {
-	memory->n_flows = of[limit].n;
+	memory->n_flows = of[limit].n > FLOWS_MIN ? of[limit].n : FLOWS_MIN;
 	memory->taken_bytes = of[limit].beyond_bytes + of[limit == TCP_WMEM ? TCP_RMEM : TCP_WMEM].bytes;
 }
 

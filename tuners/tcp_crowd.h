@@ -18,7 +18,8 @@ struct tcp_crowd {
  * Counts the large buffers of the caller's own namespace, those included that are stuck and so pass no hook. The kernel
  * walks its tables of sockets for it, 0.3 ms and 2 us a socket, up to four times where a limit has to come down. So
  * nothing is counted in the second after a walk, nor if walks would take more than a hundredth of the worker's time;
- * while buffers are growing, more than a twentieth. Without the kernel's tcp_diag there are taken to be eight each way.
+ * while buffers are growing, more than a twentieth. Fewer than eight flows each way, or an unknown number, count as
+ * eight.
  */
 void tcp_crowd_count(struct tcp_crowd *crowd, const struct tcp_buffer_memory *memory,
 		     const int64_t limit_bytes[TCP_BUFFER_LIMITS], bool are_growing);

@@ -167,7 +167,7 @@ def test_flow_from_before_the_supervisor(lab):
 
 
 def test_container_memory_is_the_cap(lab):
-    """A quarter of memory.max of the cgroup that the flow's socket is charged to."""
+    """An eighth of a quarter of memory.max of the cgroup that the flow's socket is charged to."""
     host = lab.host()
     near = lab.container("runc", "near-small", {WMEM: "4096 16384 32768"}, memory=16 * MIB)
     with kept_sysctls():
@@ -177,7 +177,7 @@ def test_container_memory_is_the_cap(lab):
         path.flow(5)
         wait_for(lambda: path.flow(5) and maximum(near.sysctl(WMEM)) >= 131072, MANY_FLOWS_S, "the limit to rise")
         assert supervisor.changes(near.name, WMEM)
-        assert maximum(near.sysctl(WMEM)) <= 4 * MIB
+        assert maximum(near.sysctl(WMEM)) <= MIB / 2
 
 
 # Reads what makes a send buffer grow, and then nothing more.
@@ -206,16 +206,15 @@ def stalled_downloads(client, address, server, number):
         process.communicate("")
 
 
-@pytest.mark.figures
 def test_stalled_downloads_leave_the_container_its_memory(lab):
-    """One flow has raised the limit; eight that nobody reads hold about a quarter of the container's memory, not twice all of it."""
+    """One flow has raised the limit; eight that nobody reads hold a quarter of the container's memory, not twice all of it."""
     host, near = lab.host(), lab.container("runc", "near-stalled", {WMEM: "4096 16384 32768"}, memory=64 * MIB)
     with kept_sysctls():
         host.write(RMEM, rates.limit(RMEM, 6 * MIB))
         path = lab.netem(near, host, 1, netem=DELAY, mtu=9000)
         supervisor = lab.supervisor(tuners=only("tcp_buffer"))
         supervisor.ready(near.name)
-        wait_for(lambda: path.flow(5) and maximum(near.sysctl(WMEM)) > 4 * MIB, MANY_FLOWS_S, "the limit to rise")
+        wait_for(lambda: path.flow(5) and maximum(near.sysctl(WMEM)) > MIB, MANY_FLOWS_S, "the limit to rise")
         raised, found = maximum(near.sysctl(WMEM)), []
         server = lab.keep(transfer.Server(near, 5300))
 
@@ -226,14 +225,9 @@ def test_stalled_downloads_leave_the_container_its_memory(lab):
             return found == before and len(found) == 8 and min(found) > 65536
         with stalled_downloads(host, "10.199.1.1", server, 8):
             wait_for(stand_still, 20, "eight full buffers")
-            print(f"raised to {raised}, lowered to {maximum(near.sysctl(WMEM))}; eight hold {sum(found) / MIB:.1f} MiB:",
+            print(f"raised to {raised}, then {maximum(near.sysctl(WMEM))}; eight hold {sum(found) / MIB:.1f} MiB:",
                   *(round(size / MIB, 1) for size in sorted(found)))
-            changes = supervisor.changes(near.name, WMEM)
-            for change in changes:
-                print(change["to"], change["scenario"], change["text"])
-            # A quarter is the aim. On an emulated machine flows may double before a limit has come down.
-            assert sum(found) <= 64 * MIB / 2
-            assert changes[-1]["scenario"] == "container_memory"
+            assert sum(found) <= 1.25 * 64 * MIB / 4     # a buffer may be past its limit by what is written at once
 
 
 @pytest.mark.last
@@ -253,4 +247,4 @@ def test_pod_has_the_cap_of_its_smallest(lab):
         for _ in range(2):
             Flow(large, host, "10.199.1.2", 5201, 5).finish()
         wait_for(lambda: other.flow(5) and maximum(alone.sysctl(WMEM)) > 4 * MIB, MANY_FLOWS_S, "the other's to exceed that")
-        assert maximum(small.sysctl(WMEM)) <= 4 * MIB
+        assert maximum(small.sysctl(WMEM)) <= MIB / 2
