@@ -32,7 +32,7 @@ int64_t backlog_needed(int64_t current, uint32_t burst);
 
 /*
  * By how much all who claim may have them longer: together a 64th of the machine's memory, if a frame takes 2 KiB; at
- * most 65,536 frames.
+ * most 16,384 frames, as those of others wait behind them.
  */
 int64_t backlog_whole(uint64_t memory_pages, uint64_t page_bytes, size_t n_cpus);
 

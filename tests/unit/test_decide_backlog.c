@@ -117,9 +117,11 @@ static void test_whole(void **state)
 {
 	(void)state;
 	assert_int_equal(backlog_whole(1024 * KIB, 4 * KIB, 2), 16384); /* 4 GiB */
-	assert_int_equal(backlog_whole(1024 * KIB, 4 * KIB, 0), 32768);
-	assert_int_equal(backlog_whole(4096 * KIB, 4 * KIB, 2), 65536);
-	assert_int_equal(backlog_whole(4096 * KIB, 4 * KIB, 1), 65536);
+	assert_int_equal(backlog_whole(1024 * KIB, 4 * KIB, 0), 16384);
+	assert_int_equal(backlog_whole(4096 * KIB, 4 * KIB, 2), 16384);
+	assert_int_equal(backlog_whole(4096 * KIB, 4 * KIB, 1), 16384);
+	assert_int_equal(backlog_whole(256 * KIB, 4 * KIB, 1), 8192);
+	assert_int_equal(backlog_whole(256 * KIB, 4 * KIB, 0), 8192);
 	assert_int_equal(backlog_whole(64 * KIB, 64 * KIB, 4), 8192);
 	assert_int_equal(backlog_whole(64, 4 * KIB, 1), 2);
 	assert_int_equal(backlog_whole(63, 4 * KIB, 1), 0);

@@ -10,7 +10,7 @@ from lab import Host, number, only, wait_for
 from trouble_backlog import BACKLOG, SMALL, Trouble
 
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
-WHOLE = min(65536, MEMORY // 64 // 2048 // os.cpu_count())       # tuners/decide_backlog.c
+WHOLE = min(16384, MEMORY // 64 // 2048 // os.cpu_count())       # tuners/decide_backlog.c
 LONG = {"burst_s": 0.5, "rest": 2}       # many times as long as what the program measures
 
 
