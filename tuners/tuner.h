@@ -126,7 +126,7 @@ enum bpftune_direction {
  *                needed: it makes no step, but it brings back what has decayed.
  */
 struct bpftune_remedy {
-	/* Of each change that the frame makes by itself; bpftune_try() and others name the scenario of theirs. */
+	/* Why the frame changes the value by itself. With bpftune_try() and other calls the tuner gives the scenario. */
 	unsigned int scenario;
 	unsigned int tunable;  /* of integers */
 	/* The index of the integer; BPFTUNE_ALL_VALUES: the last, and the others in proportion; or BPFTUNE_WIDTH. */
@@ -152,8 +152,8 @@ struct bpftune_remedy {
 	int64_t (*cap)(const struct bpftune *b, const void *state,
 		       int64_t current); /* how far it may go; NULL: as far as the tunable */
 	/*
-	 * Of a host-scoped tunable: by how much all who claim may have it raised, together; each container by its share of
-	 * that (bpftune_claim()). NULL: nobody needs to claim.
+	 * Of a host-scoped tunable: by how much all claims together may raise it (bpftune_claim()); those of a container may
+	 * raise it by an equal share of that. NULL: a step needs no claim.
 	 */
 	int64_t (*whole)(const struct bpftune *b, const void *state);
 	bool adds_up; /* the claims add up, as of a pool; else the largest claim is enough for all */

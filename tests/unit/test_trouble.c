@@ -82,6 +82,37 @@ static void test_counters_that_begin_anew(void **state)
 	assert_string_equal(answer(true).to, "200");
 }
 
+/* A window needs both counters at its beginning and at its end. */
+static void test_absent_counters(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	for (int i = 0; i < 2; i++) {
+		bool *absent = i ? &counted.datagrams_absent : &counted.errors_absent;
+
+		*absent = true;
+		pass(80, 1000);
+		assert_nothing();
+		*absent = false;
+		pass(80, 1000); /* a window begins */
+		assert_nothing();
+	}
+	pass(80, 1000);
+	assert_string_equal(answer(true).to, "200");
+}
+
+/* A tick that comes early leaves the window open. */
+static void test_early_tick(void **state)
+{
+	(void)state;
+	pass(0, 0);
+	world.worker.now_ns -= SECOND / 2;
+	pass(80, 1000);
+	assert_nothing();
+	pass(0, 1000);
+	assert_string_equal(answer(true).text, "80 RcvbufErrors per 2000 InDatagrams in 2 s");
+}
+
 /* What the counter counts besides is no trouble, however much it is. */
 static void test_besides(void **state)
 {
@@ -202,6 +233,8 @@ int main(void)
 		TEST(test_counted_by_the_tuner),
 		TEST(test_long_window),
 		TEST(test_counters_that_begin_anew),
+		TEST(test_absent_counters),
+		TEST(test_early_tick),
 		TEST(test_besides),
 		TEST(test_others_errors),
 		TEST(test_window_begins_with_events),
