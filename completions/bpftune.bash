@@ -19,6 +19,7 @@ _bpftune()
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
 		[status]='--all --json'
 		[log]='--json --follow --lines -f -n'
+		[report]='--output -o'
 		[rollback]='--all --dry-run --json --offline'
 		[resume]=''
 		[off]='--all'
@@ -41,7 +42,7 @@ _bpftune()
 			((++i))
 			;;
 		--run-dir=*) run_dir=("$word") ;;
-		--plugin-dir | --lines | -n) ((++i)) ;;
+		--plugin-dir | --lines | -n | --output | -o) ((++i)) ;;
 		--all) operands=("$word" "${operands[@]}") ;; # in the place of a container
 		-*) ;;
 		*)
@@ -60,6 +61,11 @@ _bpftune()
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return
 		;;
+	--output | -o)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
 	--lines | -n) return ;;
 	esac
 
@@ -70,7 +76,7 @@ _bpftune()
 		candidates=${!options[*]}
 	else
 		case $command:${#operands[@]} in
-		status:0 | log:0 | rollback:0 | resume:0 | off:0 | on:0)
+		status:0 | log:0 | report:0 | rollback:0 | resume:0 | off:0 | on:0)
 			candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
 			;;
 		resume:1 | off:1 | on:1)

@@ -19,6 +19,7 @@ static const char usage[] =
 	"                                                       the supervisor, in the foreground\n"
 	"  bpftune status [CONTAINER|--all] [--json]            what was changed, from which value to which\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
+	"  bpftune report [CONTAINER] [-o FILE.html]            a page of what was tuned, with plots\n"
 	"  bpftune rollback CONTAINER|--all [--dry-run] [--json] [--offline]\n"
 	"                                                       put initial values back\n"
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
@@ -45,6 +46,7 @@ static const struct option long_options[] = {
 	{ "run-dir", required_argument, NULL, OPTION_RUN_DIR },
 	{ "follow", no_argument, NULL, 'f' },
 	{ "lines", required_argument, NULL, 'n' },
+	{ "output", required_argument, NULL, 'o' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ 0 },
@@ -66,6 +68,7 @@ static const struct command {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
 	{ "status", client_status, { OPTION_JSON, OPTION_ALL }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
+	{ "report", client_report, { 'o' }, 0, 1 },
 	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN, OPTION_OFFLINE }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },
 	{ "off", client_off, { OPTION_ALL }, 1, 2 },
@@ -158,6 +161,9 @@ static int take_option(struct command_line *line, int option)
 		if (!parse_lines(optarg, &line->question.lines))
 			return say_wrong("-n wants a number of lines, not", optarg);
 		break;
+	case 'o':
+		line->question.output = optarg;
+		break;
 	}
 	return 0;
 }
@@ -180,7 +186,7 @@ int main(int argc, char **argv)
 	int option, wrong, seen[32], n_seen = 0, n_operands, n_all;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":fn:h", long_options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":fn:o:h", long_options, NULL)) != -1) {
 		if (option == '?' || option == ':')
 			return say_wrong(option == ':' ? "this option wants a value" : "no such option", argv[optind - 1]);
 		if (option == 'h')

@@ -11,6 +11,7 @@ struct question {
 	const char *container; /* NULL: all */
 	const char *tuner;     /* of resume, off and on; NULL: all */
 	bool all, json, follow, dry_run, offline;
+	const char *output; /* of report: a file; NULL: standard output */
 	int lines; /* -1: the supervisor's default */
 };
 
@@ -19,6 +20,7 @@ int client_compare_versions(const struct question *question);
 
 int client_status(const struct question *question);
 int client_log(const struct question *question);
+int client_report(const struct question *question);
 int client_rollback(const struct question *question);
 /* `rollback --offline`, which asks no supervisor. */
 int client_offline(const struct question *question);

@@ -86,7 +86,7 @@ def test_version():
     assert run(BPFTUNE, "--version").stdout.startswith("bpftune 0.")
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["status"], ["log"], ["probe"]])
+@pytest.mark.parametrize("command", [[], ["run"], ["status"], ["log"], ["report"], ["probe"]])
 def test_help(command):
     text = run(BPFTUNE, *command, "--help").stdout
     assert "bpftune" in text.splitlines()[0] and fits(text)
@@ -95,6 +95,7 @@ def test_help(command):
 @pytest.mark.parametrize("words", [
     [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["status", "--all", "host"], ["log", "-n", "many"],
     ["log", "-n", "-1"], ["run", "--run-dir"], ["rollback"], ["rollback", "--dry-run"], ["rollback", "--all", "host"],
+    ["report", "one", "two"], ["report", "-o"], ["report", "--json"],
     ["resume"], ["resume", "--all"], ["off"], ["on"], ["off", "--all", "tcp_buffer", "host"], ["on", "host", "tcp_buffer", "x"],
 ], ids=" ".join)
 def test_wrong_usage(words):

@@ -29,8 +29,8 @@ def test_is_registered():
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("bpftune ", {"run", "status", "log", "rollback", "resume", "off", "on", "tuners", "probe"}),
-    ("bpftune r", {"run", "rollback", "resume"}),
+    ("bpftune ", {"run", "status", "log", "report", "rollback", "resume", "off", "on", "tuners", "probe"}),
+    ("bpftune r", {"run", "report", "rollback", "resume"}),
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
     ("bpftune rollback --d", {"--dry-run"}),
@@ -40,6 +40,8 @@ def test_is_registered():
     ("bpftune off -", {"--all", "--run-dir", "--help"}),
     ("bpftune log -", {"-f", "-n", "--follow", "--lines", "--json", "--run-dir", "--help"}),
     ("bpftune log -n ", set()),
+    ("bpftune report -", {"-o", "--output", "--run-dir", "--help"}),
+    ("bpftune report -o /sys/kernel/btf/vmlinu", {"/sys/kernel/btf/vmlinux"}),
     ("bpftune -", {"--run-dir", "--help", "--version"}),
     ("bpftune --run-dir /nowhere sta", {"status"}),
     ("bpftune status --run-dir /sys/kernel/bt", {"/sys/kernel/btf"}),
@@ -54,7 +56,7 @@ def test_options_are_those_of_the_program():
     """Each one that is offered is taken: what is wrong is then that there are too many arguments, or too few."""
     for command in complete(f"{BPFTUNE} "):
         for option in complete(f"{BPFTUNE} {command} -"):
-            value = ["1"] if option in ("-n", "--lines", "--run-dir", "--plugin-dir") else []
+            value = ["1"] if option in ("-n", "--lines", "--run-dir", "--plugin-dir", "-o", "--output") else []
             said = run(BPFTUNE, command, option, *value, "a", "b", "c", check=False)
             assert option == "--help" or "one argument too many" in said.stderr, (command, option)
 
@@ -66,7 +68,7 @@ def test_names(lab):
     ask = f"{BPFTUNE} --run-dir {supervisor.run_dir}"
     supervisor.ready("host", "bt-tab", "bt-tab@2")
     names = set(supervisor.instances())
-    for command in "status", "log -f", "rollback", "resume", "off", "on":
+    for command in "status", "log -f", "report", "report -o page.html", "rollback", "resume", "off", "on":
         assert complete(f"{ask} {command} ") == names
     assert complete(f"{ask} status bt-t") == {"bt-tab", "bt-tab@2"}
     assert complete(f"{ask} status bt-tab@") == {"2"}       # bash has cut the word there

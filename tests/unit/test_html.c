@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Text in HTML. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "ipc/cleanup.h"
+#include "supervisor/cli/html.h"
+
+static void test_html(void **state)
+{
+	static const struct {
+		const char *text, *html;
+	} cases[] = {
+		{ "", "" },
+		{ "plain", "plain" },
+		{ "<script>&\"'", "&lt;script&gt;&amp;&quot;&#39;" },
+		{ "3.9 \xe2\x86\x92 610", "3.9 \xe2\x86\x92 610" },
+		{ "a\x07\x1b[2J\x7f\xc2\x85", "a\xef\xbf\xbd\xef\xbf\xbd[2J\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "a\nb\tc", "a\nb\tc" },
+		{ "\xff<", "\xef\xbf\xbd&lt;" },
+		{ "\xc3<b", "\xef\xbf\xbd&lt;b" }, /* what follows half of a character is not hidden */
+		{ "\xef\xbf\xbe\xf0\x9f\xbf\xbf", "\xef\xbf\xbd\xef\xbf\xbd" },
+		{ "\xed\xa0\x80<", "\xef\xbf\xbd&lt;" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text = NULL;
+		size_t size;
+		FILE *out = open_memstream(&text, &size);
+
+		assert_non_null(out);
+		html_text(out, cases[i].text);
+		assert_int_equal(fclose(out), 0);
+		assert_string_equal(text, cases[i].html);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_html),
+	};
+
+	return cmocka_run_group_tests_name("html", tests, NULL, NULL);
+}
