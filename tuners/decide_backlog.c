@@ -5,6 +5,8 @@
 #define MEMORY_SHARE 64
 #define MOST_FRAMES 16384 /* take 16 to 32 ms where each takes 1 or 2 us: everybody's frames wait in one queue */
 #define SPARE_PERCENT 20
+#define DROPPED_MIN 16	 /* fewer are chance */
+#define LIMITED_ERROR 16 /* one in so many: the CPUs' counters are not read at one moment */
 
 static uint64_t grown(uint64_t before, uint64_t now)
 {
@@ -34,6 +36,14 @@ static uint64_t limited(const struct softnet_cpu *before, const struct softnet_c
 	return frames;
 }
 
+/* How many of those that were dropped are known to have missed room. */
+static uint64_t wanted_room(uint64_t of_flows, uint64_t dropped)
+{
+	uint64_t frames = grown(of_flows, dropped);
+
+	return frames >= DROPPED_MIN && frames > of_flows / LIMITED_ERROR ? frames : 0;
+}
+
 struct backlog_view backlog_look(const struct softnet_cpu *before, const struct softnet_cpu *now, size_t n)
 {
 	uint64_t of_flows = limited(before, now, n), dropped_by_all = 0, came_to_all = 0;
@@ -59,8 +69,8 @@ struct backlog_view backlog_look(const struct softnet_cpu *before, const struct 
 			view.worst_idle_percent = idle;
 		}
 	}
-	view.has_spare = view.dropped > of_flows;
-	view.dropped = grown(of_flows, view.has_spare ? view.dropped : dropped_by_all);
+	view.has_spare = wanted_room(of_flows, view.dropped);
+	view.dropped = wanted_room(of_flows, view.has_spare ? view.dropped : dropped_by_all);
 	view.came = view.has_spare ? view.came : came_to_all;
 	return view;
 }

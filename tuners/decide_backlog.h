@@ -22,8 +22,8 @@ struct backlog_view {
 /*
  * Frames that the limit of single flows drops (net.core.flow_limit_cpu_bitmap) count as dropped, too, but a longer
  * queue is not what they miss. They are counted by the CPU that sends, and not by the one that drops: all of them are
- * taken from what is dropped by any. A CPU has time to spare if it is idle for a fifth of the time: else a longer queue
- * only delays what is in it.
+ * taken from what is dropped by any, and what is left counts if it is sixteen or more, and more than a sixteenth of
+ * them. A CPU has time to spare if it is idle for a fifth of the time: else a longer queue only delays what is in it.
  */
 struct backlog_view backlog_look(const struct softnet_cpu *before, const struct softnet_cpu *now, size_t n);
 

@@ -56,10 +56,19 @@ static void test_look_at_nothing(void **state)
 	pass(&before[3], &now[3], 8000, 40, 81, 90); /* of flows, to this CPU and that; one was read a little later */
 	view = backlog_look(before, now, CPUS);
 	assert_true(!view.dropped && !view.has_spare);
-	now[3].flow_limited -= 2;
+	now[3].flow_limited -= 16; /* 65 */
+	assert_true(!backlog_look(before, now, CPUS).dropped);
+	now[3].flow_limited -= 1;
 	view = backlog_look(before, now, CPUS);
-	assert_true(view.has_spare && view.dropped == 1 && view.came == 12080);
-	now[3].flow_limited += 2;
+	assert_true(view.has_spare && view.dropped == 16 && view.came == 12080);
+	now[3].flow_limited += 17;
+	now[2].dropped += 100000; /* of many, a sixteenth is what the counters may differ by */
+	now[3].flow_limited += 94120;
+	assert_true(!backlog_look(before, now, CPUS).dropped);
+	now[3].flow_limited -= 1000;
+	assert_true(backlog_look(before, now, CPUS).has_spare);
+	now[2].dropped -= 100000;
+	now[3].flow_limited -= 93120;
 	before[1] = (struct softnet_cpu){ 0 }; /* it has come online */
 	now[1] = (struct softnet_cpu){ .processed = 5, .dropped = 9, .idle = 50, .all = 60 };
 	assert_int_equal(backlog_look(before, now, CPUS).dropped, 0);
