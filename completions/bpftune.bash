@@ -25,6 +25,7 @@ _bpftune()
 		[off]='--all'
 		[on]='--all'
 		[tuners]='--json'
+		[advise]='--apply-hints'
 		[probe]='--plugin-dir'
 	)
 
@@ -42,7 +43,7 @@ _bpftune()
 			((++i))
 			;;
 		--run-dir=*) run_dir=("$word") ;;
-		--plugin-dir | --lines | -n | --output | -o) ((++i)) ;;
+		--plugin-dir | --apply-hints | --lines | -n | --output | -o) ((++i)) ;;
 		--all) operands=("$word" "${operands[@]}") ;; # in the place of a container
 		-*) ;;
 		*)
@@ -69,7 +70,14 @@ _bpftune()
 	--lines | -n) return ;;
 	esac
 
-	if [[ $cur == -* ]]; then
+	if [[ $command == advise && ${words[-2]} != --apply-hints && $cur != -* ]]; then
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+	fi
+	if [[ ${words[-2]} == --apply-hints ]]; then
+		candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
+	elif [[ $cur == -* ]]; then
 		candidates="${options[$command]-} --run-dir --help"
 		[[ $command ]] || candidates+=' --version'
 	elif [[ ! $command ]]; then

@@ -25,6 +25,8 @@ static const char usage[] =
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
 	"  bpftune off|on CONTAINER|--all [TUNER]               turn a tuner off or on, or all\n"
 	"  bpftune tuners [--json]                              loaded tuners and their hooks\n"
+	"  bpftune advise [FILE...]                             what sysctl.d files do, and where\n"
+	"  bpftune advise --apply-hints CONTAINER               its values for its runtime\n"
 	"  bpftune probe [--plugin-dir DIR]                     what this kernel supports\n"
 	"  bpftune --version | --help\n"
 	"\n"
@@ -32,12 +34,13 @@ static const char usage[] =
 	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
 
 enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION,
-       OPTION_ALL, OPTION_OFFLINE };
+       OPTION_ALL, OPTION_OFFLINE, OPTION_APPLY_HINTS };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "offline", no_argument, NULL, OPTION_OFFLINE },
+	{ "apply-hints", required_argument, NULL, OPTION_APPLY_HINTS },
 	{ "stderr", no_argument, NULL, OPTION_STDERR },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
@@ -58,6 +61,7 @@ struct command_line {
 };
 
 #define OPTIONS_MAX 6
+#define FILES_MAX INT_MAX /* operands are files, and the command goes on if no supervisor answers */
 
 static const struct command {
 	const char *name;
@@ -74,6 +78,7 @@ static const struct command {
 	{ "off", client_off, { OPTION_ALL }, 1, 2 },
 	{ "on", client_on, { OPTION_ALL }, 1, 2 },
 	{ "tuners", client_tuners, { OPTION_JSON }, 0, 0 },
+	{ "advise", client_advise, { OPTION_APPLY_HINTS }, 0, FILES_MAX },
 	{ "probe", NULL, { OPTION_PLUGIN_DIR }, 0, 0 },
 };
 
@@ -82,7 +87,7 @@ static int carry_out(const struct command *command, const struct command_line *l
 	if (line->question.offline)
 		return client_offline(&line->question);
 	if (command->ask) {
-		int status = client_compare_versions(&line->question);
+		int status = command->operands_max == FILES_MAX ? EXIT_DONE : client_compare_versions(&line->question);
 
 		return status ? status : command->ask(&line->question);
 	}
@@ -154,6 +159,9 @@ static int take_option(struct command_line *line, int option)
 		/* One of two supervisors on a machine, or one of a test: what it keeps is not the other's. */
 		line->run.run_dir = line->run.state_dir = line->question.run_dir = optarg;
 		break;
+	case OPTION_APPLY_HINTS:
+		line->question.container = optarg;
+		break;
 	case 'f':
 		line->question.follow = true;
 		break;
@@ -174,6 +182,20 @@ static const char *state_dir(void)
 	const char *dir = getenv("STATE_DIRECTORY");
 
 	return dir && *dir ? dir : STATEDIR;
+}
+
+static void take_operands(struct question *question, const struct command *command, char *const *operands, int n)
+{
+	if (command->operands_max == FILES_MAX) {
+		question->files = operands;
+		question->n_files = n;
+		return;
+	}
+	if (n && !question->all) {
+		question->container = *operands++;
+		n--;
+	}
+	question->tuner = n ? *operands : NULL;
 }
 
 int main(int argc, char **argv)
@@ -213,10 +235,11 @@ int main(int argc, char **argv)
 	n_operands = n_all + argc - optind;
 	if (n_operands > command->operands_max)
 		return say_wrong("one argument too many", argv[optind + command->operands_max - n_all]);
+	if (line.question.container && n_operands)
+		return say_wrong("one argument too many: it is of --apply-hints", argv[optind]);
 	if (n_operands < command->operands_min)
 		return say_wrong(takes(command, OPTION_ALL) ? "it must be said for which CONTAINER, or --all" :
 							      "it must be said for which CONTAINER", command->name);
-	line.question.container = n_operands > 0 && !n_all ? argv[optind] : NULL;
-	line.question.tuner = n_operands > 1 ? argv[optind + 1 - n_all] : NULL;
+	take_operands(&line.question, command, argv + optind, argc - optind);
 	return carry_out(command, &line);
 }

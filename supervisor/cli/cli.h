@@ -13,6 +13,8 @@ struct question {
 	bool all, json, follow, dry_run, offline;
 	const char *output; /* of report: a file; NULL: standard output */
 	int lines; /* -1: the supervisor's default */
+	char *const *files; /* of advise */
+	int n_files;
 };
 
 /* Says on standard error if the supervisor is of another version: an exit status, not done if nobody answers. */
@@ -29,6 +31,9 @@ int client_resume(const struct question *question);
 int client_off(const struct question *question);
 int client_on(const struct question *question);
 int client_tuners(const struct question *question);
+
+/* `advise`; with a container, `advise --apply-hints`. It asks a supervisor if one runs. */
+int client_advise(const struct question *question);
 
 /* `bpftune probe`: loads and attaches every hook for a moment, and prints what became of it. */
 int probe_run(const char *plugin_dir);

@@ -29,7 +29,7 @@ def test_is_registered():
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("bpftune ", {"run", "status", "log", "report", "rollback", "resume", "off", "on", "tuners", "probe"}),
+    ("bpftune ", {"run", "status", "log", "report", "rollback", "resume", "off", "on", "tuners", "advise", "probe"}),
     ("bpftune r", {"run", "report", "rollback", "resume"}),
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
@@ -47,6 +47,9 @@ def test_is_registered():
     ("bpftune status --run-dir /sys/kernel/bt", {"/sys/kernel/btf"}),
     ("bpftune status --run-dir /nowhere ", set()),      # nobody answers: nothing, and no message
     ("bpftune nonsense ", set()),
+    ("bpftune advise -", {"--apply-hints", "--run-dir", "--help"}),
+    ("bpftune advise /sys/kernel/btf/vml", {"/sys/kernel/btf/vmlinux"}),
+    ("bpftune advise /nowhere /sys/kernel/btf/vml", {"/sys/kernel/btf/vmlinux"}),
 ])
 def test_words(line, offered):
     assert complete(line) == offered
@@ -56,7 +59,9 @@ def test_options_are_those_of_the_program():
     """Each one that is offered is taken: what is wrong is then that there are too many arguments, or too few."""
     for command in complete(f"{BPFTUNE} "):
         for option in complete(f"{BPFTUNE} {command} -"):
-            value = ["1"] if option in ("-n", "--lines", "--run-dir", "--plugin-dir", "-o", "--output") else []
+            if command == "advise" and option == "--run-dir":
+                continue    # it takes any number of arguments
+            value = ["1"] if option in ("-n", "--lines", "--run-dir", "--plugin-dir", "--apply-hints", "-o", "--output") else []
             said = run(BPFTUNE, command, option, *value, "a", "b", "c", check=False)
             assert option == "--help" or "one argument too many" in said.stderr, (command, option)
 
@@ -68,7 +73,7 @@ def test_names(lab):
     ask = f"{BPFTUNE} --run-dir {supervisor.run_dir}"
     supervisor.ready("host", "bt-tab", "bt-tab@2")
     names = set(supervisor.instances())
-    for command in "status", "log -f", "report", "report -o page.html", "rollback", "resume", "off", "on":
+    for command in "status", "log -f", "report", "report -o page.html", "rollback", "resume", "off", "on", "advise --apply-hints":
         assert complete(f"{ask} {command} ") == names
     assert complete(f"{ask} status bt-t") == {"bt-tab", "bt-tab@2"}
     assert complete(f"{ask} status bt-tab@") == {"2"}       # bash has cut the word there
