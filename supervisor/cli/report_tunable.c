@@ -11,8 +11,9 @@
 #include "supervisor/cli/plot.h"
 #include "supervisor/cli/report.h"
 
-#define PLACES_MAX 4	/* numbers of one value; tcp_mem has three */
-#define SPAN_MIN_S 10.0 /* of a plot's time */
+#define PLACES_MAX 4	 /* numbers of one value; tcp_mem has three */
+#define BEFORE_MIN_S 2.0 /* before the first change: an axis has ticks at whole seconds */
+#define SPAN_MIN_S 10.0	 /* of a plot's time */
 
 /* The changes of one tunable, oldest first. */
 struct history {
@@ -217,7 +218,7 @@ static void choose_span(struct history *history)
 	report_time(history->changes[0], &history->first_s);
 	report_time(history->changes[history->n - 1], &history->last_s);
 	span = fmax(history->last_s - history->first_s, SPAN_MIN_S);
-	history->from_s = history->first_s - span / 20;
+	history->from_s = history->first_s - fmax(span / 20, BEFORE_MIN_S);
 	history->to_s = fmin(history->page->now_s, history->last_s + span / 2);
 	history->to_s = fmax(history->to_s, history->last_s);
 }

@@ -86,6 +86,8 @@ def test_page(supervisor, container, tmp_path):
     place = labels.index(WMEM)
     limit, measure = plots(root)[place:place + 2]
     assert measure.get("aria-label") == "Mbit/s"
+    ticks = [text_of(tick) for tick in limit.findall(f"{SVG}text")]
+    assert len([tick for tick in ticks if ":" in tick]) >= 2, ticks     # also right after the first change
     assert len(limit.findall(f".//{SVG}circle")) >= len(changes) and measure.findall(f".//{SVG}circle")
     assert re.search(rf"^{re.escape(WMEM)} = \d+ \d+ \d+$", text_of(root.find(f".//{HTML}pre")), re.M)
 
