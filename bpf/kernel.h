@@ -259,6 +259,15 @@ struct socket {
 	unsigned long flags;
 };
 
+struct inode {
+	unsigned long i_ino;
+};
+
+struct socket_alloc { /* what an application's socket is in */
+	struct socket socket;
+	struct inode vfs_inode;
+};
+
 struct sock_cgroup_data {
 	struct cgroup *cgroup; /* in cgroup2 */
 };
@@ -370,6 +379,11 @@ struct tcp_sock {
 
 /* What a struct bpf_sock_addr is, seen from inside. */
 struct bpf_sock_addr_kern {
+	struct sock *sk;
+};
+
+/* What a struct bpf_sockopt is, seen from inside. */
+struct bpf_sockopt_kern {
 	struct sock *sk;
 };
 

@@ -61,9 +61,13 @@ struct receiver {
 
 MAP(receivers, BPF_MAP_TYPE_LRU_HASH, 4096, __u64, struct receiver);
 
-/* UDP sockets whose receive buffer an application asked for, by address, as above. */
+/*
+ * UDP sockets whose receive buffer an application asked for, by address. An entry must not be taken for that of another
+ * socket, to which udp has given a size, maybe: then nobody has asked for the larger one.
+ */
 struct datagrams {
 	__u64 netns_cookie, told_ns;
+	__u64 inode;
 	struct sock_buf_wish wish;
 	__u32 dropped; /* since it asked */
 };
@@ -130,9 +134,18 @@ static __always_inline void remember_receiver(__u64 address, __u64 cookie, const
 	bpf_map_update_elem(&receivers, &address, &receiver, BPF_ANY);
 }
 
-static __always_inline void remember_datagrams(__u64 address, __u64 cookie, const struct sock_buf_wish *wish)
+/* Which is no other's for as long as there are fewer than 2^32 new ones. 0: the application has closed it. */
+static __always_inline __u64 inode_of(const struct sock *sk)
 {
-	struct datagrams datagrams = { .netns_cookie = cookie, .wish = *wish };
+	const struct socket_alloc *socket = (const struct socket_alloc *)BPF_CORE_READ(sk, sk_socket);
+
+	return BPF_CORE_READ(socket, vfs_inode.i_ino);
+}
+
+static __always_inline void remember_datagrams(const struct sock *sk, __u64 cookie, const struct sock_buf_wish *wish)
+{
+	struct datagrams datagrams = { .netns_cookie = cookie, .inode = inode_of(sk), .wish = *wish };
+	__u64 address = (__u64)sk;
 
 	bpf_map_update_elem(&datagrams_of, &address, &datagrams, BPF_ANY);
 }
@@ -163,7 +176,7 @@ static __always_inline void wished(struct bpf_sockopt *ctx)
 			remember_receiver((__u64)ctx->sk, cookie, &wish);
 		}
 	} else if (ctx->sk->protocol == IPPROTO_UDP && wish.receive && wish.asked_bytes >= WISH_BYTES_MIN) {
-		remember_datagrams((__u64)ctx->sk, cookie, &wish);
+		remember_datagrams(BPF_CORE_READ((struct bpf_sockopt_kern *)ctx, sk), cookie, &wish);
 	}
 	tell_wish(cookie, sharer_of_task(task, cookie), &wish);
 }
@@ -379,7 +392,8 @@ int sock_buf_dropped(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (size_bytes / 2 >= datagrams->wish.asked_bytes ||
-	    !(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF))
+	    !(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF) ||
+	    inode_of(sk) != datagrams->inode)
 		return 0; /* the wish was granted in full; or it is another socket */
 	now_ns = bpf_ktime_get_ns();
 	if (++datagrams->dropped < DROPPED_MIN ||

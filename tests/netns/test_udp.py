@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from crowd import Cgroup, Sleeper
+from flooded import Flooded
 from lab import Host, cgroup2_mounts, kept_sysctls, only, run, said, sysctl_path, wait_for
 from trouble_udp import PORT, PROGRAM, UDP_MEM, Program, Trouble, size_of
 
@@ -110,6 +111,57 @@ def tells_of_ipv6():
     """raw_tp/udp_fail_queue_rcv_skb tells of IPv6 since the tracepoint has the datagram as an argument, from 6.9 on."""
     text = sysctl_path("kernel.osrelease").read_text()
     return tuple(map(int, re.match(r"(\d+)\.(\d+)", text).groups())) >= (6, 9)
+
+
+# Sockets that ask for more than they get, and end; then others, which ask for nothing, at the same places in the kernel's memory. All
+# are on one PORT, and nobody reads.
+OTHERS = """
+import socket, sys, time
+port, count = map(int, sys.argv[1:])
+asking = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+for each in asking:
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 26)
+for each in asking:
+    each.close()
+time.sleep(0.2)
+others = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(count)]
+for each in others:
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    each.bind(("127.0.0.1", port))
+print("bound", flush=True)
+for _ in range(40):
+    with socket.socket(type=socket.SOCK_DGRAM) as sender:
+        for _ in range(1000):
+            sender.sendto(bytes(1000), ("127.0.0.1", port))
+sys.stdin.read()
+"""
+
+
+def test_is_not_taken_for_a_wish(lab):
+    """sock_buf tells of who has asked for more, not of a socket that has its size from udp."""
+    supervisor = lab.supervisor(tuners=only("udp", "sock_buf"))
+    supervisor.ready("host")
+    trouble = Trouble(lab, f"bt-udp{next(numbers)}", how="recv")
+    supervisor.ready(trouble.container.name)
+    trouble.start()
+    decided(supervisor, trouble, "was full: sockets get")
+    trouble.stop()
+
+    def dropping():
+        rows = supervisor.instance(trouble.container.name)["learnt"]
+        return [row["about"] for row in rows if row["tuner"] == "sock_buf" and "datagrams were dropped" in row["text"]]
+    supervisor.cli("off", "host", "sock_buf")      # the limit is to stay
+    dropped = trouble.counts()[0]
+    lab.keep(Program(trouble.container, OTHERS, PORT, 400))
+    wait_for(lambda: trouble.counts()[0] > dropped + 10000, 20, "datagrams to be dropped")
+    assert not dropping()
+    with contextlib.ExitStack() as stack:
+        flooded = Flooded(trouble.container, 1 << 26)
+        stack.callback(flooded.remove)
+        flooded.open()      # the mark that all before it have been seen
+        wait_for(dropping, 10, "a real wish to be told")
+    assert f"port {PORT} (python3)" not in dropping()
+    supervisor.cli("on", "host", "sock_buf")
 
 
 def test_next_bind(supervisor, make):
