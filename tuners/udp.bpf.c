@@ -16,7 +16,7 @@
 
 const volatile __u32 page_bytes;
 
-VERDICTS(1024, struct udp_verdict);
+VERDICTS(BPFTUNE_VERDICTS_MAX, struct udp_verdict);
 
 /* A socket that a verdict has given its size. */
 struct sized {
