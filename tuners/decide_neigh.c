@@ -6,6 +6,7 @@
 #define NEIGHBOUR_BYTES \
 	1024 /* struct neighbour takes 512 of the kernel's memory, an entry under way what it queues besides */
 #define MEMORY_SHARE 64
+#define ENTRIES_MAX 131072 /* a full table is walked for each new neighbour, with its lock held */
 
 enum neigh_verdict neigh_judge(const struct neigh_counts *now, const struct neigh_counts *past)
 {
@@ -31,7 +32,9 @@ int64_t neigh_more(int64_t first, int64_t current)
 
 int64_t neigh_whole(int64_t memory_pages, int64_t page_bytes)
 {
-	return memory_pages / MEMORY_SHARE * page_bytes / NEIGHBOUR_BYTES;
+	int64_t entries = memory_pages / MEMORY_SHARE * page_bytes / NEIGHBOUR_BYTES;
+
+	return entries < ENTRIES_MAX ? entries : ENTRIES_MAX;
 }
 
 int64_t neigh_thresh2_max(int64_t thresh3)

@@ -23,7 +23,7 @@ uint64_t neigh_per_second(const struct neigh_counts *now, uint32_t now_ms);
 /* By how much gc_thresh3 has to be above the first value to become four times as large; 0: no sensible value. */
 int64_t neigh_more(int64_t first, int64_t current);
 
-/* By how many entries all containers together may have a table raised: a 64th of the memory. */
+/* By how many entries all containers together may have a table raised: a 64th of the memory, and 131,072. */
 int64_t neigh_whole(int64_t memory_pages, int64_t page_bytes);
 
 /* gc_thresh2 past which nothing is gained: each new neighbour of a full table would look for one that can go. */

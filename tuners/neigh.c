@@ -215,7 +215,7 @@ static void event(struct bpftune *b, void *state, const struct bpftune_event *ev
 			return; /* it was raised since */
 	if (event->scenario == NEIGH_IN_USE) {
 		if (value[THRESH3] > first[THRESH3])
-			bpftune_claim(b, use.is_ipv6 * N_THRESH + THRESH3, event, 1); /* it counts for another hour */
+			bpftune_claim(b, use.is_ipv6 * N_THRESH + THRESH3, event, 0); /* it counts for another hour */
 		if (table->churned_ns && value[THRESH2] > first[THRESH2] && use.entries > first[THRESH2])
 			table->churned_ns = event->time_ns;
 	} else if (event->scenario == NEIGH_CHURN && value[THRESH2] < neigh_thresh2_max(value[THRESH3])) {

@@ -273,7 +273,8 @@ BPFTUNE_API void bpftune_relieved(struct bpftune *b, unsigned int remedy, uint64
 /*
  * Host's worker: the asker (event->asker; 0: the host itself) needs the value of a remedy with `whole` to be `more` than
  * it was before the first step. bpftune_try() goes as far as the claims do. A claim ends with its container, an hour
- * after it was last made, or by bpftune_disclaim(); then the frame takes back what the other claims do not need.
+ * after it was last made, or by bpftune_disclaim(); then the frame takes back what the other claims do not need. `more` of
+ * 0 renews the asker's claim, if there is one.
  */
 BPFTUNE_API void bpftune_claim(struct bpftune *b, unsigned int remedy, const struct bpftune_event *event, int64_t more);
 

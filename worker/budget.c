@@ -12,19 +12,27 @@ static bool is_of(const struct budget_claim *claim, const struct bpftune_owner *
 	return claim->of.tuner == of->tuner && claim->of.tunable == of->tunable;
 }
 
+/* NULL: it has none. */
+static struct budget_claim *claim_of(struct budget *budget, const struct bpftune_owner *of, uint64_t asker)
+{
+	for (uint32_t i = 0; i < budget->n; i++)
+		if (is_of(&budget->claims[i], of) && budget->claims[i].asker == asker)
+			return &budget->claims[i];
+	return NULL;
+}
+
 /*
  * The asker's claim; or room for it: the next free place, or that of the one that was renewed least recently.
  * Containers, of which there may be many, take no place of the host's own.
  */
 static struct budget_claim *place_of(struct budget *budget, const struct bpftune_owner *of, uint64_t asker)
 {
-	struct budget_claim *oldest = &budget->claims[0];
+	struct budget_claim *oldest = &budget->claims[0], *claim = claim_of(budget, of, asker);
 
+	if (claim)
+		return claim;
 	for (uint32_t i = 0; i < budget->n; i++) {
-		struct budget_claim *claim = &budget->claims[i];
-
-		if (is_of(claim, of) && claim->asker == asker)
-			return claim;
+		claim = &budget->claims[i];
 		if (oldest->asker == BUDGET_HOST ||
 		    (claim->asker != BUDGET_HOST && claim->needed_ns < oldest->needed_ns))
 			oldest = claim;
@@ -39,10 +47,10 @@ void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_
 {
 	struct budget_claim *claim;
 
-	if (more <= 0)
+	if (more < 0)
 		return;
-	claim = place_of(budget, of, asker);
-	if (now_ns < claim->held_until_ns)
+	claim = more ? place_of(budget, of, asker) : claim_of(budget, of, asker);
+	if (!claim || now_ns < claim->held_until_ns)
 		return;
 	claim->needed_ns = now_ns;
 	claim->more = more > claim->more ? more : claim->more;
@@ -50,19 +58,17 @@ void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_
 
 bool budget_refuse(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, uint64_t now_ns)
 {
-	for (uint32_t i = 0; i < budget->n; i++) {
-		struct budget_claim *claim = &budget->claims[i];
-		uint64_t hold_ns = SECOND_NS << claim->n_useless;
+	struct budget_claim *claim = claim_of(budget, of, asker);
+	uint64_t hold_ns;
 
-		if (!is_of(claim, of) || claim->asker != asker || !claim->more)
-			continue;
-		claim->more = 0;
-		claim->needed_ns = now_ns;
-		claim->held_until_ns = now_ns + (hold_ns < KEPT_NS ? hold_ns : KEPT_NS);
-		claim->n_useless += claim->n_useless < DOUBLINGS_MAX;
-		return true;
-	}
-	return false;
+	if (!claim || !claim->more)
+		return false;
+	hold_ns = SECOND_NS << claim->n_useless;
+	claim->more = 0;
+	claim->needed_ns = now_ns;
+	claim->held_until_ns = now_ns + (hold_ns < KEPT_NS ? hold_ns : KEPT_NS);
+	claim->n_useless += claim->n_useless < DOUBLINGS_MAX;
+	return true;
 }
 
 bool budget_end(struct budget *budget, uint64_t asker)

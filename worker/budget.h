@@ -39,7 +39,7 @@ struct budget_rule {
 };
 
 /*
- * The asker needs so much more, now. A smaller need than before renews the earlier claim. Where there is no room, the
+ * The asker needs so much more, now. A smaller need than before renews the earlier claim, 0 does only that. Where there is no room, the
  * container's claim that was renewed least recently goes.
  */
 void budget_claim(struct budget *budget, const struct bpftune_owner *of, uint64_t asker, int64_t more, uint64_t now_ns);

@@ -143,6 +143,25 @@ static void test_no_claims(void **state)
 	assert_int_equal(budget.n, 0);
 }
 
+/* Who is still in need of what he has, says so: it counts on, and is no more than before. Who has nothing gets nothing. */
+static void test_renewed(void **state)
+{
+	struct budget budget = { 0 };
+
+	(void)state;
+	budget_claim(&budget, &limit, 7, 100, SECOND);
+	budget_claim(&budget, &limit, 7, 0, HOUR);
+	for (uint64_t asker = 8; asker <= 2 * BUDGET_CLAIMS_MAX; asker++)
+		budget_claim(&budget, &limit, asker, 0, HOUR);
+	assert_int_equal(budget.n, 1);
+	assert_false(budget_expire(&budget, HOUR + SECOND));
+	assert_int_equal(budget_granted(&budget, &limit, &largest), 100);
+	assert_true(budget_refuse(&budget, &limit, 7, HOUR + SECOND));
+	budget_claim(&budget, &limit, 7, 0, HOUR + 3 * SECOND);
+	assert_int_equal(budget_granted(&budget, &limit, &largest), 0);
+	assert_false(budget_refuse(&budget, &limit, 7, HOUR + 3 * SECOND));
+}
+
 /* Of more than there is room for, the ones that needed it last are known. */
 static void test_full(void **state)
 {
@@ -189,6 +208,7 @@ int main(void)
 		cmocka_unit_test(test_no_need),
 		cmocka_unit_test(test_of_no_use),
 		cmocka_unit_test(test_no_claims),
+		cmocka_unit_test(test_renewed),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_full_of_containers),
 	};

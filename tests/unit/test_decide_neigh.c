@@ -71,6 +71,9 @@ static void test_whole(void **state)
 	(void)state;
 	assert_int_equal(neigh_whole(1 << 20, 4096), 65536); /* 4 GiB: a 64th is 64 MiB */
 	assert_int_equal(neigh_whole(1 << 16, 65536), 65536);
+	assert_int_equal(neigh_whole(1 << 21, 4096), 131072);
+	assert_int_equal(neigh_whole((1 << 21) - 64, 4096), 131072 - 4);
+	assert_int_equal(neigh_whole(1LL << 32, 4096), 131072);
 	assert_int_equal(neigh_whole(0, 4096), 0);
 }
 
