@@ -178,11 +178,14 @@ int bpf_set_verdict(struct bpftune_host *host, uint16_t tuner, const struct bpft
 		    const struct bpftune_verdict *verdict)
 {
 	static const uint8_t zeros[sizeof(verdict->value)];
+	uint8_t held[sizeof(verdict->value)];
 
 	if (!host->verdict_fds[tuner])
 		return -ENOENT;
 	if (!memcmp(verdict->value, zeros, sizeof(zeros)))
 		return bpf_map_delete_elem(host->verdict_fds[tuner], key);
+	if (!bpf_map_lookup_elem(host->verdict_fds[tuner], key, held) && !memcmp(held, verdict->value, sizeof(held)))
+		return 0; /* told again, with another text maybe */
 	host->new_verdicts |= 1ULL << tuner;
 	return bpf_map_update_elem(host->verdict_fds[tuner], key, verdict->value, BPF_ANY);
 }
