@@ -64,8 +64,8 @@ static void put_lines_to_keep(const struct page *page, json_t *instance)
 		"These lines in a file of <code>/etc/sysctl.d</code> set the same from the next start on, "
 		"without bpftune:";
 	static const char container[] =
-		"A new container begins with the kernel's defaults. Give these to its runtime, each as an "
-		"option (<code>docker run --sysctl NAME=VALUE</code>), or set them in its network namespace:";
+		"A container that is made anew does not have them. Give them to its runtime (<code>bpftune advise "
+		"--apply-hints</code> writes the options), or set them in its network namespace:";
 	FILE *out = page->out;
 	json_t *tunable;
 	size_t i, n = 0;
@@ -124,7 +124,9 @@ static void put_limits_met(const struct page *page, json_t *instance)
 		fprintf(out, "<tr>");
 		html_element(out, "td", "name", text_of(limit, "name"));
 		fprintf(out, "<td class=\"number\">%lld</td>", (long long)number_of(limit, "count"));
-		html_element(out, "td", "", text_of(limit, "since"));
+		html_element(out, "td", "",
+			     strcmp(text_of(limit, "since"), "boot") ? "the namespace was made"
+								     : "the machine's start");
 		html_element(out, "td", "", text_of(limit, "tuner"));
 		fprintf(out, "</tr>\n");
 	}

@@ -161,6 +161,17 @@ def test_dry_run_of_all(tmp_path):
     assert "Nothing was changed" in text_of(nothing) and not nothing.findall(f".//{HTML}h2")
 
 
+def test_limits_met(tmp_path):
+    """Those that were met, and since when they count."""
+    limits = [{"name": "A", "count": 3, "since": "namespace", "tuner": "listen"}, {"name": "D", "count": 0, "since": "boot"},
+              {"name": "B", "count": 4, "since": "boot", "tuner": None}, {"name": "C", "count": 5, "since": "now"}]
+    root = check(reported(tmp_path, {"tunables": [], "limits_met": limits}, [], "web"))
+    assert [[text_of(cell) for cell in row] for row in root.findall(f".//{HTML}tbody/{HTML}tr")] == \
+        [["A", "3", "the namespace was made", "listen"], ["B", "4", "the machine's start", ""]]
+    unknown = check(reported(tmp_path, {"tunables": [], "limits_met": None, "limits_met_why": "it is asleep"}, [], "web"))
+    assert "not known: it is asleep" in text_of(unknown)
+
+
 def test_anothers_records(tmp_path):
     """What is said of another container, which had the name before, is not told."""
     page = reported(tmp_path, {"tunables": [tunable(1, "1048576")]}, [change(5, "1048576", "another's", instance=7)], "web")
