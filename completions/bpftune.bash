@@ -1,20 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # bash completion for bpftune(8)
 
-# _bpftune_names SECTION COMMAND [--run-dir DIR]: the names in this array of `bpftune status --json`. A user or a container may
-# have made a name of anything, and it goes to a shell: only those of plain characters are offered.
+# _bpftune_names SECTION COMMAND [--run-dir DIR]: the names in this array of `bpftune status --json`, one a line; none that would
+# be taken for an option. In these names the supervisor has written each character that controls a terminal as \xNN.
 _bpftune_names()
 {
 	local section=$1 program=$2
 	shift 2
 	command "$program" status --json "$@" 2>/dev/null |
-		sed -n '/^  "'"$section"'": \[/,/^  \]/s/^      "name": "\([[:alnum:]_.:@+/-]*\)",\{0,1\}$/\1/p'
+		sed -n '/^  "'"$section"'": \[/,/^  \]/{s/^      "name": "\([^-].*\)",\{0,1\}$/\1/;T;s/\\\(["\\]\)/\1/g;p;}'
 }
 
+# _bpftune_split LINE: its words as the shell would read them into the caller's `words`, nothing expanded; of the last the
+# text as it stands into `raw`, and the quote that is still open into `quote`.
+_bpftune_split()
+{
+	local line=$1 word='' char i in_word=''
+
+	words=() raw='' quote=''
+	for ((i = 0; i < ${#line}; i++)); do
+		char=${line:i:1}
+		if [[ ! $quote && $char == [[:space:]] ]]; then
+			[[ ! $in_word ]] || words+=("$word")
+			word='' raw='' in_word=''
+			continue
+		fi
+		in_word=1
+		raw+=$char
+		case $quote$char in
+		\' | \") quote=$char ;;
+		\'\' | \"\") quote='' ;;
+		\\ | \"\\)
+			((++i))
+			char=${line:i:1}
+			raw+=$char
+			[[ ! $quote || $char == [\"\\\$\`] ]] || word+=\\
+			word+=$char
+			;;
+		*) word+=$char ;;
+		esac
+	done
+	words+=("$word")
+}
+
+# _bpftune_unquote WORD: what the shell makes of it.
+_bpftune_unquote()
+{
+	local -a words
+	local raw quote
+
+	_bpftune_split "$1"
+	printf '%s' "${words[-1]}"
+}
+
+# _bpftune_quote TEXT QUOTE: TEXT as it must be typed after that open quote, or none, to be one word that is not expanded.
+_bpftune_quote()
+{
+	local text=$1 char i
+
+	if [[ ! $2 ]]; then
+		printf '%q' "$text"
+		return
+	fi
+	for ((i = 0; i < ${#text}; i++)); do
+		char=${text:i:1}
+		case $2$char in
+		\'\') printf "'\\\\''" ;;
+		\"[\"\\\$\`]) printf '\\%s' "$char" ;;
+		*) printf '%s' "$char" ;;
+		esac
+	done
+}
+
+# _bpftune COMMAND WORD: bash replaces WORD, which is the last word of the line or, cut at a ':', '=' or '@', its end.
 _bpftune()
 {
-	local -a words run_dir=() operands=() all=()
-	local line=${COMP_LINE:0:COMP_POINT} cur command='' candidates='' word i
+	local -a words run_dir=() operands=() candidates=()
+	local raw quote cur before command='' word i
 	local -A options=(
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
 		[status]='--all --json'
@@ -29,12 +91,9 @@ _bpftune()
 		[probe]='--plugin-dir'
 	)
 
-	# The line's own words: bash has cut COMP_WORDS at the ':' of pid:N and the '@' of NAME@ID.
-	read -ra words <<<"$line"
-	[[ $line != *[[:space:]] ]] || words+=('')
-	cur=${words[-1]}
 	COMPREPLY=()
-
+	_bpftune_split "${COMP_LINE:0:COMP_POINT}"
+	cur=${words[-1]}
 	for ((i = 1; i < ${#words[@]} - 1; i++)); do
 		word=${words[i]}
 		case $word in
@@ -56,7 +115,7 @@ _bpftune()
 		esac
 	done
 
-	case ${words[-2]} in
+	case ${words[-2]-} in
 	--run-dir | --plugin-dir)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -70,38 +129,36 @@ _bpftune()
 	--lines | -n) return ;;
 	esac
 
-	if [[ $command == advise && ${words[-2]} != --apply-hints && $cur != -* ]]; then
+	if [[ $command == advise && ${words[-2]-} != --apply-hints && $cur != -* ]]; then
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 	fi
-	if [[ ${words[-2]} == --apply-hints ]]; then
-		candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
+	if [[ ${words[-2]-} == --apply-hints ]]; then
+		mapfile -t candidates < <(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
 	elif [[ $cur == -* ]]; then
-		candidates="${options[$command]-} --run-dir --help"
-		[[ $command ]] || candidates+=' --version'
+		read -ra candidates <<<"${options[$command]-} --run-dir --help"
+		[[ $command ]] || candidates+=(--version)
 	elif [[ ! $command ]]; then
-		candidates=${!options[*]}
+		candidates=("${!options[@]}")
 	else
 		case $command:${#operands[@]} in
 		status:0 | log:0 | report:0 | rollback:0 | resume:0 | off:0 | on:0)
-			candidates=$(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
+			mapfile -t candidates < <(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
 			;;
 		resume:1 | off:1 | on:1)
-			candidates=$(_bpftune_names tuners "${words[0]}" "${run_dir[@]}")
+			mapfile -t candidates < <(_bpftune_names tuners "${words[0]}" "${run_dir[@]}")
 			;;
 		esac
 	fi
-	# Not by compgen -W, which expands each word: $(...) would be run.
-	read -rd '' -a all <<<"$candidates"
-	for word in "${all[@]}"; do
-		[[ $word != "$cur"* ]] || COMPREPLY+=("$word")
-	done
 
-	# Of a word that bash has cut, it replaces the last piece only.
-	word=${COMP_WORDS[COMP_CWORD]}
-	[[ $word != [:=@]* ]] || word=
-	COMPREPLY=("${COMPREPLY[@]#"${cur%"$word"}"}")
+	# Of the last word, what bash leaves as it is; an open quote goes before that.
+	before=$(_bpftune_unquote "${raw%"$2"}")
+	# Not by compgen -W, which expands each word: $(...) would be run.
+	for word in "${candidates[@]}"; do
+		[[ $word == "$cur"* ]] || continue
+		COMPREPLY+=("$(_bpftune_quote "${word#"$before"}" "$quote")")
+	done
 }
 
 complete -F _bpftune bpftune
