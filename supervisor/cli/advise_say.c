@@ -10,6 +10,7 @@
 #include "ipc/log.h"
 #include "supervisor/cli/advise.h"
 #include "supervisor/cli/advise_known.h"
+#include "supervisor/cli/advise_value.h"
 #include "supervisor/cli/ask.h"
 
 #define NAMES_SHOWN 3 /* of containers that have the same value */
@@ -41,59 +42,10 @@ __attribute__((format(printf, 4, 5))) static void say(struct advice *advice, con
 
 /* --- values ------------------------------------------------------------------------------------- */
 
-/* The next word, and its length; 0: there is none. */
-static size_t next_word(const char **text, size_t last)
-{
-	*text += last;
-	*text += strspn(*text, " ");
-	return strcspn(*text, " ");
-}
-
-static bool is_number(const char *word, size_t n)
-{
-	return n && strspn(word, "-0123456789") >= n;
-}
-
-static size_t count_numbers(const char *value)
-{
-	size_t n_words = 0, n = 0;
-
-	while ((n = next_word(&value, n))) {
-		if (!is_number(value, n))
-			return 0;
-		n_words++;
-	}
-	return n_words;
-}
-
-/* Also of a line that sets the first ones of several numbers only. */
-static bool is_in_effect(const char *wanted, const char *current)
-{
-	size_t n = strlen(wanted);
-
-	return !strncmp(wanted, current, n) && (!current[n] || (n && current[n] == ' '));
-}
-
-/* One of its numbers is smaller than its counterpart. */
-static bool takes_back(const char *wanted, const char *current)
-{
-	char *end, *end_current;
-
-	for (; *wanted && *current; wanted = end, current = end_current) {
-		long long new = strtoll(wanted, &end, 10), old = strtoll(current, &end_current, 10);
-
-		if (end == wanted || end_current == current)
-			return false;
-		if (new < old)
-			return true;
-	}
-	return false;
-}
-
 static bool says_of_value(struct advice *advice, const struct sysctl_line *line, const struct sysctl_place *here)
 {
 	const char *value = line->setting.value, *comment = strstr(value, " #"), *word = value;
-	size_t n_here = here->has_value ? count_numbers(here->value) : 0, n_words = 0, n = 0;
+	size_t n_here = here->has_value ? value_count_numbers(here->value) : 0, n_words = 0, n = 0;
 
 	if (comment) {
 		say(advice, line, WARNING, "'#' begins no comment behind a value: the kernel is given all of '%s'",
@@ -103,7 +55,7 @@ static bool says_of_value(struct advice *advice, const struct sysctl_line *line,
 	/* Others show a number and take words, too: kernel.core_pattern, say. */
 	if (!n_here || (strncmp(line->setting.key, "net.", 4) != 0 && strncmp(line->setting.key, "vm.", 3) != 0))
 		return false;
-	while ((n = next_word(&word, n))) {
+	while ((n = value_next_word(&word, n))) {
 		n_words++;
 		if (strspn(word, "-+0123456789abcdefABCDEFx,") < n) {
 			say(advice, line, ERROR, "a number is wanted, and '%.*s' is none", (int)n, word);
@@ -138,7 +90,7 @@ static void say_absent(struct advice *advice, const struct sysctl_line *line)
 
 static void say_of_namespace(struct advice *advice, const struct sysctl_line *line, const struct sysctl_place *fresh)
 {
-	bool is_same = fresh->has_value && is_in_effect(line->setting.value, fresh->value);
+	bool is_same = fresh->has_value && value_is_in_effect(line->setting.value, fresh->value);
 
 	if (sysctl_is_of_device(line->setting.key))
 		say(advice, line, NOTE,
@@ -287,12 +239,12 @@ static void say_host(struct advice *advice, const struct sysctl_line *line, cons
 	const char *current = tunable ? text_of(tunable, "current") : here->value, *wanted = line->setting.value;
 
 	if (tunable && advise_is_tuned(host, tunable)) {
-		bool is_less = takes_back(wanted, current);
+		bool is_undone = value_is_taken_back(wanted, text_of(tunable, "initial"), current);
 
-		say(advice, line, is_less ? WARNING : NOTE, "the host has %s, measured by %s to be of use; first %s%s",
-		    current, text_of(tunable, "tuner"), text_of(tunable, "initial"),
-		    is_less ? "; the line takes it back when it is applied" : "");
-	} else if ((tunable || here->has_value) && !is_in_effect(wanted, current)) {
+		say(advice, line, is_undone ? WARNING : NOTE,
+		    "the host has %s, measured by %s to be of use; first %s%s", current, text_of(tunable, "tuner"),
+		    text_of(tunable, "initial"), is_undone ? "; the line takes it back when it is applied" : "");
+	} else if ((tunable || here->has_value) && !value_is_in_effect(wanted, current)) {
 		say(advice, line, advice->is_installed ? WARNING : NOTE, "%sthe host has %s",
 		    advice->is_installed ? "not in effect: " : "", current);
 	}

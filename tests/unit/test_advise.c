@@ -14,6 +14,7 @@
 #include "ipc/cleanup.h"
 #include "supervisor/cli/advise_files.h"
 #include "supervisor/cli/advise_known.h"
+#include "supervisor/cli/advise_value.h"
 
 /* --- lines -------------------------------------------------------------------------------------- */
 
@@ -269,6 +270,58 @@ static void test_known(void **state)
 	assert_false(known_safe_for_pods("net.core.somaxconn"));
 }
 
+/* --- values ------------------------------------------------------------------------------------- */
+
+static void test_count_numbers(void **state)
+{
+	(void)state;
+	assert_int_equal(value_count_numbers(""), 0);
+	assert_int_equal(value_count_numbers("1"), 1);
+	assert_int_equal(value_count_numbers("4096 -1 0"), 3);
+	assert_int_equal(value_count_numbers("4096 4M"), 0);
+	assert_int_equal(value_count_numbers("cubic"), 0);
+}
+
+static void test_in_effect(void **state)
+{
+	(void)state;
+	assert_true(value_is_in_effect("1", "1"));
+	assert_true(value_is_in_effect("4096 16384", "4096 16384 65536"));
+	assert_true(value_is_in_effect("", ""));
+	assert_false(value_is_in_effect("", "1"));
+	assert_false(value_is_in_effect("1", "10"));
+	assert_false(value_is_in_effect("10", "1"));
+	assert_false(value_is_in_effect("4096 16384 65536", "4096 16384"));
+}
+
+static void test_taken_back(void **state)
+{
+	static const struct {
+		const char *wanted, *initial, *current;
+		bool is_taken_back;
+	} cases[] = {
+		{ "4096", "4096", "16384", true },  /* raised */
+		{ "16383", "4096", "16384", true }, /* a part */
+		{ "16384", "4096", "16384", false },
+		{ "20000", "4096", "16384", false },
+		{ "1", "1", "0", true }, /* lowered */
+		{ "0", "1", "0", false },
+		{ "-1", "1", "0", false },
+		{ "5", "7", "7", false }, /* nobody has changed it */
+		{ "32768 60999", "32768 60999", "10240 60999", true },
+		{ "1024 65535", "32768 60999", "10240 65535", false },
+		{ "10240 60999", "32768 60999", "10240 65535", true },
+		{ "4096 16384", "4096 16384 65536", "4096 16384 262144", false }, /* the line leaves the third */
+		{ "bbr", "cubic", "bbr", false },
+		{ "", "1", "2", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(value_is_taken_back(cases[i].wanted, cases[i].initial, cases[i].current),
+				 cases[i].is_taken_back);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -278,6 +331,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_read, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unreadable, set_up, tear_down),
 		cmocka_unit_test(test_known),
+		cmocka_unit_test(test_count_numbers),
+		cmocka_unit_test(test_in_effect),
+		cmocka_unit_test(test_taken_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
