@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* bpftune: the one program; this is its command line. */
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -116,6 +117,41 @@ static int say_wrong(const char *what, const char *which)
 	return EXIT_USAGE;
 }
 
+/* Each option has a long name. */
+static int say_not_taken(const struct command *command, int option)
+{
+	const struct option *named = long_options;
+
+	while (named->name && named->val != option)
+		named++;
+	fprintf(stderr, "bpftune: '%s' does not take the option --%s ('bpftune --help' shows the usage)\n", command->name, named->name);
+	return EXIT_USAGE;
+}
+
+static int say_no_container(const struct command *command)
+{
+	fprintf(stderr, "bpftune: '%s' needs a CONTAINER%s ('bpftune status --all' lists them)\n", command->name,
+		takes(command, OPTION_ALL) ? ", or --all" : "");
+	return EXIT_USAGE;
+}
+
+/* What a command has printed is there, or it has failed. A reader that has gone (`| head`) knows that. */
+static int close_output(int status)
+{
+	errno = 0;
+	if (fflush(stdout) != EOF && !ferror(stdout))
+		return status;
+	if (errno != EPIPE)
+		fprintf(stderr, "bpftune: cannot write the output: %s\n", errno ? strerror(errno) : "the device failed");
+	return status ? status : EXIT_FAILED;
+}
+
+static int print_usage(void)
+{
+	fputs(usage, stdout);
+	return close_output(EXIT_DONE);
+}
+
 static bool parse_lines(const char *text, int *ret_lines)
 {
 	char *end;
@@ -167,7 +203,7 @@ static int take_option(struct command_line *line, int option)
 		break;
 	case 'n':
 		if (!parse_lines(optarg, &line->question.lines))
-			return say_wrong("-n wants a number of lines, not", optarg);
+			return say_wrong("-n needs a number of lines, not", optarg);
 		break;
 	case 'o':
 		line->question.output = optarg;
@@ -210,11 +246,11 @@ int main(int argc, char **argv)
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, ":fn:o:h", long_options, NULL)) != -1) {
 		if (option == '?' || option == ':')
-			return say_wrong(option == ':' ? "this option wants a value" : "no such option", argv[optind - 1]);
+			return say_wrong(option == ':' ? "this option needs a value" : "no such option", argv[optind - 1]);
 		if (option == 'h')
-			return fputs(usage, stdout) == EOF ? EXIT_FAILED : EXIT_DONE;
+			return print_usage();
 		if (option == OPTION_VERSION)
-			return puts(PACKAGE_STRING) == EOF ? EXIT_FAILED : EXIT_DONE;
+			return close_output(puts(PACKAGE_STRING) == EOF ? EXIT_FAILED : EXIT_DONE);
 		wrong = take_option(&line, option);
 		if (wrong)
 			return wrong;
@@ -225,12 +261,14 @@ int main(int argc, char **argv)
 		fputs(usage, stderr);
 		return EXIT_USAGE;
 	}
+	if (!strcmp(argv[optind], "help"))
+		return print_usage();
 	command = find_command(argv[optind++]);
 	if (!command)
 		return say_wrong("no such command", argv[optind - 1]);
 	for (int i = 0; i < n_seen; i++)
 		if (!takes(command, seen[i]))
-			return say_wrong("an option that this command does not take was given to", command->name);
+			return say_not_taken(command, seen[i]);
 	n_all = line.question.all;
 	n_operands = n_all + argc - optind;
 	if (n_operands > command->operands_max)
@@ -238,8 +276,7 @@ int main(int argc, char **argv)
 	if (line.question.container && n_operands)
 		return say_wrong("one argument too many: it is of --apply-hints", argv[optind]);
 	if (n_operands < command->operands_min)
-		return say_wrong(takes(command, OPTION_ALL) ? "it must be said for which CONTAINER, or --all" :
-							      "it must be said for which CONTAINER", command->name);
+		return say_no_container(command);
 	take_operands(&line.question, command, argv + optind, argc - optind);
-	return carry_out(command, &line);
+	return close_output(carry_out(command, &line));
 }

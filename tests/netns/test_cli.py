@@ -102,6 +102,27 @@ def test_wrong_usage(words):
     assert "bpftune" in fails(USAGE, BPFTUNE, *words)
 
 
+@pytest.mark.parametrize("words, told", [
+    (["tuners", "--all"], "'tuners' does not take the option --all"), (["status", "-n", "3"], "'status' does not take the option --lines"),
+    (["rollback"], "'rollback' needs a CONTAINER, or --all"), (["resume"], "'resume' needs a CONTAINER ("),
+    (["log", "-n"], "this option needs a value: -n"),
+], ids=lambda value: value if isinstance(value, str) else "-".join(value))
+def test_wrong_usage_is_told(words, told):
+    assert told in fails(USAGE, BPFTUNE, *words)
+
+
+def test_help_is_a_command():
+    assert run(BPFTUNE, "help").stdout == run(BPFTUNE, "--help").stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"]], ids=" ".join)
+def test_full_output(words):
+    """What could not be written is no success."""
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([BPFTUNE, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=10 * SLOWNESS)
+    assert result.returncode == FAILED and "No space left on device" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "log"])
 def test_no_supervisor(tmp_path, command):
     message = fails(NO_SUPERVISOR, BPFTUNE, command, "--run-dir", tmp_path)
