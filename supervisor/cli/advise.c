@@ -123,7 +123,7 @@ static int say_all(struct advice *advice)
 	for (size_t i = 0; i < advice->files.n_lines; i++)
 		advise_line(advice, i);
 	for (size_t i = 0; i < advice->files.n_files; i++)
-		n_read += !advice->files.files[i].shadowed_by;
+		n_read += advice->files.files[i].is_read;
 	printf("settings: %zu, files: %zu, errors: %u, warnings: %u\n", advice->files.n_lines, n_read, advice->n_errors,
 	       advice->n_warnings);
 	return fflush(stdout) == EOF || advice->n_errors || advice->n_warnings ? EXIT_FAILED : EXIT_DONE;

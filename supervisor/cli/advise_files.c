@@ -2,8 +2,10 @@
 #include "supervisor/cli/advise_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ipc/cleanup.h"
 
@@ -129,22 +131,66 @@ static int take_line(struct sysctl_files *files, const char *path, unsigned int 
 	return err;
 }
 
-int sysctl_files_read(struct sysctl_files *files, const struct sysctl_file *file)
+/* A FIFO that nobody writes to is empty, and nobody is waited for. */
+static int open_file(const char *path)
 {
-	_cleanup_fclose_ FILE *stream = fopen(file->path, "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	fcntl(fd, F_SETFL, 0); /* who has it open to write to it is waited for */
+	return fd;
+}
+
+/* Returns how many bytes there are. */
+static ssize_t read_all(int fd, char *text, size_t size)
+{
+	size_t n = 0;
+
+	while (n < size) {
+		ssize_t more = read(fd, text + n, size - n);
+
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more < 0)
+			return -errno;
+		if (!more)
+			return n;
+		n += more;
+	}
+	return -EFBIG;
+}
+
+static int take_lines(struct sysctl_files *files, const char *path, const char *text, size_t n)
+{
 	int err = 0;
+
+	for (unsigned int number = 1; !err && n; number++) {
+		const char *end = memchr(text, '\n', n);
+		size_t length = end ? (size_t)(end - text) : n, taken = length + (end != NULL);
+
+		err = take_line(files, path, number, text, length);
+		text += taken;
+		n -= taken;
+	}
+	return err;
+}
+
+int sysctl_files_read(struct sysctl_files *files, struct sysctl_file *file)
+{
+	_cleanup_close_ int fd = open_file(file->path);
+	_cleanup_free_ char *text = malloc(SYSCTL_FILE_BYTES + 1);
 	ssize_t n;
 
-	if (!stream)
-		return -errno;
-	errno = 0; /* getline(3) says -1 at the end, too */
-	for (unsigned int number = 1; !err && (n = getline(&line, &size, stream)) >= 0; number++) {
-		n -= n && line[n - 1] == '\n';
-		err = take_line(files, file->path, number, line, n);
-	}
-	return err ? err : ferror(stream) ? -errno : 0;
+	if (fd < 0)
+		return fd;
+	if (!text)
+		return -ENOMEM;
+	n = read_all(fd, text, SYSCTL_FILE_BYTES + 1);
+	if (n < 0)
+		return (int)n;
+	file->is_read = true;
+	return take_lines(files, file->path, text, n);
 }
 
 /* By key, the earlier line first. */

@@ -5,9 +5,12 @@
 
 #include "supervisor/cli/advise_line.h"
 
+#define SYSCTL_FILE_BYTES (1 << 20) /* the most of one file; that of people is a few thousand */
+
 struct sysctl_file {
 	char *path;
 	const char *shadowed_by; /* a directory that has a file of the same name: this one is not read; or NULL */
+	bool is_read;
 };
 
 struct sysctl_line {
@@ -36,8 +39,8 @@ int sysctl_files_find(struct sysctl_files *files, const char *const *dirs, size_
 /* Whether a file that is read is the same one, by another name. */
 bool sysctl_files_have(const struct sysctl_files *files, const char *path);
 
-/* Reads the lines of that file. 0 or -errno. */
-int sysctl_files_read(struct sysctl_files *files, const struct sysctl_file *file);
+/* Reads the lines of that file, which may be a pipe. 0 or -errno; -EFBIG: it is longer than SYSCTL_FILE_BYTES. */
+int sysctl_files_read(struct sysctl_files *files, struct sysctl_file *file);
 
 /* When all are read: fills in `overridden_by`. 0 or -ENOMEM. */
 int sysctl_files_compare(struct sysctl_files *files);

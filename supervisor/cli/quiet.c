@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/cleanup.h"
 #include "supervisor/cli/ask.h"
 
 #define HOST_ID 1
@@ -52,6 +53,8 @@ bool is_quiet(json_t *status, json_t *instances)
 	json_t *events = json_object_get(status, "events"), *instance;
 	size_t i;
 
+	if (!json_is_integer(json_object_get(events, "told"))) /* an older supervisor: what tuners did is not known */
+		return false;
 	if (number_of(events, "lost") || number_of(events, "unserved") || number_of(events, "unsighted") ||
 	    has_refused_hook(json_object_get(status, "watch")) || !are_active(json_object_get(status, "tuners")))
 		return false;
@@ -74,7 +77,7 @@ void print_quiet(json_t *status, json_t *instances)
 
 	json_array_foreach (instances, i, instance)
 		containers += number_of(instance, "id") != HOST_ID;
-	for (i = 0; up_s < units[i].least_s;)
+	for (i = 0; i + 1 < ARRAY_SIZE(units) && up_s < units[i].least_s;)
 		i++;
 	printf("%s: %zu container%s, ", told ? "nothing changed" : "nothing to do", containers,
 	       containers == 1 ? "" : "s");

@@ -116,8 +116,7 @@ static int save(const char *path, const char *text, size_t size)
 	}
 	if (is_written)
 		return EXIT_DONE;
-	if (path)
-		fprintf(stderr, "bpftune: cannot write %s: %s\n", path, strerror(error));
+	fprintf(stderr, "bpftune: cannot write %s: %s\n", path ? path : "to standard output", strerror(error));
 	return EXIT_FAILED;
 }
 

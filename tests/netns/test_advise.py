@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What `advise` says of sysctl.d files as people have them, and of a container's values to its runtime."""
 import functools
+import os
 import pathlib
 import re
 import shlex
@@ -113,6 +114,17 @@ def test_files_that_cannot_be_read(tmp_path):
     result = run(BPFTUNE, "advise", tmp_path / "none.conf", tmp_path, tmp_path / "a.conf", check=False)
     assert result.returncode == 1 and says(said(result), "net.ipv4.tcp_fack", "warning", "without effect")
     assert f"{tmp_path}/none.conf: No such file" in result.stderr and f"{tmp_path}: Is a directory" in result.stderr
+
+
+def test_files_that_are_no_files(tmp_path):
+    """A FIFO that nobody writes to is not waited for, and a file without an end is not read; a pipe is read."""
+    os.mkfifo(tmp_path / "fifo")
+    assert advise(tmp_path / "fifo", "/dev/null", status=0) == []
+    result = run(BPFTUNE, "advise", "--run-dir", "/nowhere", "/dev/zero", check=False)
+    assert result.returncode == 1 and "cannot read /dev/zero: File too large" in result.stderr
+    assert result.stdout == "settings: 0, files: 0, errors: 0, warnings: 0\n"
+    piped = run("sh", "-c", 'echo net.ipv4.tcp_fack = 1 | "$0" advise --run-dir /nowhere /dev/stdin', BPFTUNE, check=False)
+    assert says(said(piped), "net.ipv4.tcp_fack", "warning", "without effect")
 
 
 def test_names_are_escaped(tmp_path):

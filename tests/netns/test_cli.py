@@ -405,7 +405,7 @@ def pretended(tmp_path, replies):
 
 def test_what_is_asked(tmp_path):
     """For each command, no more than it shows."""
-    whole = {"version": "0", "watch": {"hooks": []}, "tuners": []}
+    whole = {"version": "0", "watch": {"hooks": []}, "tuners": [], "events": {"told": 0}}
     listing = [{"parameters": {"instance": {"id": 1, "name": "host"}}, "continues": True},
                {"parameters": {"instance": {"id": 2, "name": "web"}}, "continues": True},
                {"parameters": {"instance": None}}]      # the third has ended meanwhile
@@ -447,15 +447,16 @@ REFUSED = {"attach": "sockops", "program": "observe", "error": "refused"}
     ({"learnt": [{"tuner": "udp", "about": "port 53", "text": "large", "in_effect": True}]}, {}, None),
     ({"tuners": [{"name": "udp", "state": "manual"}]}, {}, None),
     ({"worker": {"state": "backoff"}}, {}, None),
-    ({}, {"events": {"lost": 1}}, None),
+    ({}, {"events": {"told": 0, "lost": 1}}, None),
+    ({}, {"events": {"lost": 0}}, None),
     ({}, {"watch": {"hooks": [REFUSED]}}, None),
     ({}, {"tuners": [{"name": "udp", "state": "active", "hooks": [REFUSED]}]}, None),
     ({}, {"tuners": [{"name": "udp", "state": "refused"}]}, None),
-], ids=["hours", "seconds", "told", "no decision", "changed", "decision", "manual", "backoff", "lost", "watch", "hook", "tuner"])
+], ids=["hours", "seconds", "told", "no decision", "changed", "decision", "manual", "backoff", "lost", "older", "watch", "hook", "tuner"])
 def test_nothing_to_do(tmp_path, instance, whole, said):
     """A sentence stands for a table that would show nothing; whatever is to be seen is in the table."""
     instances = [{"id": 1, "name": "host"}, {"id": 2, "name": "web"}, {"id": 3, "name": "db", **instance}]
-    answers = {**info(version()), "io.bpftune.GetStatus": [{"parameters": {"version": "0", "uptime_s": 1, **whole}}],
+    answers = {**info(version()), "io.bpftune.GetStatus": [{"parameters": {"version": "0", "uptime_s": 1, "events": {"told": 0}, **whole}}],
                "io.bpftune.ListInstances": [{"parameters": {"instance": each}, "continues": each["id"] < 3}
                                             for each in instances]}
     with pretended(tmp_path, answers):

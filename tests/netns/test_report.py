@@ -110,6 +110,8 @@ def test_failures(supervisor, tmp_path):
     message = fails(FAILED, BPFTUNE, "report", "--run-dir", supervisor.run_dir, "-o", tmp_path / "no" / "page.html")
     assert f"cannot write {tmp_path}/no/page.html: No such file" in message
     assert "cannot write /dev/full" in fails(FAILED, BPFTUNE, "report", "--run-dir", supervisor.run_dir, "-o", "/dev/full")
+    full = run("sh", "-c", 'exec "$@" >/dev/full', "sh", BPFTUNE, "report", "--run-dir", supervisor.run_dir, check=False)
+    assert full.returncode == FAILED and "cannot write to standard output: No space" in full.stderr
     fails(NO_SUPERVISOR, BPFTUNE, "report", "--run-dir", tmp_path)
 
 
