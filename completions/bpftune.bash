@@ -67,9 +67,14 @@ _bpftune_quote()
 		case $2$char in
 		\'\') printf "'\\\\''" ;;
 		\"[\"\\\$\`]) printf '\\%s' "$char" ;;
+		\"!) printf "\"'!'\"" ;; # of the history: a backslash before it would stay
 		*) printf '%s' "$char" ;;
 		esac
 	done
+	# Where the last character is a quote, readline takes it for the closing one.
+	case $2${char-} in
+	\'\' | \"[\"!]) printf '%s' "$2" ;;
+	esac
 }
 
 # _bpftune COMMAND WORD: bash replaces WORD, which is the last word of the line or, cut at a ':', '=' or '@', its end.

@@ -213,7 +213,7 @@ def test_typed(terminal):
 
 
 ATTACKS = ["a $(touch run)", "b`touch run`", "c'd\"e f;touch run", "d\\$HOME", "e &touch run", "f*", "g{1,2}", "h#~", "i\\'$(touch run)",
-           "j|touch run>run", "k\n;touch run"]
+           "j|touch run>run", "k\n;touch run", "l!touch run!!", "m'", 'n"']
 
 
 @pytest.mark.parametrize("terminal", SHELLS, indirect=True)
