@@ -155,6 +155,10 @@ static int advise_container(const struct question *question)
 	json_t *instances = json_array();
 	int status = ask_instances(question, instances);
 
+	if (!status && !json_array_size(instances)) {
+		fprintf(stderr, "bpftune: %s has just ended\n", question->container);
+		status = EXIT_FAILED;
+	}
 	if (!status)
 		status = advise_hints(json_array_get(instances, 0));
 	json_decref(instances);

@@ -125,8 +125,6 @@ int advise_hints(json_t *instance)
 	const char **keys;
 	int status = EXIT_FAILED;
 
-	if (!instance)
-		return EXIT_FAILED; /* it has just ended */
 	if (json_is_true(json_object_get(json_object_get(instance, "netns"), "shared")) ||
 	    number_of(instance, "id") == 1) {
 		fprintf(stderr,

@@ -74,6 +74,10 @@ static int gather(const struct question *question, const struct gathered *gather
 	if (!status)
 		status = ask(question, json_incref(call), take_instance, gathered->instances);
 	json_decref(call);
+	if (!status && question->container && !json_array_size(gathered->instances)) {
+		fprintf(stderr, "bpftune: %s has just ended\n", question->container);
+		status = EXIT_FAILED;
+	}
 	return status ? status : ask_logs(question, gathered);
 }
 

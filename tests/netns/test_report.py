@@ -138,6 +138,15 @@ def reported(tmp_path, instance, records, *words, **status):
     return page
 
 
+@pytest.mark.parametrize("words", [["report"], ["advise", "--apply-hints"]], ids=" ".join)
+def test_container_that_has_just_ended(tmp_path, words):
+    """There is nothing to tell of it: a page of nothing would be taken for good news."""
+    replies = {**info(version()), "io.bpftune.GetStatus": [{"parameters": {"version": "0"}}],
+               "io.bpftune.ListInstances": [{"parameters": {"instance": None}}]}
+    with pretended(tmp_path, replies):
+        assert "web has just ended" in fails(FAILED, BPFTUNE, *words, "web", "--run-dir", tmp_path)
+
+
 def test_what_is_not_known(tmp_path):
     """The page says what the log does not have."""
     def said(changes, current, *records, **status):
