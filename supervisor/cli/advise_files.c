@@ -179,11 +179,12 @@ static int take_lines(struct sysctl_files *files, const char *path, const char *
 int sysctl_files_read(struct sysctl_files *files, struct sysctl_file *file)
 {
 	_cleanup_close_ int fd = open_file(file->path);
-	_cleanup_free_ char *text = malloc(SYSCTL_FILE_BYTES + 1);
+	_cleanup_free_ char *text = NULL;
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
+	text = malloc(SYSCTL_FILE_BYTES + 1);
 	if (!text)
 		return -ENOMEM;
 	n = read_all(fd, text, SYSCTL_FILE_BYTES + 1);
