@@ -59,7 +59,7 @@ SMALL_WMEM = {WMEM: "4096 16384 65536"}
 SMALL_RMEM = {RMEM: "4096 65536 65536"}
 # What the test tuner changes: see poke.c.
 TTL, FIN_TIMEOUT, CONGESTION = "net.ipv4.ip_default_ttl", "net.ipv4.tcp_fin_timeout", "net.ipv4.tcp_congestion_control"
-BACKLOG, QUEUE = "net.core.netdev_max_backlog", "net.ipv4.neigh.lo.unres_qlen_bytes"
+BUDGET, QUEUE = "net.core.netdev_budget", "net.ipv4.neigh.lo.unres_qlen_bytes"
 AMPLE = {WMEM: "4096 16384 67108864", RMEM: "4096 131072 67108864"}
 
 
@@ -244,7 +244,7 @@ def cgroup2_mounts():
 
 
 @contextlib.contextmanager
-def kept_sysctls(names=(WMEM, RMEM, TTL, FIN_TIMEOUT, CONGESTION, BACKLOG, "net.ipv4.tcp_mem", "net.core.rmem_max",
+def kept_sysctls(names=(WMEM, RMEM, TTL, FIN_TIMEOUT, CONGESTION, BUDGET, "net.ipv4.tcp_mem", "net.core.rmem_max",
                         "net.core.wmem_max")):
     """Puts the host's values back at the end; gives a function that lists what differs from the beginning."""
     before = {name: sysctl_path(name).read_text() for name in names}

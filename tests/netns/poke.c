@@ -29,7 +29,7 @@ enum {
 	CONGESTION,
 	MISSING,
 	DEVICE,
-	BACKLOG,
+	BUDGET,
 	QUEUE
 };
 
@@ -40,7 +40,7 @@ static const struct bpftune_tunable tunables[] = {
 	[CONGESTION] = { "net.ipv4.tcp_congestion_control", BPFTUNE_SCOPE_NETNS, 0, "a string" },
 	[MISSING] = { "net.ipv4.poke_missing", BPFTUNE_SCOPE_NETNS, 1, "not there" },
 	[DEVICE] = { "net.ipv4.conf.poke0/1.rp_filter", BPFTUNE_SCOPE_NETNS, 1, "of a device with a dot in its name" },
-	[BACKLOG] = { "net.core.netdev_max_backlog", BPFTUNE_SCOPE_HOST, 1, "the machine's" },
+	[BUDGET] = { "net.core.netdev_budget", BPFTUNE_SCOPE_HOST, 1, "the machine's" },
 	[QUEUE] = { "net.ipv4.neigh.lo.unres_qlen_bytes", BPFTUNE_SCOPE_NETNS, 1, "netlink changes it, too" },
 };
 
@@ -51,7 +51,7 @@ static const struct {
 	[POKE_STEP] = { TTL, 1, 200, 100 },   [POKE_SECOND] = { FIN_TIMEOUT, -1, 10, 50 },
 	[POKE_KERNEL_REFUSES] = { TTL, 300 }, [POKE_OUT_OF_RANGE] = { FIN_TIMEOUT, 100 },
 	[POKE_MISSING] = { MISSING, 1 },      [POKE_DEVICE] = { DEVICE, 1 },
-	[POKE_HOST] = { BACKLOG, 1 },	      [POKE_QUEUE] = { QUEUE, 4096 },
+	[POKE_HOST] = { BUDGET, 1 },	      [POKE_QUEUE] = { QUEUE, 4096 },
 };
 
 #define SCENARIO(name)                                      \

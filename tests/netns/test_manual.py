@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (AMPLE, BACKLOG, BPFTUNE, CONGESTION, KINDS, QUEUE, SLOWNESS, SMALL_WMEM, TTL, WMEM, Host, change,
+from lab import (AMPLE, BUDGET, BPFTUNE, CONGESTION, KINDS, QUEUE, SLOWNESS, SMALL_WMEM, TTL, WMEM, Host, change,
                  kept_sysctls, names, only, run, said, sysctl_path, wait_for)
 
 FAILED, USAGE = 1, 2
@@ -115,7 +115,7 @@ def test_who_asks_next_is_told(world, busy_ring):
 
 
 def test_write_on_the_host(world):
-    with kept_sysctls((TTL, BACKLOG)):
+    with kept_sysctls((TTL, BUDGET)):
         pid = Host().write(TTL, "77")
         why = wait_for(lambda: world.supervisor.is_manual("host", "poke"), 2, "the tuner to step aside")
         assert why == f"{TTL} was set to 77 by sh (pid {pid})"
@@ -127,14 +127,14 @@ def test_write_on_the_host(world):
 
 def test_host_scoped_write_stops_requests(world):
     container = world.containers["netns"]
-    with kept_sysctls((BACKLOG,)):
-        Host().write(BACKLOG, "1234")
+    with kept_sysctls((BUDGET,)):
+        Host().write(BUDGET, "1234")
         wait_for(lambda: world.supervisor.is_manual("host", "poke"), 2, "the tuner to step aside")
         assert states(world) == {("host", "poke"): "manual"}
         container.poke("host")
         settle(world)
         settle(world)   # the request goes by way of the container's worker
-        assert Host().sysctl(BACKLOG) == "1234"
+        assert Host().sysctl(BUDGET) == "1234"
     world.supervisor.resume("host")
     assert not states(world)
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A supervisor that cannot write, or was told not to, changes nothing, and says so."""
-from lab import (AMPLE, BACKLOG, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, only,
+from lab import (AMPLE, BUDGET, CONGESTION, FIN_TIMEOUT, PLAIN, QUEUE, SMALL_WMEM, TTL, WMEM, assert_true_ledger, only,
                  said, sysctl_path, values, wait_for)
 
 
@@ -25,11 +25,11 @@ def test_dry_run(lab):
     far, near = lab.container("netns", "bt-far", AMPLE), lab.container("netns", "bt-near", SMALL_WMEM)
     supervisor = lab.supervisor("--dry-run", tuners=only("poke", "tcp_buffer"))
     supervisor.ready(near.name, far.name)
-    before = {path: path.read_text() for path in (sysctl_path(WMEM), sysctl_path(BACKLOG))}
+    before = {path: path.read_text() for path in (sysctl_path(WMEM), sysctl_path(BUDGET))}
     inside = near.limits(), values(near)
     near.poke("step", "second", "text", "queue", "host")
     flow = lab.path(near, far, 1).start(60, *PLAIN, "-b", "100M")
-    wait_for(lambda: {TTL, FIN_TIMEOUT, CONGESTION, QUEUE, WMEM, BACKLOG} <=
+    wait_for(lambda: {TTL, FIN_TIMEOUT, CONGESTION, QUEUE, WMEM, BUDGET} <=
              {record["tunable"] for record in supervisor.changes(near.name)}, 4, "a record of each")
     flow.remove()
     assert (near.limits(), values(near)) == inside

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from lab import (BACKLOG, BPFTUNE, CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, TTL, Host, change, kept_sysctls, names, only, run,
+from lab import (BUDGET, BPFTUNE, CONGESTION, FIN_TIMEOUT, KINDS, QUEUE, TTL, Host, change, kept_sysctls, names, only, run,
                  values, wait_for)
 
 
@@ -61,21 +61,21 @@ def test_after_a_crash(lab, supervisor, kind):
 
 
 def test_of_all(lab, supervisor):
-    with kept_sysctls((TTL, BACKLOG)):
+    with kept_sysctls((TTL, BUDGET)):
         places = lab.container("netns", "bt-one"), lab.container("runc", "bt-two"), Host()
-        initial, backlog = [values(place) for place in places], Host().sysctl(BACKLOG)
+        initial, budget = [values(place) for place in places], Host().sysctl(BUDGET)
         supervisor.ready(*(place.name for place in places))
         for place in places:
             change(supervisor, place, "step", *["second"] * (place.name != "host"))
         change(supervisor, places[0], "host")
         supervisor.stop()
-        assert Host().sysctl(BACKLOG) != backlog
+        assert Host().sysctl(BUDGET) != budget
         result = offline(supervisor, "--all")
         assert [values(place) for place in places] == initial
-        assert Host().sysctl(BACKLOG) == backlog
+        assert Host().sysctl(BUDGET) == budget
         order = {name: [row["tunable"] for row in result["restored"] if row["container"] == name]
                  for name in ("host", "bt-one", "bt-two")}
-        assert order == {"host": [BACKLOG, TTL], "bt-one": [FIN_TIMEOUT, TTL], "bt-two": [FIN_TIMEOUT, TTL]}
+        assert order == {"host": [BUDGET, TTL], "bt-one": [FIN_TIMEOUT, TTL], "bt-two": [FIN_TIMEOUT, TTL]}
 
 
 def test_of_one(lab, supervisor):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, change, kept_sysctls, names, only, run, values,
+from lab import (BUDGET, CONGESTION, FIN_TIMEOUT, QUEUE, TTL, Host, change, kept_sysctls, names, only, run, values,
                  wait_for)
 
 
@@ -59,19 +59,19 @@ def test_of_one(world):
 
 
 def test_of_all(world):
-    with kept_sysctls((TTL, BACKLOG)):
+    with kept_sysctls((TTL, BUDGET)):
         places = world.one, world.two, Host()
-        initial, backlog = [values(place) for place in places], Host().sysctl(BACKLOG)
+        initial, budget = [values(place) for place in places], Host().sysctl(BUDGET)
         for place in places:
             change(world.supervisor, place, "step", *["second"] * (place.name != "host"))
         change(world.supervisor, world.one, "host")
-        assert Host().sysctl(BACKLOG) == str(int(backlog) + 1)
+        assert Host().sysctl(BUDGET) == str(int(budget) + 1)
         result = world.supervisor.rollback()
         assert [values(place) for place in places] == initial
-        assert Host().sysctl(BACKLOG) == backlog
+        assert Host().sysctl(BUDGET) == budget
         order = {name: [row["tunable"] for row in result["restored"] if row["container"] == name]
                  for name in ("host", "bt-one", "bt-two")}
-        assert order == {"host": [BACKLOG, TTL], "bt-one": [FIN_TIMEOUT, TTL], "bt-two": [FIN_TIMEOUT, TTL]}
+        assert order == {"host": [BUDGET, TTL], "bt-one": [FIN_TIMEOUT, TTL], "bt-two": [FIN_TIMEOUT, TTL]}
 
 
 def test_text(world):

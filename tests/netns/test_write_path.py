@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab import (BACKLOG, CONGESTION, FIN_TIMEOUT, TTL, Host, assert_true_ledger, change, kept_sysctls, only, run, said,
+from lab import (BUDGET, CONGESTION, FIN_TIMEOUT, TTL, Host, assert_true_ledger, change, kept_sysctls, only, run, said,
                  values, wait_for)
 
 MISSING, RP_FILTER = "net.ipv4.poke_missing", "net.ipv4.conf.poke0/1.rp_filter"
@@ -82,16 +82,16 @@ def test_out_of_range(world):
 
 
 def test_host_scoped(world):
-    with kept_sysctls((BACKLOG,)):
-        before = int(Host().sysctl(BACKLOG))
+    with kept_sysctls((BUDGET,)):
+        before = int(Host().sysctl(BUDGET))
         world.container.poke("host")
-        wait_for(lambda: Host().sysctl(BACKLOG) == str(before + 1), 2, "the host's value to change")
+        wait_for(lambda: Host().sysctl(BUDGET) == str(before + 1), 2, "the host's value to change")
         own, host = (said(world.supervisor, name, "asked for by") for name in (world.container.name, "host"))
         for record in own, host:
             assert record["text"].endswith(f"asked for by {world.container.name}")
-            assert (record["tunable"], record["from"], record["to"]) == (BACKLOG, str(before), str(before + 1))
+            assert (record["tunable"], record["from"], record["to"]) == (BUDGET, str(before), str(before + 1))
             assert record["container"] == "host"
-        assert not [t for t in world.supervisor.instance(world.container.name)["tunables"] if t["name"] == BACKLOG]
+        assert not [t for t in world.supervisor.instance(world.container.name)["tunables"] if t["name"] == BUDGET]
         assert "asked for" not in str(world.supervisor.log(world.plain.name))
         world.supervisor.rollback("host")
     world.supervisor.resume("host")
