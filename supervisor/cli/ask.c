@@ -22,17 +22,26 @@ struct exchange {
 	bool more;  /* further replies follow */
 };
 
-static int connect_to(const char *run_dir)
+static int connect_to(const char *run_dir, const char *name)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/control.sock", run_dir) >=
-	    sizeof(address.sun_path))
+	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", run_dir, name) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		return -errno;
 	return take_fd(&fd);
+}
+
+int ask_connect(const char *run_dir)
+{
+	int fd = connect_to(run_dir, "control.sock"), observed;
+
+	if (fd != -EACCES)
+		return fd;
+	observed = connect_to(run_dir, "observe.sock");
+	return observed == -ENOENT ? fd : observed; /* an older supervisor has none */
 }
 
 static int say_no_connection(const char *run_dir, int error)
@@ -43,7 +52,7 @@ static int say_no_connection(const char *run_dir, int error)
 		return EXIT_NOT_RUNNING;
 	}
 	fprintf(stderr, "bpftune: cannot connect to %s/control.sock: %s%s\n", run_dir, strerror(-error),
-		error == -EACCES || error == -EPERM ? " (use sudo)" : "");
+		error == -EACCES || error == -EPERM ? " (use sudo; the group bpftune may read)" : "");
 	return EXIT_FAILED;
 }
 
@@ -55,7 +64,7 @@ static int say_error(const struct question *question, const char *error, json_t 
 		fprintf(stderr, "bpftune: several containers are called %s (use the instance id that 'bpftune status' shows)\n",
 			question->container);
 	else if (!strcmp(error, "io.bpftune.PermissionDenied"))
-		fprintf(stderr, "bpftune: permission denied (use sudo; there are processes that not even root may look at)\n");
+		fprintf(stderr, "bpftune: permission denied (use sudo: the group bpftune may only read; and there are processes that not even root may look at)\n");
 	else if (!strcmp(error, "io.bpftune.NoSuchTuner"))
 		fprintf(stderr, "bpftune: no such tuner: %s ('bpftune tuners' lists them)\n", question->tuner);
 	else if (!strcmp(error, "io.bpftune.Busy"))
@@ -130,7 +139,7 @@ static int receive(int fd, struct exchange *exchange)
 int ask(const struct question *question, json_t *call, take_reply *take, void *arg)
 {
 	struct exchange exchange = { .question = question, .take = take, .arg = arg, .status = -1 };
-	_cleanup_close_ int fd = connect_to(question->run_dir);
+	_cleanup_close_ int fd = ask_connect(question->run_dir);
 	_cleanup_json_text_ char *text = NULL;
 	size_t size = 0;
 	int err;

@@ -46,6 +46,7 @@ void connection_close(struct connection *connection)
 		rollback_detach(connection->rollback);
 	DL_DELETE(operator->connections, connection);
 	operator->n_connections--;
+	operator->n_observers -= connection->is_observer;
 	uv_close((uv_handle_t *)&connection->pipe, on_closed);
 }
 

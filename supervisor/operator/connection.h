@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A client of the control socket: the calls that it makes, and what it is replied. */
+/* A client of the control socket, or an observer: the calls that it makes, and what it is replied. */
 #ifndef BPFTUNE_SUPERVISOR_OPERATOR_CONNECTION_H
 #define BPFTUNE_SUPERVISOR_OPERATOR_CONNECTION_H
 
@@ -14,6 +14,7 @@ struct connection {
 	uv_pipe_t pipe;
 	struct operator *operator;
 	struct varlink_reader reader;
+	bool is_observer; /* it came by observe.sock, and may only read */
 	bool following, closing;
 	bool is_stopped; /* not read from, until `calls` are handled */
 	json_t *calls;

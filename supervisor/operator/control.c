@@ -2,8 +2,10 @@
 #include "supervisor/operator/control.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -58,7 +60,7 @@ void control_end(struct operator *operator, const struct instance *instance)
 	}
 }
 
-/* --- the socket --------------------------------------------------------------------------------- */
+/* --- the sockets -------------------------------------------------------------------------------- */
 
 /* The socket's mode lets only its owner in; this holds if somebody loosens it. */
 static bool is_allowed(const uv_pipe_t *pipe)
@@ -71,6 +73,12 @@ static bool is_allowed(const uv_pipe_t *pipe)
 	       getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid());
 }
 
+static bool has_place(const struct operator *operator, const struct connection *connection)
+{
+	return connection->is_observer ? operator->n_observers <= CONTROL_OBSERVERS_MAX :
+					 operator->n_connections - operator->n_observers <= CONTROL_CONNECTIONS_MAX;
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
 	struct operator *operator = listener->data;
@@ -78,10 +86,11 @@ static void on_connection(uv_stream_t *listener, int status)
 
 	if (!connection)
 		return;
-	if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 ||
-	    operator->n_connections > CONTROL_CONNECTIONS_MAX) {
+	connection->is_observer = listener == (uv_stream_t *)&operator->observers;
+	operator->n_observers += connection->is_observer;
+	if (uv_accept(listener, (uv_stream_t *)&connection->pipe) < 0 || !has_place(operator, connection)) {
 		connection_close(connection);
-	} else if (!is_allowed(&connection->pipe)) {
+	} else if (!connection->is_observer && !is_allowed(&connection->pipe)) {
 		call_fail(&(struct call){ .connection = connection }, "io.bpftune.PermissionDenied", json_object());
 		connection_close(connection);
 	} else {
@@ -89,21 +98,47 @@ static void on_connection(uv_stream_t *listener, int status)
 	}
 }
 
-int control_start(struct operator *operator)
+static int listen_on(struct operator *operator, uv_pipe_t *listener, const char *name, mode_t mode)
 {
 	char path[4096];
 	mode_t mask;
 	int err;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/control.sock", operator->run_dir) >= 108)
+	if ((size_t)snprintf(path, sizeof(path), "%s/%s", operator->run_dir, name) >= 108)
 		return -ENAMETOOLONG; /* sizeof sun_path: unix(7) */
 	unlink(path); /* the lock is ours: what is there is a dead supervisor's */
-	uv_pipe_init(operator->loop, &operator->listener, 0);
-	operator->listener.data = operator;
-	mask = umask(0177);
-	err = uv_pipe_bind(&operator->listener, path);
+	uv_pipe_init(operator->loop, listener, 0);
+	listener->data = operator;
+	mask = umask(~mode & 0777);
+	err = uv_pipe_bind(listener, path);
 	umask(mask);
-	return err ? err : uv_listen((uv_stream_t *)&operator->listener, BACKLOG, on_connection);
+	return err ? err : uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
+}
+
+/*
+ * The socket is made with its group and its mode, so that nobody else ever gets in, and CAP_CHOWN is not needed. A change of
+ * group makes a process not dumpable (kernel/cred.c: commit_creds()). Without the group, the socket is root's.
+ */
+static int listen_to_observers(struct operator *operator)
+{
+	const struct group *group = getgrnam(CONTROL_OBSERVERS_GROUP);
+	int was_dumpable = prctl(PR_GET_DUMPABLE), err;
+	gid_t own = getegid();
+
+	if (!group || setegid(group->gr_gid) < 0)
+		return listen_on(operator, &operator->observers, "observe.sock", 0600);
+	err = listen_on(operator, &operator->observers, "observe.sock", 0660);
+	if (setegid(own) < 0)
+		return -errno;
+	prctl(PR_SET_DUMPABLE, was_dumpable == 1);
+	return err;
+}
+
+int control_start(struct operator *operator)
+{
+	int err = listen_on(operator, &operator->listener, "control.sock", 0600);
+
+	return err ? err : listen_to_observers(operator);
 }
 
 void operator_handle(struct operator *operator)
@@ -114,13 +149,19 @@ void operator_handle(struct operator *operator)
 		connection_handle(connection);
 }
 
+static void stop_listening(uv_pipe_t *listener)
+{
+	if (listener->data)
+		uv_close((uv_handle_t *)listener, NULL); /* unlinks the socket */
+	listener->data = NULL;
+}
+
 void control_stop(struct operator *operator)
 {
 	struct connection *connection, *next;
 
 	DL_FOREACH_SAFE(operator->connections, connection, next)
 		connection_close(connection);
-	if (operator->listener.data)
-		uv_close((uv_handle_t *)&operator->listener, NULL); /* unlinks the socket */
-	operator->listener.data = NULL;
+	stop_listening(&operator->listener);
+	stop_listening(&operator->observers);
 }

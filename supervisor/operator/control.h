@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The control socket: RUN_DIR/control.sock, root only, interface io.bpftune over Varlink. */
+/*
+ * The interface io.bpftune over Varlink, on two sockets: RUN_DIR/control.sock, root's only, and RUN_DIR/observe.sock, by which
+ * the group bpftune reads.
+ */
 #ifndef BPFTUNE_SUPERVISOR_OPERATOR_CONTROL_H
 #define BPFTUNE_SUPERVISOR_OPERATOR_CONTROL_H
 
 #include "supervisor/operator/operator.h"
 
 #define CONTROL_CONNECTIONS_MAX 256
+#define CONTROL_OBSERVERS_MAX 64 /* they take no place of root's */
+#define CONTROL_OBSERVERS_GROUP "bpftune"
 
 /* Listens. 0 or -errno. */
 int control_start(struct operator *operator);

@@ -282,6 +282,7 @@ static const struct method {
 	const char *name;
 	void (*handle)(const struct call *call);
 	struct parameter parameters[PARAMETERS_MAX];
+	bool changes; /* something: not for observers */
 } methods[] = {
 	{ "org.varlink.service.GetInfo", get_info, {} },
 	{ "org.varlink.service.GetInterfaceDescription", get_interface, { { "interface", TEXT, true } } },
@@ -289,10 +290,10 @@ static const struct method {
 	{ "io.bpftune.GetTuners", get_tuners, {} },
 	{ "io.bpftune.ListInstances", list_instances, { { "container", TEXT } } },
 	{ "io.bpftune.GetLog", get_log, { { "container", TEXT }, { "lines", INTEGER } } },
-	{ "io.bpftune.Rollback", roll_back, { { "container", TEXT }, { "all", TRUTH }, { "dry_run", TRUTH } } },
-	{ "io.bpftune.Off", turn_off, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } } },
-	{ "io.bpftune.On", turn_on, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } } },
-	{ "io.bpftune.Resume", resume, { { "container", TEXT, true }, { "tuner", TEXT } } },
+	{ "io.bpftune.Rollback", roll_back, { { "container", TEXT }, { "all", TRUTH }, { "dry_run", TRUTH } }, true },
+	{ "io.bpftune.Off", turn_off, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } }, true },
+	{ "io.bpftune.On", turn_on, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } }, true },
+	{ "io.bpftune.Resume", resume, { { "container", TEXT, true }, { "tuner", TEXT } }, true },
 };
 
 static const struct parameter *find_parameter(const struct method *method, const char *name)
@@ -370,7 +371,9 @@ void method_call(struct connection *connection, json_t *message)
 		if (strcmp(methods[i].name, call.method))
 			continue;
 		wrong = wrong_parameter(&methods[i], call.parameters);
-		if (wrong)
+		if (methods[i].changes && connection->is_observer)
+			call_fail(&call, "io.bpftune.PermissionDenied", json_object());
+		else if (wrong)
 			fail_parameter(&call, wrong);
 		else
 			methods[i].handle(&call);

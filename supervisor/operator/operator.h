@@ -32,9 +32,9 @@ struct operator {
 	struct notify notify;
 	uv_timer_t notify_due; /* the service manager's watchdog, or READY=1 that it had no room for */
 	bool said_ready;
-	uv_pipe_t listener;
+	uv_pipe_t listener, observers; /* of control.sock, and of observe.sock */
 	struct connection *connections;
-	unsigned int n_connections;
+	unsigned int n_connections, n_observers; /* observers are connections, too */
 	struct limits_of *limits; /* what was last read of the instances that were asked about */
 	struct pool limits_pool;
 	uv_timer_t limits_due; /* the first of the clients who wait for that */
@@ -45,7 +45,7 @@ void operator_start(struct operator *operator);
 void operator_stop(struct operator *operator);
 void operator_close(struct operator *operator);
 
-/* Listens on RUN_DIR/control.sock, and tells the service manager that we are ready. 0 or -errno. */
+/* Listens on RUN_DIR/control.sock and observe.sock, and tells the service manager that we are ready. 0 or -errno. */
 int operator_listen(struct operator *operator);
 
 /* To the service manager. */

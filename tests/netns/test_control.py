@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The control socket: root's only, and nothing that a client does holds the supervisor up."""
+"""The control socket, root's only, and the one to observe by; nothing that a client does holds the supervisor up."""
 import json
 import os
 import pathlib
@@ -9,13 +9,14 @@ import pytest
 
 from crowd import Sleeper, wait_for_instance
 from lab import SLOWNESS, only, run, wait_for
+from observers import GROUP_ID, MEMBER, with_group
 
 NOBODY = "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"
 
 
 @pytest.fixture(scope="module")
 def supervisor(shared):
-    supervisor = shared.supervisor(tuners=only("poke"))
+    supervisor = shared.supervisor(tuners=only("poke"), wrap=with_group(shared))
     supervisor.ready("host")
     return supervisor
 
@@ -26,9 +27,9 @@ def rss_kib(pid):
 
 
 class Client:
-    def __init__(self, supervisor):
+    def __init__(self, supervisor, name="control.sock"):
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(str(supervisor.run_dir / "control.sock"))
+        self.socket.connect(str(supervisor.run_dir / name))
         self.socket.settimeout(5 * SLOWNESS)
         self.data = b""
 
@@ -161,6 +162,55 @@ def test_another_user(supervisor):
         (supervisor.run_dir / "control.sock").chmod(0o600)
         supervisor.directory.chmod(0o700)
     assert supervisor.ready("host")
+
+
+CHANGES = ["rollback", "--all"], ["resume", "host"], ["off", "--all"], ["on", "--all"]
+
+
+def test_observers(supervisor):
+    """The group reads, and changes nothing; nobody else gets in."""
+    stat = (supervisor.run_dir / "observe.sock").stat()
+    assert (stat.st_mode & 0o777, stat.st_uid, stat.st_gid) == (0o660, 0, GROUP_ID)
+    supervisor.directory.chmod(0o711)
+    try:
+        for words in ["status"], ["status", "host"], ["tuners"], ["log"]:
+            assert run(*MEMBER, *supervisor.command(*words)).stdout == supervisor.cli(*words).stdout or words[0] == "status"
+            refused = run(*NOBODY, *supervisor.command(*words), check=False)
+            assert refused.returncode == 1 and not refused.stdout and "sudo" in refused.stderr
+        for words in CHANGES:
+            refused = run(*MEMBER, *supervisor.command(*words), check=False)
+            assert refused.returncode == 1 and not refused.stdout and "permission denied" in refused.stderr
+        with Client(supervisor, "observe.sock") as client:
+            assert client.call("io.bpftune.Off", all=True) == {"error": "io.bpftune.PermissionDenied", "parameters": {}}
+            client.send("io.bpftune.Off", parameters={"all": True}, oneway=True)
+            assert client.call("io.bpftune.GetStatus")["parameters"]["pid"] == supervisor.pid
+    finally:
+        supervisor.directory.chmod(0o700)
+    assert {tuner["state"] for tuner in supervisor.instance("host")["tuners"]} == {"active"}
+
+
+def test_too_many_observers(supervisor):
+    """They take no place of root's, and are as many as before once some have left."""
+    observers = [Client(supervisor, "observe.sock") for _ in range(70)]
+    answered = []
+    for client in observers:
+        try:
+            client.send("org.varlink.service.GetInfo")
+            answered.append(client.receive())
+        except BrokenPipeError:
+            answered.append(None)
+    assert len([answer for answer in answered if answer]) == 64
+    assert supervisor.ready("host")
+    for client in observers:
+        client.socket.close()
+
+    def served():
+        with Client(supervisor, "observe.sock") as client:
+            try:
+                return client.call("org.varlink.service.GetInfo")
+            except BrokenPipeError:
+                return None
+    wait_for(served, 5, "room for another observer")
 
 
 def test_half_a_message(supervisor):
@@ -359,3 +409,13 @@ def test_ends_while_it_is_listed(supervisor, crowd):
         client.socket.close()
     assert without_last
     assert supervisor.ready("host")
+
+
+def test_no_such_group(lab, supervisor):
+    """Then the socket is root's; the supervisor of this module makes way."""
+    supervisor.stop()
+    alone = lab.supervisor(tuners=only("poke"), wrap=with_group(lab, None))
+    stat = (alone.run_dir / "observe.sock").stat()
+    assert (stat.st_mode & 0o777, stat.st_uid, stat.st_gid) == (0o600, 0, 0)
+    with Client(alone, "observe.sock") as client:
+        assert client.call("io.bpftune.GetStatus")["parameters"]["pid"] == alone.pid
