@@ -11,14 +11,17 @@
 #define LOOK_BYTES 65536      /* a smaller transfer is over before anything can be done */
 #define LOOK_MIN_US 1000      /* between two looks at a flow, besides a round trip */
 #define LOOK_MAX_US 100000    /* between two looks while nothing limits the flow */
-#define MACHINE_LOOK_US 10000 /* between two looks at what the whole machine shares: TCP's memory */
+#define MACHINE_LOOK_US 10000 /* between a namespace's looks at what the whole machine shares: TCP's memory */
+#define MACHINE_GAP_US 100    /* between two such looks, however many namespaces there are */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
 #define LIMIT_SHARE 4	      /* a smaller share of its limit does not limit, also just after a step of four times */
 
 /* In bytes: no receive buffer below this is near its limit, in any namespace that has set up a connection. */
 __u32 rcvbuf_bound = ~0U;
-static __u64 machine_look_us;
+static __u64 machine_ask_us, machine_wanted_us; /* from when on to ask for TCP's memory; until when looks are wanted */
+static __u64 machine_look_us;			/* not before that */
+MAP(machine_looks, BPF_MAP_TYPE_LRU_HASH, BPFTUNE_RATES_MAX, __u64, __u64); /* the last one, by netns cookie */
 
 /* --- connections -------------------------------------------------------------------------------- */
 
@@ -143,23 +146,43 @@ static __always_inline void look(struct bpf_sock_ops *ctx, struct tcp_sock *tp, 
 					       BPF_SOCK_OPS_RETRANS_CB_FLAG);
 }
 
-/* TCP of the machine has half of what makes the kernel press for memory, or a tuner may want to undo something. */
-static __always_inline _Bool is_memory_of_interest(const struct sock *sk)
+/*
+ * For how long from now on looks at the machine's memory are wanted: always while TCP has half of what makes the kernel
+ * press for memory; for a part of the time while a tuner may want to undo something.
+ */
+static __always_inline __u32 memory_wanted_us(const struct sock *sk)
 {
 	const struct bpftune_control *control = control_get();
 	const struct proto *proto = sk->__sk_common.skc_prot;
 	long pressure = 0;
 
 	bpf_probe_read_kernel(&pressure, sizeof(pressure), &proto->sysctl_mem[1]);
-	return (control && control->verdicts) || proto->memory_allocated->counter >= pressure >> 1;
+	if (proto->memory_allocated->counter >= pressure >> 1)
+		return 2 * MACHINE_LOOK_US; /* past the next time that this is asked */
+	return control && control->verdicts ? MACHINE_LOOK_US / 8 : 0;
 }
 
+/*
+ * A namespace's worker hears of the machine's memory by its own sockets only. So each namespace has turns of its own:
+ * with one for all, a connection that makes a round trip every 20 us would have them all.
+ */
 static __always_inline _Bool is_machines_turn(const struct tcp_sock *tp)
 {
-	if (tp->tcp_mstamp < machine_look_us + MACHINE_LOOK_US)
+	const struct sock *sk = (const struct sock *)tp;
+	__u64 cookie, now = tp->tcp_mstamp;
+
+	if (now >= machine_ask_us) {
+		/* Not in step with anybody's round trips. */
+		machine_ask_us = now + MACHINE_LOOK_US / 2 + bpf_get_prandom_u32() % MACHINE_LOOK_US;
+		machine_wanted_us = now + memory_wanted_us(sk);
+	}
+	if (now >= machine_wanted_us || now < machine_look_us)
 		return 0;
-	machine_look_us = tp->tcp_mstamp;
-	return is_memory_of_interest((const struct sock *)tp);
+	cookie = cookie_of(sk);
+	if (!rate_of_map_allows(&machine_looks, &cookie, MACHINE_LOOK_US * NSEC_PER_USEC))
+		return 0;
+	machine_look_us = now + MACHINE_GAP_US;
+	return 1;
 }
 
 static __always_inline void at_round_trip(struct bpf_sock_ops *ctx)

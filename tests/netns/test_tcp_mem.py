@@ -21,8 +21,8 @@ STEP_PAGES = 512            # of one connection with a send buffer of 1 MiB (2, 
 STEPS_PER_S = 50 / SLOWNESS # 100 MiB/s
 PER_MIB = (1 << 20) // 4096
 
-# Round trips all the time, on one connection. "fill BYTES": one more, that nobody reads from, with so large a send
-# buffer; "drop": those end; "trips": a hundred round trips more.
+# Round trips all the time, on one connection, with such a pause between them (s). "fill BYTES": one more, that nobody
+# reads from, with so large a send buffer; "drop": those end; "trips": a hundred round trips more.
 LOAD = """
 import socket, sys, threading, time
 SO_SNDBUFFORCE = 32     # not cut by wmem_max
@@ -38,7 +38,7 @@ def chatter():
         client.send(b"x")
         peer.recv(1)
         trips += 1
-        time.sleep(0.005)
+        time.sleep(float(sys.argv[1]))
 threading.Thread(target=chatter, daemon=True).start()
 stuck = []
 for line in sys.stdin:
@@ -65,8 +65,8 @@ for line in sys.stdin:
 
 
 class Load:
-    def __init__(self, container, *prefix):
-        self.process = subprocess.Popen([*prefix, *container.command(sys.executable, "-c", LOAD)], text=True,
+    def __init__(self, container, *prefix, pause=0.005):
+        self.process = subprocess.Popen([*prefix, *container.command(sys.executable, "-c", LOAD, str(pause))], text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def tell(self, *words):
@@ -112,18 +112,31 @@ def current():
     return [int(word) for word in Host().sysctl(TCP_MEM).split()]
 
 
+def without_room(pressure):
+    """Limits that tcp_mem does not raise: "most" is more than a quarter of what is to spare."""
+    return f"6144 {pressure} {available_pages() // 2}"
+
+
+def memory_of(supervisor, container):
+    """What tcp_buffer has learnt of it there."""
+    return next((row["text"] for row in supervisor.instance(container.name)["learnt"]
+                 if (row["tuner"], row["about"]) == ("tcp_buffer", "memory")), "")
+
+
+LARGE = {WMEM: "4096 16384 16777216", RMEM: "4096 131072 67108864"}
+
+
 class TestWithoutRoom:
     """tcp_mem may not be raised: the limits of the namespaces that grow come down until it eases, no other's."""
     PRESSURE = 32768
-    LARGE = {WMEM: "4096 16384 16777216", RMEM: "4096 131072 67108864"}
 
     @pytest.fixture(scope="class")
     def world(self):
         """All of it, and what it was in between: who grows and stops, who grows on, who holds much, who holds little."""
         with Lab() as lab, kept_sysctls((TCP_MEM,)):
-            no_room = f"6144 {self.PRESSURE} {available_pages() // 2}"
+            no_room = without_room(self.PRESSURE)
             sysctl_path(TCP_MEM).write_text(no_room)
-            containers = {name: lab.container("netns", f"bt-{name}", self.LARGE)
+            containers = {name: lab.container("netns", f"bt-{name}", LARGE)
                           for name in ("stops", "restarted", "goes-on", "holds", "modest")}
             supervisor = lab.supervisor(tuners=only("tcp_mem", "tcp_buffer"))
             supervisor.ready("host", *(container.name for container in containers.values()))
@@ -134,8 +147,7 @@ class TestWithoutRoom:
             yield world
 
     def memory(self, world, name):
-        return next((row["text"] for row in world.supervisor.instance(world.containers[name].name)["learnt"]
-                     if (row["tuner"], row["about"]) == ("tcp_buffer", "memory")), "")
+        return memory_of(world.supervisor, world.containers[name])
 
     def run_short(self, lab, world):
         loads = {name: lab.keep(Load(container)) for name, container in world.containers.items()}
@@ -156,7 +168,7 @@ class TestWithoutRoom:
         world.lowered = {name: container.limits() for name, container in world.containers.items()}
         loads["goes-on"].fill()
         wait_for(lambda: "of no use" in self.memory(world, "goes-on"), 15, "that to be undone")
-        wait_for(lambda: world.containers["goes-on"].limits() == self.LARGE, 5, "what it gave back to be returned")
+        wait_for(lambda: world.containers["goes-on"].limits() == LARGE, 5, "what it gave back to be returned")
         world.status = {name: world.supervisor.cli("status", container.name).stdout
                         for name, container in world.containers.items()}
         world.changes = {name: world.supervisor.changes(container.name) for name, container in world.containers.items()}
@@ -178,8 +190,8 @@ class TestWithoutRoom:
         container = world.containers[name]
         assert {change["scenario"] for change in world.changes[name]} == {"memory_short"}
         assert [maximum(world.lowered[name][tunable]) for tunable in (WMEM, RMEM)] == [8 << 20, 32 << 20]
-        wait_for(lambda: container.limits() == self.LARGE, 20, "what was given back to be returned")
-        for tunable in self.LARGE:
+        wait_for(lambda: container.limits() == LARGE, 20, "what was given back to be returned")
+        for tunable in LARGE:
             world.supervisor.wait_for_log(container.name, tunable, container)
         assert world.supervisor.changes(container.name)[-1]["scenario"] == "memory_eased"
         wait_for(lambda: self.memory(world, name).startswith("enough"), 2, "that to be told")
@@ -192,10 +204,24 @@ class TestWithoutRoom:
     @pytest.mark.parametrize("name", ("holds", "modest"))
     def test_who_does_not_grow_does_not(self, world, name):
         """Also where it holds most of all."""
-        assert world.lowered[name] == self.LARGE and not world.changes[name]
+        assert world.lowered[name] == LARGE and not world.changes[name]
 
     def test_nobody_was_pressed(self, world):
         assert refusals(*world.containers.values()) == world.before
+
+
+def test_heard_beside_one_that_talks_all_the_time(lab):
+    """A container of few round trips learns that memory is short, however many round trips another one makes."""
+    with kept_sysctls((TCP_MEM,)):
+        sysctl_path(TCP_MEM).write_text(without_room(8192))
+        talks, rarely = lab.container("netns", "bt-talks"), lab.container("netns", "bt-rarely", LARGE)
+        supervisor = lab.supervisor(tuners=only("tcp_buffer"))
+        supervisor.ready(talks.name, rarely.name)
+        lab.keep(Load(talks, pause=0))
+        load = lab.keep(Load(rarely, pause=1))
+        while allocated() < 7400:
+            load.fill()
+        wait_for(lambda: memory_of(supervisor, rarely).startswith("short"), 15, "the memory it holds to be counted")
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +279,7 @@ def test_memory_that_no_cgroup_pays_for(lab, supervisor, small, container):
     small.write(TCP_MEM, eighth)
     supervisor.give_back("host")
     load = lab.keep(Load(container, "sh", "-c", 'echo 0 >"$0" && exec "$@"', f"{cgroup2_mounts()[-1]}/cgroup.procs"))
-    while allocated() < 6144:
+    while allocated() < 7400:       # more than seven eighths of where the kernel begins to press
         load.fill()
     load.tell("trips")
     wait_for(lambda: any("beyond an eighth of the machine" in record["text"] for record in supervisor.log("host")), 5,
