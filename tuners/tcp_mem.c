@@ -120,6 +120,8 @@ static void tell_full(struct bpftune *b, struct tcp_mem *tcp_mem, const struct b
 	const struct tcp_mem_use *use = &tcp_mem->use;
 	uint64_t now_ns = event->time_ns;
 
+	if (use->allocated < use->mem[1] / 8 * 7) /* the need may be less than a step still */
+		return;
 	if (tcp_mem->full_logged_ns && now_ns - tcp_mem->full_logged_ns < LOG_AGAIN_NS)
 		return;
 	tcp_mem->full_logged_ns = now_ns;
