@@ -35,6 +35,7 @@ static int root_fd(const struct cgroupfs *fs, enum cgroup_hierarchy hierarchy)
 
 /* --- mounts ------------------------------------------------------------------------------------- */
 
+/* All of it, as we are in the initial cgroup namespace (kernel/cgroup/cgroup.c: cgroup_do_get_tree()). */
 static int mount_cgroup2_privately(void)
 {
 	_cleanup_close_ int mount = mount_privately("cgroup2", NULL, NULL, 0);
@@ -47,7 +48,7 @@ static int mount_cgroup2_privately(void)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Whether it is the hierarchy's root. In a cgroup namespace mountinfo shows "/" for a part, too. */
+/* Whether it is the hierarchy's root. Of a mount made in a cgroup namespace mountinfo shows "/" for a part, too. */
 static bool is_root(int fd)
 {
 	struct stat st;
@@ -159,11 +160,6 @@ int cgroupfs_open(struct cgroupfs *fs)
 	if (fs->fd < 0 && fs->fd != -EXDEV) {
 		fs->fd = mount_cgroup2_privately();
 		fs->mount = strdup("(private mount)");
-		/* In a cgroup namespace it begins at that one's root (kernel/cgroup/cgroup.c: cgroup_do_get_tree()). */
-		if (fs->fd >= 0 && !is_root(fs->fd)) {
-			close_fdp(&fs->fd);
-			fs->fd = -EXDEV;
-		}
 	}
 	err = fs->fd < 0 ? fs->fd : !fs->mount ? -ENOMEM : read_ids(fs);
 	if (err == -EXDEV)

@@ -8,7 +8,7 @@
 
 #include "ipc/cleanup.h"
 
-/* The initial namespaces have these inodes (include/linux/proc_ns.h: PROC_PID_INIT_INO, PROC_USER_INIT_INO). */
+/* The initial namespaces have these inodes (include/linux/proc_ns.h: PROC_PID_INIT_INO and others). */
 static const struct {
 	const char *path, *name, *why, *remedy;
 	ino_t inode;
@@ -17,6 +17,8 @@ static const struct {
 	  "run it on the host; in a container of Docker or Podman, with --pid=host", 0xEFFFFFFC },
 	{ "/proc/self/ns/user", "user", "elsewhere root can neither load BPF programs nor enter containers",
 	  "run it as root of the host, not in a rootless container", 0xEFFFFFFD },
+	{ "/proc/self/ns/cgroup", "cgroup", "elsewhere /proc/PID/cgroup does not show whole paths",
+	  "run it on the host; in a container of Docker or Podman, with --cgroupns=host", 0xEFFFFFFB },
 };
 
 int precondition_check(struct bpf_refusal *ret_refusal)

@@ -5,7 +5,7 @@
 
 #include "supervisor/kernel/bpf.h"
 
-/* 0: this process is in the initial PID and user namespaces. -EPERM: it is not; or another -errno; with the words. */
+/* 0: this process is in the initial PID, user and cgroup namespaces. -EPERM: it is not; or another -errno; with the words. */
 int precondition_check(struct bpf_refusal *ret_refusal);
 
 #endif
