@@ -70,7 +70,7 @@ static void drop_cut_character(char *line)
 		line[cut - (const uint8_t *)line] = '\0';
 }
 
-#define RECORD_STRINGS(r) { &(r)->container, &(r)->tuner, &(r)->scenario, &(r)->text, \
+#define RECORD_STRINGS(r) { &(r)->container, &(r)->container_id, &(r)->tuner, &(r)->scenario, &(r)->text, \
 			    &(r)->tunable, &(r)->from, &(r)->to }
 
 struct log_record *log_record_new(struct heap *heap, const struct log_record *fields)
@@ -154,9 +154,9 @@ json_t *log_json(const struct log_record *record)
 	char time[48];
 
 	log_time(record, time);
-	return json_pack("{s:I s:s s:I s:o s:o s:o s:i s:o s:o s:o s:o}", "seq", (json_int_t)record->seq,
+	return json_pack("{s:I s:s s:I s:o s:o s:o s:o s:i s:o s:o s:o s:o}", "seq", (json_int_t)record->seq,
 			 "time", time, "instance", (json_int_t)record->instance,
-			 "container", optional(record->container), "tuner", optional(record->tuner),
+			 "container", optional(record->container), "container_id", optional(record->container_id), "tuner", optional(record->tuner),
 			 "scenario", optional(record->scenario), "severity", record->severity,
 			 "text", optional(record->text), "tunable", optional(record->tunable),
 			 "from", optional(record->from), "to", optional(record->to));
@@ -204,7 +204,8 @@ static bool to_journal(int fd, const struct log_record *record)
 	const struct {
 		const char *key, *value;
 	} fields[] = {
-		{ "BPFTUNE_CONTAINER", record->container }, { "BPFTUNE_TUNER", record->tuner },
+		{ "BPFTUNE_CONTAINER", record->container }, { "BPFTUNE_CONTAINER_ID", record->container_id },
+		{ "BPFTUNE_TUNER", record->tuner },
 		{ "BPFTUNE_SCENARIO", record->scenario },   { "BPFTUNE_TUNABLE", record->tunable },
 		{ "BPFTUNE_FROM", record->from },           { "BPFTUNE_TO", record->to },
 	};

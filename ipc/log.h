@@ -18,7 +18,7 @@ struct log_record {
 	uint64_t caused_by; /* id of the instance whose owner's budget it uses up; 0: its own */
 	int severity;      /* syslog(3) priority */
 	bool is_copy;	   /* of one in another instance's stream: not for the sink, nor for who reads all streams */
-	const char *container, *tuner, *scenario, *text;
+	const char *container, *container_id, *tuner, *scenario, *text;
 	const char *tunable, *from, *to; /* of a change */
 };
 

@@ -44,25 +44,29 @@ static void log_left_out(struct operator *operator, const struct log_record *nex
 						.instance = next->instance,
 						.severity = LOG_WARNING,
 						.container = next->container,
+						.container_id = next->container_id,
 						.text = text,
 					});
 }
 
 void operator_log(struct operator *operator, const struct log_record *record)
 {
+	const struct instance *about = instance_by_id(operator->instances, record->instance);
+	struct log_record whole = *record;
 	const struct instance *instance =
 		instance_by_id(operator->instances, record->caused_by ? record->caused_by : record->instance);
 	struct owner_log *log = instance ? owner_log_of(operator->instances, instance) : NULL;
 	unsigned int left_out;
 
+	whole.container_id = about ? about->container_id : NULL;
 	/* Every change is logged: tuners do not make many. */
 	if (log && !record->tunable) {
 		if (!log_budget_allows(log, uv_now(operator->loop), &left_out))
 			return;
 		if (left_out)
-			log_left_out(operator, record, instance->owner, left_out);
+			log_left_out(operator, & whole, instance->owner, left_out);
 	}
-	streams_log(&operator->streams, record);
+	streams_log(&operator->streams, &whole);
 }
 
 void operator_end(struct operator *operator, const struct instance *instance)

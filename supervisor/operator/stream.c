@@ -100,13 +100,14 @@ static void say_repeated(struct streams *streams, struct stream *stream, uint64_
 	snprintf(text, sizeof(text), "the last record was repeated %u times", stream->repeated);
 	stream->repeated = 0;
 	note = log_record_new(&streams->heap, &(struct log_record){
-		.instance = stream->instance,
-		.severity = repeated->severity,
-		.is_copy = repeated->is_copy,
-		.container = stream->name,
-		.tuner = repeated->tuner,
-		.text = text,
-	});
+						      .instance = stream->instance,
+						      .severity = repeated->severity,
+						      .is_copy = repeated->is_copy,
+						      .container = stream->name,
+						      .container_id = repeated->container_id,
+						      .tuner = repeated->tuner,
+						      .text = text,
+					      });
 	if (note)
 		keep(streams, stream, note, now_us);
 }
@@ -170,13 +171,19 @@ void streams_end(struct streams *streams, uint64_t instance, const char *owner)
 		stream_free(streams, one_too_many);
 }
 
+static bool is_called(const struct stream *stream, const char *name)
+{
+	const struct log_record *last = newest(stream);
+
+	return same_text(stream->name, name) || (last && same_text(last->container_id, name));
+}
+
 uint64_t streams_find_ended(const struct streams *streams, const char *name)
 {
 	const struct stream *stream, *last = NULL;
 
 	for (stream = streams->by_instance; stream; stream = stream->hh.next)
-		if (stream->ended && stream->name && !strcmp(stream->name, name) &&
-		    (!last || stream->ended > last->ended))
+		if (stream->ended && is_called(stream, name) && (!last || stream->ended > last->ended))
 			last = stream;
 	return last ? last->instance : 0;
 }

@@ -47,7 +47,7 @@ void streams_log(struct streams *streams, const struct log_record *fields);
  */
 void streams_end(struct streams *streams, uint64_t instance, const char *owner);
 
-/* The instance of the last ended stream of that name; 0: none. */
+/* The instance of the last ended stream of that name or container id; 0: none. */
 uint64_t streams_find_ended(const struct streams *streams, const char *name);
 
 /* The last n records of one instance, or of all without copies (0), oldest first. -ENOMEM. */

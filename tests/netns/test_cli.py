@@ -32,7 +32,7 @@ STATUS = {
                       "last_scenario": TEXT_OR_NULL}],
     }],
 }
-RECORD = {"time": str, "instance": int, "container": str, "tuner": TEXT_OR_NULL, "scenario": TEXT_OR_NULL,
+RECORD = {"time": str, "instance": int, "container": str, "container_id": TEXT_OR_NULL, "tuner": TEXT_OR_NULL, "scenario": TEXT_OR_NULL,
           "severity": (str, int), "text": str}
 CHANGE = {**RECORD, "tuner": str, "scenario": str, "tunable": str, "from": str, "to": str}
 

@@ -110,6 +110,7 @@ static const struct log_record change = {
 	.instance = 7,
 	.severity = LOG_NOTICE,
 	.container = "c1",
+	.container_id = "c1d",
 	.tuner = "tcp_buffer",
 	.scenario = "send_buffer_limited",
 	.tunable = "net.ipv4.tcp_wmem",
@@ -137,6 +138,7 @@ static void test_copy(void **state)
 	assert_int_equal(copy->instance, 7);
 	assert_int_equal(copy->severity, LOG_NOTICE);
 	assert_string_equal(copy->container, change.container);
+	assert_string_equal(copy->container_id, change.container_id);
 	assert_string_equal(copy->tuner, change.tuner);
 	assert_string_equal(copy->scenario, change.scenario);
 	assert_string_equal(copy->tunable, change.tunable);
@@ -245,11 +247,11 @@ static void test_json(void **state)
 		const char *text;
 	} cases[] = {
 		{ &change,
-		  "{\"seq\":42,\"time\":\"2023-11-14T22:13:20.123+00:00\",\"instance\":7,\"container\":\"c1\","
+		  "{\"seq\":42,\"time\":\"2023-11-14T22:13:20.123+00:00\",\"instance\":7,\"container\":\"c1\",\"container_id\":\"c1d\","
 		  "\"tuner\":\"tcp_buffer\",\"scenario\":\"send_buffer_limited\",\"severity\":5,\"text\":\"a flow waited\","
 		  "\"tunable\":\"net.ipv4.tcp_wmem\",\"from\":\"4096 16384 262144\",\"to\":\"4096 16384 524288\"}" },
 		{ &plain,
-		  "{\"seq\":0,\"time\":\"2023-11-14T22:13:20.000+00:00\",\"instance\":1,\"container\":\"host\","
+		  "{\"seq\":0,\"time\":\"2023-11-14T22:13:20.000+00:00\",\"instance\":1,\"container\":\"host\",\"container_id\":null,"
 		  "\"tuner\":null,\"scenario\":null,\"severity\":6,\"text\":\"worker 77 is ready\","
 		  "\"tunable\":null,\"from\":null,\"to\":null}" },
 	};

@@ -15,15 +15,21 @@
 #include "supervisor/operator/stream.h"
 
 /* Takes a record; what the sink writes to standard error is not for the terminal. */
-static void tell(struct streams *streams, uint64_t instance, const char *container, const char *text)
+static void tell_fields(struct streams *streams, const struct log_record *record)
 {
 	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	dup2(null, STDERR_FILENO);
-	streams_log(streams, &(struct log_record){ .instance = instance, .container = container, .text = text,
-						   .severity = LOG_INFO });
+	streams_log(streams, record);
 	dup2(real, STDERR_FILENO);
+}
+
+static void tell(struct streams *streams, uint64_t instance, const char *container, const char *text)
+{
+	tell_fields(streams,
+		    &(struct log_record){
+			    .instance = instance, .container = container, .text = text, .severity = LOG_INFO });
 }
 
 static void tell_number(struct streams *streams, uint64_t instance, unsigned int number)
@@ -251,6 +257,21 @@ static void test_find_ended(void **state)
 	assert_int_equal(streams_find_ended(streams, "c1"), 4);
 }
 
+static void test_find_ended_by_id(void **state)
+{
+	struct streams *streams = *state;
+
+	tell_fields(streams,
+		    &(struct log_record){ .instance = 1, .container = "c1", .container_id = "0123abc", .text = "" });
+	tell(streams, 2, "0123abd", "");
+	assert_int_equal(streams_find_ended(streams, "0123abc"), 0); /* alive */
+	streams_end(streams, 1, NULL);
+	streams_end(streams, 2, NULL);
+	assert_int_equal(streams_find_ended(streams, "0123abc"), 1);
+	assert_int_equal(streams_find_ended(streams, "0123ab"), 0);
+	assert_int_equal(streams_find_ended(streams, "0123abd"), 2);
+}
+
 /* It is found by what it was called last. */
 static void test_renamed(void **state)
 {
@@ -324,16 +345,6 @@ static void test_repeated_how_often(void **state)
 	assert_int_equal(stream->n, 3);
 	assert_string_equal(stream->records[1]->text, "the last record was repeated 14 times");
 	assert_string_equal(stream->records[1]->container, "c");
-}
-
-static void tell_fields(struct streams *streams, const struct log_record *record)
-{
-	_cleanup_close_ int real = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	dup2(null, STDERR_FILENO);
-	streams_log(streams, record);
-	dup2(real, STDERR_FILENO);
 }
 
 /* Anything that differs makes it another record. */
@@ -435,6 +446,7 @@ int main(void)
 		on_streams(test_first_to_end_goes_first),
 		on_streams(test_ended_by_owner),
 		on_streams(test_find_ended),
+		on_streams(test_find_ended_by_id),
 		on_streams(test_renamed),
 		on_streams(test_folding),
 		on_streams(test_repeated_how_often),
