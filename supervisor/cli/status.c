@@ -181,7 +181,10 @@ static void print_instance(json_t *instance, bool whole)
 	printf(" %-10.10s %s\n", *runtime ? runtime : "-", state);
 	if (whole) {
 		json_t *netns = json_object_get(instance, "netns");
+		const char *id = text_of(instance, "container_id");
 
+		if (*id && strcmp(id, text_of(instance, "name")) != 0)
+			printf("      container %s\n", id);
 		printf("      netns cookie %lld, inode %lld; cgroup ", (long long)number_of(netns, "cookie"),
 		       (long long)number_of(netns, "inode"));
 		print_column(cgroup, 50, false);

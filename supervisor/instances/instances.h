@@ -62,6 +62,7 @@ struct owner {
 struct instance {
 	struct bpftune view; /* what its worker is told of it */
 	char *container_id;  /* NULL: none known */
+	char *people_say;    /* its name, as its runtime has it on record; NULL: none known */
 	const char *runtime; /* NULL: none known */
 	char *pod_uid;       /* NULL: no pod */
 	char *uid;	     /* of the user whose session its container is in; NULL: in none */
@@ -70,6 +71,8 @@ struct instance {
 	bool is_mounted;     /* by a name, in the host's mount namespace: root of the host made it */
 	bool is_ending;      /* on its way out: its name is free for another */
 	const char *opt_out; /* by which mark its owner has turned all tuners off, in words; NULL: by none */
+	bool is_unread;	     /* what its runtime has on record of it is not known yet */
+	bool is_off_on_record; /* what that says of all tuners */
 	uint64_t tuners_off; /* bit n: the tuner of number n is not active here */
 	uint64_t switched_off; /* bit n: as an administrator or the owner has turned it off */
 	bool is_off;	     /* so are all tuners: no worker is forked but for a rollback */
@@ -89,6 +92,9 @@ struct instance {
 	uint64_t sighted_ms;	/* uv_now() */
 	enum instance_queue { QUEUE_NONE, QUEUE_YOUNG, QUEUE_MOVED } queue;
 	struct instance *queue_prev, *queue_next;
+	struct lookup *queued_in; /* its record is to be looked up; NULL: it is not */
+	bool is_looked_up;	  /* that is under way */
+	struct instance *lookup_prev, *lookup_next;
 	struct paired_cgroup *cgroup;		    /* NULL: none */
 	struct instance *cgroup_prev, *cgroup_next; /* the others of that cgroup */
 	unsigned int sweeps_left; /* of its namespace, because something has left it */
@@ -107,6 +113,27 @@ struct instances_listener {
 	void (*unused)(void *arg, struct instance *instance, bool is_entered); /* by all but us, if we are in it */
 	void (*started)(void *arg); /* what existed at the start is known */
 };
+
+#define LOOKUP_AT_ONCE 256
+
+/* Children that look up what runtimes have on record, one at a time: lookup.h. */
+struct lookup {
+	struct instances *instances;
+	struct instance *queue;
+	pid_t pid;			/* under way; 0: none */
+	struct on_record *sheet;	/* where that child writes what it finds; NULL: it was given up */
+	uint64_t asked[LOOKUP_AT_ONCE]; /* ids of the instances on the sheet */
+	size_t n;
+	uid_t uid;	   /* whose files they are */
+	uint64_t begun_ms; /* uv_now() */
+	uv_timer_t due;
+};
+
+enum {
+	LOOKUP_OF_ROOT,
+	LOOKUP_OF_USERS,
+	N_LOOKUPS
+}; /* a user's files may hang, and root's do not wait for them */
 
 struct instances {
 	struct kernel *kernel;
@@ -146,6 +173,8 @@ struct instances {
 	uv_poll_t mounts;
 	uv_timer_t mounts_due;
 
+	struct lookup lookups[N_LOOKUPS];
+
 	bool scan_is_due;	   /* to what was found and not visited yet */
 	struct known_netns *known; /* by inode: what /proc showed at the start */
 	pid_t scout;		   /* under way; 0: none */
@@ -164,7 +193,7 @@ void instances_stop(struct instances *instances);
 /* One of watch.bpf.c's events, but for BPFTUNE_SYSCTL_WRITTEN. False: of no kind that is known. */
 bool instances_event(struct instances *instances, const struct bpftune_event *event);
 
-/* A child of ours that is no worker has ended: a scout. */
+/* A child of ours that is no worker has ended: a scout, or one that has looked up records. */
 void instances_child_ended(struct instances *instances, pid_t pid);
 
 /*

@@ -6,8 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "supervisor/instances/mounts.h"
 #include "ipc/unshared.h"
+#include "supervisor/instances/lookup.h"
+#include "supervisor/instances/mounts.h"
 #include "supervisor/instances/owner.h"
 #include "supervisor/instances/pair.h"
 #include "supervisor/instances/place.h"
@@ -46,6 +47,7 @@ int instances_start(struct instances *instances, uint64_t host_cookie)
 	if (err)
 		return err;
 	watch_start(instances);
+	lookup_start(instances);
 	sweep_start(instances, watch_look_at_cgroups);
 	err = mounts_start(instances);
 	return err ? err : scan_start(instances);
@@ -54,6 +56,7 @@ int instances_start(struct instances *instances, uint64_t host_cookie)
 void instances_stop(struct instances *instances)
 {
 	watch_stop(instances);
+	lookup_stop(instances);
 	sweep_stop(instances);
 	mounts_stop(instances);
 	scan_stop(instances);
@@ -62,6 +65,7 @@ void instances_stop(struct instances *instances)
 void instances_end(struct instances *instances, struct instance *instance)
 {
 	watch_drop(instances, instance);
+	lookup_drop(instance);
 	sweep_drop(instances, instance);
 	pair_let_go(instances, instance);
 	owner_uncount(instances, instance);

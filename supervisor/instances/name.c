@@ -13,18 +13,22 @@
 #include "supervisor/instances/mounts.h"
 #include "supervisor/instances/registry.h"
 
-static void set_text(char **text, const char *new)
+/* NULL where `new` is empty. False: that is what it was, or there is no memory. */
+static bool set_text(char **text, const char *new)
 {
 	char escaped[1024], *copy = NULL;
 
-	if (new) {
-		log_escape(new, escaped, sizeof(escaped));
+	log_escape(new, escaped, sizeof(escaped));
+	if (!strcmp(*text ? *text : "", escaped))
+		return false;
+	if (*escaped) {
 		copy = unshared_strdup(escaped);
 		if (!copy)
-			return;
+			return false;
 	}
 	unshared_free(*text);
 	*text = copy;
+	return true;
 }
 
 /* "uid UID/NAME" in a user's session; a name that only looks like that is written otherwise. */
@@ -144,24 +148,43 @@ static const char *component_at(const char *path, size_t n, char *ret_component,
 	return ret_component;
 }
 
+/* What is on record was another container's. A container in a container has no record here. */
+static void forget_record(struct instance *instance)
+{
+	set_text(&instance->people_say, "");
+	instance->is_off_on_record = instance->is_looked_up = false;
+	instance->is_unread = instance->container_id ? !strchr(instance->container_id, '/') : instance->pod_uid != NULL;
+}
+
 /* What the path says; false: nothing that makes a container of it. */
 bool name_by_path(struct instances *instances, struct instance *instance, const char *path)
 {
 	char component[NAME_MAX + 1];
 	struct cgroup_name name;
-	bool known = name_parse(path, &name);
+	bool known = name_parse(path, &name), is_other;
 
 	if (!known && cgroup_is_session(path))
 		return false;
 	instance->runtime = name.runtime;
 	instance->pod_qos = name.pod_qos;
-	set_text(&instance->uid, name.uid[0] ? name.uid : NULL);
-	set_text(&instance->pod_uid, name.pod_uid[0] ? name.pod_uid : NULL);
-	set_text(&instance->container_id, name.container_id[0] ? name.container_id : NULL);
-	set_name(instances, instance, name.container_id[0] ? name.container_id :
-			      name.pod_uid[0]	   ? name.pod_uid :
-			      component_at(path, known ? name.bytes : strlen(path), component, sizeof(component)));
+	is_other = set_text(&instance->uid, name.uid);
+	is_other |= set_text(&instance->pod_uid, name.pod_uid);
+	is_other |= set_text(&instance->container_id, name.container_id);
+	if (is_other)
+		forget_record(instance);
+	set_name(instances, instance,
+		 instance->people_say	? instance->people_say
+		 : name.container_id[0] ? name.container_id
+		 : name.pod_uid[0]
+			 ? name.pod_uid
+			 : component_at(path, known ? name.bytes : strlen(path), component, sizeof(component)));
 	return true;
+}
+
+void name_by_record(struct instances *instances, struct instance *instance, const char *name)
+{
+	set_text(&instance->people_say, name);
+	set_name(instances, instance, name);
 }
 
 /* Who made it; what lies below does not count, as it is made from inside. */

@@ -21,6 +21,9 @@ bool name_by_path(struct instances *instances, struct instance *instance, const 
 /* Names it after its mount, unless a runtime has named it. False: it is not mounted. */
 bool name_by_mount(struct instances *instances, struct instance *instance);
 
+/* Names it as its runtime has it on record: what on_record_is_name() takes. */
+void name_by_record(struct instances *instances, struct instance *instance, const char *name);
+
 /* Its owner, from the path of a task's cgroup. */
 void name_owner(struct instance *instance, const char *path);
 

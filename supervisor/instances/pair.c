@@ -8,6 +8,7 @@
 
 #include "ipc/cleanup.h"
 #include "ipc/unshared.h"
+#include "supervisor/instances/lookup.h"
 #include "supervisor/instances/name.h"
 #include "supervisor/instances/opt_out.h"
 #include "supervisor/instances/owner.h"
@@ -128,6 +129,7 @@ bool pair_with(struct instances *instances, struct instance *instance, const cha
 	if (!name_by_path(instances, instance, path))
 		return false;
 	take_cgroup(instances, instance, path, hierarchy);
+	lookup_ask(instances, instance);
 	return true;
 }
 

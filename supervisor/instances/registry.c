@@ -77,6 +77,7 @@ void registry_free(struct instances *instances, struct instance *instance)
 {
 	unshared_free(instance->claim);
 	unshared_free(instance->container_id);
+	unshared_free(instance->people_say);
 	unshared_free(instance->pod_uid);
 	unshared_free(instance->uid);
 	unshared_free(instance->owner);

@@ -15,6 +15,7 @@
 
 #include "ipc/cleanup.h"
 #include "supervisor/instances/known.h"
+#include "supervisor/instances/lookup.h"
 #include "supervisor/instances/mounts.h"
 #include "supervisor/instances/registry.h"
 #include "supervisor/instances/sweep.h"
@@ -205,7 +206,7 @@ void scan_stop(struct instances *instances)
 
 void instances_child_ended(struct instances *instances, pid_t pid)
 {
-	if (pid != instances->scout)
+	if (lookup_child_ended(instances, pid) || pid != instances->scout)
 		return;
 	instances->scout = 0;
 	instances->scout_is_late = false;

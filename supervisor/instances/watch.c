@@ -83,6 +83,13 @@ static bool look(struct instances *instances, struct instance *instance)
 	return is_container;
 }
 
+/* A worker; lookup.c asks for it once it is known whether the container's owner wants one. */
+static void want(struct instances *instances, struct instance *instance)
+{
+	if (!instance->is_unread)
+		instances->listener.wanted(instances->arg, instance);
+}
+
 static void settle_sharer(struct instances *instances, struct instance *instance)
 {
 	switch (sharer_settle(instances, instance)) {
@@ -90,7 +97,7 @@ static void settle_sharer(struct instances *instances, struct instance *instance
 		add_young(instances, instance);
 		break;
 	case SHARER_IS_ONE:
-		instances->listener.wanted(instances->arg, instance);
+		want(instances, instance);
 		break;
 	case SHARER_IS_NONE:
 		break;
@@ -137,7 +144,7 @@ static void settle(struct instances *instances, struct instance *instance)
 	if (turn_away(instances, instance))
 		instances->listener.unused(instances->arg, instance, false);
 	else if (is_container)
-		instances->listener.wanted(instances->arg, instance);
+		want(instances, instance);
 }
 
 static void on_young(uv_timer_t *timer)
@@ -167,7 +174,7 @@ static void look_again(struct instances *instances, struct instance *instance)
 		return;
 	if (instance->view.cgroup_id != id || strcmp(instance->view.cgroup_path, before))
 		instance_log(instances, instance, LOG_INFO, "is in cgroup %s now", instance->view.cgroup_path);
-	instances->listener.wanted(instances->arg, instance);
+	want(instances, instance);
 }
 
 static void on_moved(uv_timer_t *timer)
