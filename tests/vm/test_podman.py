@@ -19,10 +19,8 @@ def podman(*words, check=True):
     return run("podman", *words, check=check, timeout=60).stdout.strip()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def image(tmp_path_factory):
+def write_image(path):
     """No registry: a root directory with links into /usr."""
-    path = tmp_path_factory.mktemp("image") / "image.tar"
     with tarfile.open(path, "w") as archive:
         for name in "bin", "sbin", "lib", "lib64":
             link = tarfile.TarInfo(name)
@@ -32,6 +30,12 @@ def image(tmp_path_factory):
             directory = tarfile.TarInfo(name)
             directory.type, directory.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(directory, io.BytesIO())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image(tmp_path_factory):
+    path = tmp_path_factory.mktemp("image") / "image.tar"
+    write_image(path)
     podman("import", path, IMAGE)
     yield
     podman("rm", "--all", "--force", "--time", 0)
