@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from lab import POKE, TTL, Supervisor, alive, bpf_objects, bpf_objects_of, run, wait_for
+from lab import POKE, TTL, Supervisor, alive, bpf_objects, bpf_objects_of, poke_numbers, pokes, run, sysctl_path, wait_for
 
 DEBS = pathlib.Path(os.environ.get("BPFTUNE_DEB", "/nonexistent"))
 PROGRAM = "/usr/sbin/bpftune"
@@ -21,6 +21,7 @@ DROP_IN = pathlib.Path("/run/systemd/system/bpftune.service.d/test.conf")
 # The unit says 30 s, and no more than five starts a minute.
 FASTER = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nWatchdogSec=10\n"
 START_S = 60        # emulated, and beside others
+CROWD = 50
 
 
 def systemctl(*words, check=True):
@@ -69,6 +70,44 @@ class Service(Supervisor):
 
     def remove(self):
         self.running.remove(self)
+
+
+class Crowd:
+    """Namespaces with a process each. One shell does the same in many of them."""
+
+    def __init__(self, size):
+        self.names, self.background = [f"bt-crowd{i}" for i in range(size)], []
+        self.each("ip netns add $name")
+        self.begin("for name; do " + self.inside("sleep infinity") + " & done; wait", self.names)
+
+    @staticmethod
+    def inside(command):
+        return f"nsenter --net=/run/netns/$name {command}"
+
+    def step(self):
+        """The command that has the test tuner raise a value."""
+        return self.inside(pokes() / f"poke-{poke_numbers()['step']}")
+
+    def each(self, command, names=None):
+        return run("sh", "-ec", f"for name; do {command}; done", "sh", *(names or self.names), timeout=60).stdout.split()
+
+    def begin(self, script, names):
+        """Until end()."""
+        self.background.append(subprocess.Popen(["sh", "-c", script, "sh", *names], stdin=subprocess.DEVNULL,
+                                                start_new_session=True))
+
+    def end(self):
+        process = self.background.pop()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def values(self):
+        return dict(zip(self.names, self.each(self.inside(f"cat {sysctl_path(TTL)}"))))
+
+    def remove(self):
+        while self.background:
+            self.end()
+        self.each("ip netns del $name")
 
 
 def package():
@@ -266,15 +305,57 @@ def test_watchdog(service, container):
     assert_remembers(service, container)
 
 
+@pytest.fixture
+def crowd(lab, service):
+    """Every second one has a changed value."""
+    crowd = lab.keep(Crowd(CROWD))
+    service.ready(*crowd.names, deadline=2 * START_S)
+    changed = crowd.names[::2]
+    crowd.each(crowd.step(), changed)
+    wait_for(lambda: all(of_crowd(service, crowd)[name][2] for name in changed), START_S, "changes in every second container")
+    return crowd
+
+
+def of_crowd(service, crowd):
+    """By container: a value's first, its latest, and how often it was changed."""
+    ledger = {}
+    for name, instance in service.instances().items():
+        ledger.update((name, (row["initial"], row["current"], row["changes"])) for row in instance["tunables"] if row["name"] == TTL)
+    return {name: ledger[name] for name in crowd.names}
+
+
+def pause_between_changes(container):
+    """The longest, in seconds, by the times in the journal."""
+    times = [int(record["__REALTIME_TIMESTAMP"]) for record in journal(f"BPFTUNE_CONTAINER={container}", f"BPFTUNE_TUNABLE={TTL}")]
+    return max(later - earlier for earlier, later in zip(times, times[1:])) / 1e6
+
+
 @pytest.mark.first
-def test_upgrade(service, container, tmp_path):
-    pid = service.pid
-    dpkg("-i", newer(tmp_path))
+def test_upgrade(service, container, crowd, tmp_path):
+    """No worker outlives it, each value and what is known of it is kept, and a container is being tuned before it and after it."""
+    new, pid, workers = newer(tmp_path), service.pid, service.workers()
+    busy, *others = crowd.names
+    ledger, values = of_crowd(service, crowd), crowd.values()
+    assert {ledger[name][2] for name in others} == {0, 1} and values == {name: row[1] for name, row in ledger.items()}
+    crowd.begin(f"while sleep 0.2; do for name; do {crowd.step()}; done; done", [busy])
+    wait_for(lambda: of_crowd(service, crowd)[busy][2] > 3, 20, "the busy container to be tuned")
+
+    dpkg("-i", new)
     assert run("dpkg-query", "-W", "-f", "${Version}", "bpftune").stdout == "99"
     service.another(pid)
-    assert not alive(pid)
+    assert not [process for process in (pid, *workers.values()) if alive(process)]
+    wait_for(lambda: service.changes(busy), START_S, "the busy container to be tuned again")
+    crowd.end()
+    service.ready(*crowd.names, deadline=START_S)
+    print(f"{CROWD} containers; the busy one was tuned again {pause_between_changes(busy):.1f} s after the last change before")
+    now, now_values = of_crowd(service, crowd), crowd.values()
+    assert {name: now[name] for name in others} == {name: ledger[name] for name in others}
+    assert {name: now_values[name] for name in others} == {name: values[name] for name in others}
+    assert now[busy][0] == ledger[busy][0] and now[busy][2] > ledger[busy][2] + 3
     assert_remembers(service, container)
-    assert service.rollback("bt-near")["restored"] and container.sysctl(TTL) == "64"
+    done = service.rollback()
+    assert {row["container"] for row in done["restored"]} >= {busy, *others[1::2]} and not done["left"]
+    assert set(crowd.values().values()) == {"64"} and container.sysctl(TTL) == "64"
 
 
 @pytest.mark.first
