@@ -52,7 +52,7 @@ struct tcp_buffer_side {
 	bool paid;		/* the last step's gain was nearly as large as the step */
 	bool has_gained;	/* a step was kept */
 	bool is_unconfirmed;	/* it was kept just now */
-	bool zero[2];
+	bool zero[6];
 	struct {
 		uint64_t until_us;
 		uint64_t s;	     /* how long the last one was; 0: the last step paid */
@@ -60,7 +60,7 @@ struct tcp_buffer_side {
 };
 
 _Static_assert(sizeof(struct tcp_buffer_side) ==
-		       4 * sizeof(struct tcp_buffer_look) + 3 * 8 + 7 * 4 + 4 + TCP_BUFFER_LENGTHS * 16,
+		       4 * sizeof(struct tcp_buffer_look) + 3 * 8 + 8 * 4 + TCP_BUFFER_LENGTHS * 16,
 	       "no padding");
 
 /* The limit, as its trial has it. */

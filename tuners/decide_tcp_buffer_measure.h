@@ -4,6 +4,7 @@
 #define BPFTUNE_TUNERS_DECIDE_TCP_BUFFER_MEASURE_H
 
 #include "tuners/decide_tcp_buffer.h"
+#include "tuners/scale.h"
 
 #define USEC_PER_SEC 1000000ULL
 #define LIMITED_MIN_PERCENT 50 /* of the round trips */
@@ -24,14 +25,6 @@ static inline uint64_t min_u64(uint64_t a, uint64_t b)
 static inline uint64_t since(uint64_t then_us, uint64_t now_us)
 {
 	return now_us > then_us ? now_us - then_us : 0;
-}
-
-/* a * b / c without overflow: all that it is used for ends up compared with an int. */
-static inline uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
-{
-	unsigned __int128 result = c ? (unsigned __int128)a * b / c : 0;
-
-	return result > INT64_MAX ? INT64_MAX : (uint64_t)result;
 }
 
 /* How long a measurement is at least; how long one is that tells small differences; how long a step waits for its gain. */

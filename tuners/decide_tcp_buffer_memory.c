@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "tuners/scale.h"
+
 #define TCP_SHARE 8	       /* one buffer's part of tcp_mem[1] */
 #define CONTAINER_SHARE 4      /* and of memory.max, which all large buffers have together: */
 #define LARGE_SHARE 64	       /* one part in so many of that is large, */
@@ -17,14 +19,6 @@
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-/* a * b / c without overflow: all that it is used for ends up compared with an int. */
-static uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
-{
-	unsigned __int128 result = c ? (unsigned __int128)a * b / c : 0;
-
-	return result > INT64_MAX ? INT64_MAX : (uint64_t)result;
 }
 
 static uint64_t bytes_of(uint64_t pages, uint64_t page_bytes)

@@ -9,6 +9,7 @@
 
 #include "ipc/cleanup.h"
 #include "tuners/decide_tcp_buffer.h"
+#include "tuners/scale.h"
 
 #define NOW_US 60000000ULL
 #define LIMIT 400000 /* raised from */
@@ -190,7 +191,7 @@ static void test_queue(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct tcp_buffer_side side = measuring_at(LIMIT, 10000);
-		uint64_t bytes = (unsigned __int128)cases[i].rate * cases[i].window_us / 1000000;
+		uint64_t bytes = scale(cases[i].rate, cases[i].window_us, 1000000);
 		struct tcp_buffer_look look = look_at_limit(LIMIT, bytes);
 		struct tcp_buffer_limit limit = limit_of(LIMIT);
 		struct tcp_buffer_decision decision;

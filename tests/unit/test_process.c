@@ -274,7 +274,7 @@ static void test_place_is_handed_on(void **state)
 		{ "at the end", "/a", 1, true, false },
 	};
 	struct instance waiting = { .view = { .id = 2 } };
-	char owner[] = "/a";
+	static char owner[] = "/a";
 
 	(void)state;
 	fake->instance.owner = owner;
