@@ -4,7 +4,8 @@
 
 #include <stdint.h>
 
-/* rest * b / c for rest < c, where rest * b may not fit in 64 bits: division by hand, as not every target has __int128. */
+/* rest * b / c for rest < c, where rest * b may not fit in 64 bits: division by hand, as not every target has __int128.
+ */
 static inline uint64_t scale_rest(uint64_t rest, uint64_t b, uint64_t c)
 {
 	uint64_t result = 0, left = 0;
@@ -38,7 +39,8 @@ static inline uint64_t scale(uint64_t a, uint64_t b, uint64_t c)
 		return 0;
 	if (!__builtin_mul_overflow(a, b, &result))
 		result /= c;
-	else if (__builtin_mul_overflow(a / c, b, &result) || __builtin_add_overflow(result, scale_rest(a % c, b, c), &result))
+	else if (__builtin_mul_overflow(a / c, b, &result) ||
+		 __builtin_add_overflow(result, scale_rest(a % c, b, c), &result))
 		result = INT64_MAX;
 	return result > INT64_MAX ? INT64_MAX : result;
 }

@@ -11,6 +11,18 @@
 #include "ipc/cleanup.h"
 #include "supervisor/cli/html.h"
 
+static char *html_of(const char *text)
+{
+	char *html = NULL;
+	size_t size;
+	FILE *out = open_memstream(&html, &size);
+
+	assert_non_null(out);
+	html_text(out, text);
+	assert_int_equal(fclose(out), 0);
+	return html;
+}
+
 static void test_html(void **state)
 {
 	static const struct {
@@ -25,26 +37,32 @@ static void test_html(void **state)
 		{ "\xff<", "\xef\xbf\xbd&lt;" },
 		{ "\xc3<b", "\xef\xbf\xbd&lt;b" }, /* what follows half of a character is not hidden */
 		{ "\xef\xbf\xbe\xf0\x9f\xbf\xbf", "\xef\xbf\xbd\xef\xbf\xbd" },
-		{ "\xed\xa0\x80<", "\xef\xbf\xbd&lt;" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *text = NULL;
-		size_t size;
-		FILE *out = open_memstream(&text, &size);
+		_cleanup_free_ char *html = html_of(cases[i].text);
 
-		assert_non_null(out);
-		html_text(out, cases[i].text);
-		assert_int_equal(fclose(out), 0);
-		assert_string_equal(text, cases[i].html);
+		assert_string_equal(html, cases[i].html);
 	}
+}
+
+/* libunistring 1.0 has one mark for a surrogate, 1.3 has three. */
+static void test_surrogate(void **state)
+{
+	_cleanup_free_ char *html = html_of("\xed\xa0\x80<");
+	size_t marks = strspn(html, "\xef\xbf\xbd");
+
+	(void)state;
+	assert_true(marks == 3 || marks == 9);
+	assert_string_equal(html + marks, "&lt;");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_html),
+		cmocka_unit_test(test_surrogate),
 	};
 
 	return cmocka_run_group_tests_name("html", tests, NULL, NULL);

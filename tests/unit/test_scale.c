@@ -54,7 +54,8 @@ static void test_wide(void **state)
 			numbers[n] = (seed ^ seed >> 29) >> (seed >> 58);
 		}
 		expected = numbers[2] ? (unsigned __int128)numbers[0] * numbers[1] / numbers[2] : 0;
-		assert_int_equal(scale(numbers[0], numbers[1], numbers[2]), expected > INT64_MAX ? INT64_MAX : (uint64_t)expected);
+		assert_int_equal(scale(numbers[0], numbers[1], numbers[2]),
+				 expected > INT64_MAX ? INT64_MAX : (uint64_t)expected);
 	}
 #else
 	(void)state;
