@@ -4,8 +4,10 @@
 #define BPFTUNE_IPC_CLEANUP_H
 
 #include <dirent.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define _cleanup_(f) __attribute__((cleanup(f)))
@@ -15,6 +17,12 @@ static inline void close_fdp(int *fd)
 	if (*fd >= 0)
 		close(*fd);
 	*fd = -1;
+}
+
+/* close_range(2), for which musl has no function. */
+static inline int close_fds(unsigned int first, unsigned int last, unsigned int flags)
+{
+	return syscall(SYS_close_range, first, last, flags);
 }
 
 static inline void freep(void *p)

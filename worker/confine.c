@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "ipc/cleanup.h"
 #include "ipc/watched.h"
 #include "worker/filter.h"
 #include "worker/landlock.h"
@@ -45,7 +46,7 @@ int confine_descriptors(int fds[], size_t n)
 			return -errno;
 		fds[i] = next++;
 	}
-	if (close_range(next, ~0U, 0) < 0)
+	if (close_fds(next, ~0U, 0) < 0)
 		return -errno;
 	return replace_standard();
 }

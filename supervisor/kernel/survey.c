@@ -70,7 +70,7 @@ static _Noreturn void scout(const struct surveyed_netns *survey, pid_t parent, i
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (fd > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, fd - 1, 0); /* the lock of a run directory, say */
+		close_fds(STDERR_FILENO + 1, fd - 1, 0); /* the lock of a run directory, say */
 	for (; survey && getppid() == parent; survey = survey->hh.next) {
 		int netns_fd = survey->cookie ? -1 : survey_open(survey);
 		struct told told = { .inode = survey->inode };

@@ -52,7 +52,7 @@ pid_t task_fork(unsigned int n_fds)
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &old);
 	pid = clone_with_descriptors();
-	if (!pid && close_range(n_fds, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+	if (!pid && close_fds(n_fds, ~0U, CLOSE_RANGE_UNSHARE) < 0)
 		_exit(EXIT_FAILURE); /* the table is the parent's, too */
 	if (pid)
 		sigprocmask(SIG_SETMASK, &old, NULL);
@@ -80,7 +80,7 @@ static int begin(void *arg)
 {
 	const struct beginning beginning = *(const struct beginning *)arg; /* on the parent's stack */
 
-	if (close_range(beginning.n_fds, ~0U, CLOSE_RANGE_UNSHARE) == 0) {
+	if (close_fds(beginning.n_fds, ~0U, CLOSE_RANGE_UNSHARE) == 0) {
 		drop_stack(beginning.parents_stack);
 		beginning.run(beginning.arg);
 	}
@@ -133,5 +133,7 @@ void task_spare_children(const char *mapped)
 	while (maps && getline(&line, &size, maps) > 0)
 		if (strstr(line, mapped) && sscanf(line, "%lx-%lx", &from, &to) == 2)
 			madvise((void *)from, to - from, MADV_DONTFORK); /* NOLINT(performance-no-int-to-ptr) */
+#ifdef M_TRIM_THRESHOLD
 	malloc_trim(0);
+#endif
 }

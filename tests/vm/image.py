@@ -29,6 +29,7 @@ PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "psmisc", "util-linux", "iproute2", "iputils-ping", "ethtool",
     "iperf3", "nftables", "iptables", "bpftool", "strace", "python3", "python3-pytest", "python3-pytest-rerunfailures",
     "busybox-static",
+    "openrc", "runit",
     "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
     "uidmap", "libpam-systemd", "dbus-user-session",     # Podman in a user's session
     "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmnl0", "libunistring2", "libuv1", "zlib1g",
