@@ -85,6 +85,7 @@ _bpftune()
 	local -A options=(
 		[run]='--stderr --debug --dry-run --rollback --plugin-dir'
 		[status]='--all --json'
+		[watch]=''
 		[log]='--json --follow --lines -f -n'
 		[report]='--output -o'
 		[rollback]='--all --dry-run --json --offline'
@@ -148,7 +149,7 @@ _bpftune()
 		candidates=("${!options[@]}")
 	else
 		case $command:${#operands[@]} in
-		status:0 | log:0 | report:0 | rollback:0 | resume:0 | off:0 | on:0)
+		status:0 | watch:0 | log:0 | report:0 | rollback:0 | resume:0 | off:0 | on:0)
 			mapfile -t candidates < <(_bpftune_names instances "${words[0]}" "${run_dir[@]}")
 			;;
 		resume:1 | off:1 | on:1)

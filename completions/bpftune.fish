@@ -64,6 +64,7 @@ end
 complete -c bpftune -f
 complete -c bpftune -n __bpftune_has_no_command -a run -d 'the supervisor, in the foreground'
 complete -c bpftune -n __bpftune_has_no_command -a status -d 'what was changed, from which value to which'
+complete -c bpftune -n __bpftune_has_no_command -a watch -d 'the same while it changes, and limits met'
 complete -c bpftune -n __bpftune_has_no_command -a log -d 'what was changed, and why'
 complete -c bpftune -n __bpftune_has_no_command -a report -d 'a page of what was tuned, with plots'
 complete -c bpftune -n __bpftune_has_no_command -a rollback -d 'put initial values back'
@@ -74,7 +75,7 @@ complete -c bpftune -n __bpftune_has_no_command -a tuners -d 'loaded tuners and 
 complete -c bpftune -n __bpftune_has_no_command -a advise -d 'what sysctl.d files do, and where'
 complete -c bpftune -n __bpftune_has_no_command -a probe -d 'what this kernel supports'
 
-complete -c bpftune -n '__bpftune_is_at 0 status log report rollback resume off on' -a '(__bpftune_names instances)' -d container
+complete -c bpftune -n '__bpftune_is_at 0 status watch log report rollback resume off on' -a '(__bpftune_names instances)' -d container
 complete -c bpftune -n '__bpftune_is_at 1 resume off on' -a '(__bpftune_names tuners)' -d tuner
 
 complete -c bpftune -n '__bpftune_uses status rollback off on' -l all -d 'all containers, and the host'

@@ -19,6 +19,7 @@ static const char usage[] =
 	"  bpftune run [--stderr] [--debug] [--dry-run] [--rollback] [--plugin-dir DIR]\n"
 	"                                                       the supervisor, in the foreground\n"
 	"  bpftune status [CONTAINER|--all] [--json]            what was changed, from which value to which\n"
+	"  bpftune watch [CONTAINER]                            the same while it changes, and limits met\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
 	"  bpftune report [CONTAINER] [-o FILE.html]            a page of what was tuned, with plots\n"
 	"  bpftune rollback CONTAINER|--all [--dry-run] [--json] [--offline]\n"
@@ -72,6 +73,7 @@ static const struct command {
 } commands[] = {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
 	{ "status", client_status, { OPTION_JSON, OPTION_ALL }, 0, 1 },
+	{ "watch", client_watch, { 0 }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
 	{ "report", client_report, { 'o' }, 0, 1 },
 	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN, OPTION_OFFLINE }, 1, 1 },

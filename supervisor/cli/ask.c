@@ -44,7 +44,7 @@ int ask_connect(const char *run_dir)
 	return observed == -ENOENT ? fd : observed; /* an older supervisor has none */
 }
 
-static int say_no_connection(const char *run_dir, int error)
+int say_no_connection(const char *run_dir, int error)
 {
 	if (error == -ENOENT || error == -ECONNREFUSED) {
 		fprintf(stderr, "bpftune: no supervisor runs on %s (start one with 'bpftune run', or name its --run-dir)\n",

@@ -12,6 +12,8 @@ typedef void take_reply(const struct question *question, json_t *parameters, voi
 
 /* A connection to the supervisor of that directory, by observe.sock if the other is not ours to use; or -errno. */
 int ask_connect(const char *run_dir);
+/* Says why there is none: an exit status. */
+int say_no_connection(const char *run_dir, int error);
 
 /* Calls, and waits for the last reply: an exit status; errors are said. Takes the reference to `call`. */
 int ask(const struct question *question, json_t *call, take_reply *take, void *arg);

@@ -21,6 +21,7 @@ struct question {
 int client_compare_versions(const struct question *question);
 
 int client_status(const struct question *question);
+int client_watch(const struct question *question);
 int client_log(const struct question *question);
 int client_report(const struct question *question);
 int client_rollback(const struct question *question);

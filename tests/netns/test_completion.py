@@ -55,7 +55,7 @@ def test_is_registered():
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("bpftune ", {"run", "status", "log", "report", "rollback", "resume", "off", "on", "tuners", "advise", "probe"}),
+    ("bpftune ", {"run", "status", "watch", "log", "report", "rollback", "resume", "off", "on", "tuners", "advise", "probe"}),
     ("bpftune r", {"run", "report", "rollback", "resume"}),
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
@@ -110,7 +110,7 @@ def supervisor(shared):
 def test_names(supervisor):
     ask = f"{BPFTUNE} --run-dir {supervisor.run_dir}"
     names = set(supervisor.instances())
-    for command in "status", "log -f", "report", "report -o page.html", "rollback", "resume", "off", "on", "advise --apply-hints":
+    for command in "status", "watch", "log -f", "report", "report -o page.html", "rollback", "resume", "off", "on", "advise --apply-hints":
         assert bash_offers(f"{ask} {command} ") == names
     assert bash_offers(f"{ask} status bt-t") == {"bt-tab", "bt-tab@2"}
     assert bash_offers(f"{ask} status bt-tab@") == {"2"}       # bash has cut the word there
@@ -200,6 +200,7 @@ def test_typed(terminal):
             ("bpftune rollback --off", ["rollback", "--offline"]),
             ("bpftune off --a", ["off", "--all"]),
             ("bpftune status hos", ["status", "host"]),
+            ("bpftune watch hos", ["watch", "host"]),
             ("bpftune log -f hos", ["log", "-f", "host"]),
             ("bpftune report -o page.html hos", ["report", "-o", "page.html", "host"]),
             ("bpftune advise --apply-hints hos", ["advise", "--apply-hints", "host"]),
