@@ -88,6 +88,7 @@ _bpftune()
 		[watch]=''
 		[log]='--json --follow --lines -f -n'
 		[report]='--output -o'
+		[metrics]='--output --listen -o'
 		[rollback]='--all --dry-run --json --offline'
 		[resume]=''
 		[off]='--all'
@@ -108,7 +109,7 @@ _bpftune()
 			((++i))
 			;;
 		--run-dir=*) run_dir=("$word") ;;
-		--plugin-dir | --apply-hints | --lines | -n | --output | -o) ((++i)) ;;
+		--plugin-dir | --apply-hints | --listen | --lines | -n | --output | -o) ((++i)) ;;
 		--all) operands=("$word" "${operands[@]}") ;; # in the place of a container
 		-*) ;;
 		*)
@@ -132,7 +133,7 @@ _bpftune()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--lines | -n) return ;;
+	--lines | -n | --listen) return ;;
 	esac
 
 	if [[ $command == advise && ${words[-2]-} != --apply-hints && $cur != -* ]]; then

@@ -17,7 +17,7 @@ function __bpftune_operands
             continue
         end
         switch $word
-            case --run-dir --plugin-dir --lines -n --output -o --apply-hints
+            case --run-dir --plugin-dir --lines -n --output -o --apply-hints --listen
                 set skip 1
             case --all
                 set all $word
@@ -67,6 +67,7 @@ complete -c bpftune -n __bpftune_has_no_command -a status -d 'what was changed, 
 complete -c bpftune -n __bpftune_has_no_command -a watch -d 'the same while it changes, and limits met'
 complete -c bpftune -n __bpftune_has_no_command -a log -d 'what was changed, and why'
 complete -c bpftune -n __bpftune_has_no_command -a report -d 'a page of what was tuned, with plots'
+complete -c bpftune -n __bpftune_has_no_command -a metrics -d 'the same as numbers, for Prometheus'
 complete -c bpftune -n __bpftune_has_no_command -a rollback -d 'put initial values back'
 complete -c bpftune -n __bpftune_has_no_command -a resume -d 'a tuner that stepped aside goes on'
 complete -c bpftune -n __bpftune_has_no_command -a off -d 'turn a tuner off, or all'
@@ -82,7 +83,8 @@ complete -c bpftune -n '__bpftune_uses status rollback off on' -l all -d 'all co
 complete -c bpftune -n '__bpftune_uses status log rollback tuners' -l json -d 'print JSON'
 complete -c bpftune -n '__bpftune_uses log' -l follow -s f -d 'go on with each new record'
 complete -c bpftune -n '__bpftune_uses log' -l lines -s n -x -d 'the last so many records'
-complete -c bpftune -n '__bpftune_uses report' -l output -s o -r -F -d 'the file to write'
+complete -c bpftune -n '__bpftune_uses metrics' -l listen -x -d 'serve them at this address and port'
+complete -c bpftune -n '__bpftune_uses report metrics' -l output -s o -r -F -d 'the file to write'
 complete -c bpftune -n '__bpftune_uses advise' -F
 complete -c bpftune -n '__bpftune_uses advise' -l apply-hints -x -a '(__bpftune_names instances)' -d 'its values for its runtime'
 complete -c bpftune -n '__bpftune_uses run rollback' -l dry-run -d 'change nothing'

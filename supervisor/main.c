@@ -22,6 +22,7 @@ static const char usage[] =
 	"  bpftune watch [CONTAINER]                            the same while it changes, and limits met\n"
 	"  bpftune log [CONTAINER] [-f] [-n N] [--json]         what was changed, and why\n"
 	"  bpftune report [CONTAINER] [-o FILE.html]            a page of what was tuned, with plots\n"
+	"  bpftune metrics [-o FILE|--listen ADDRESS:PORT]      the same as numbers, for Prometheus\n"
 	"  bpftune rollback CONTAINER|--all [--dry-run] [--json] [--offline]\n"
 	"                                                       put initial values back\n"
 	"  bpftune resume CONTAINER [TUNER]                     a tuner that stepped aside goes on\n"
@@ -36,13 +37,14 @@ static const char usage[] =
 	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
 
 enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION,
-       OPTION_ALL, OPTION_OFFLINE, OPTION_APPLY_HINTS };
+       OPTION_ALL, OPTION_OFFLINE, OPTION_APPLY_HINTS, OPTION_LISTEN };
 
 static const struct option long_options[] = {
 	{ "json", no_argument, NULL, OPTION_JSON },
 	{ "all", no_argument, NULL, OPTION_ALL },
 	{ "offline", no_argument, NULL, OPTION_OFFLINE },
 	{ "apply-hints", required_argument, NULL, OPTION_APPLY_HINTS },
+	{ "listen", required_argument, NULL, OPTION_LISTEN },
 	{ "stderr", no_argument, NULL, OPTION_STDERR },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "dry-run", no_argument, NULL, OPTION_DRY_RUN },
@@ -70,12 +72,14 @@ static const struct command {
 	int (*ask)(const struct question *question); /* a running supervisor; NULL: run and probe need none */
 	int options[OPTIONS_MAX]; /* besides --run-dir, --help and --version */
 	int operands_min, operands_max; /* one less with --all, which stands in the place of CONTAINER */
+	bool is_told_without; /* it goes on if no supervisor answers */
 } commands[] = {
 	{ "run", NULL, { OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR }, 0, 0 },
 	{ "status", client_status, { OPTION_JSON, OPTION_ALL }, 0, 1 },
 	{ "watch", client_watch, { 0 }, 0, 1 },
 	{ "log", client_log, { OPTION_JSON, 'f', 'n' }, 0, 1 },
 	{ "report", client_report, { 'o' }, 0, 1 },
+	{ "metrics", client_metrics, { 'o', OPTION_LISTEN }, 0, 0, true },
 	{ "rollback", client_rollback, { OPTION_ALL, OPTION_JSON, OPTION_DRY_RUN, OPTION_OFFLINE }, 1, 1 },
 	{ "resume", client_resume, { 0 }, 1, 2 },
 	{ "off", client_off, { OPTION_ALL }, 1, 2 },
@@ -90,7 +94,7 @@ static int carry_out(const struct command *command, const struct command_line *l
 	if (line->question.offline)
 		return client_offline(&line->question);
 	if (command->ask) {
-		int status = command->operands_max == FILES_MAX ? EXIT_DONE : client_compare_versions(&line->question);
+		int status = command->operands_max == FILES_MAX || command->is_told_without ? EXIT_DONE : client_compare_versions(&line->question);
 
 		return status ? status : command->ask(&line->question);
 	}
@@ -199,6 +203,9 @@ static int take_option(struct command_line *line, int option)
 		break;
 	case OPTION_APPLY_HINTS:
 		line->question.container = optarg;
+		break;
+	case OPTION_LISTEN:
+		line->question.listen = optarg;
 		break;
 	case 'f':
 		line->question.follow = true;

@@ -11,6 +11,7 @@
 #include "config.h"
 #include "ipc/cleanup.h"
 #include "ipc/exit.h"
+#include "ipc/observers.h"
 #include "ipc/unshared.h"
 #include "ipc/varlink.h"
 
@@ -40,7 +41,7 @@ int ask_connect(const char *run_dir)
 
 	if (fd != -EACCES)
 		return fd;
-	observed = connect_to(run_dir, "observe.sock");
+	observed = connect_to(run_dir, OBSERVERS_SOCKET);
 	return observed == -ENOENT ? fd : observed; /* an older supervisor has none */
 }
 
@@ -53,6 +54,14 @@ int say_no_connection(const char *run_dir, int error)
 	}
 	fprintf(stderr, "bpftune: cannot connect to %s/control.sock: %s%s\n", run_dir, strerror(-error),
 		error == -EACCES || error == -EPERM ? " (use sudo; the group bpftune may read)" : "");
+	return EXIT_FAILED;
+}
+
+static int say_no_answer(const char *run_dir, int error)
+{
+	fprintf(stderr, "bpftune: %s of %s: %s\n",
+		error == -ECONNRESET ? "the supervisor closed the connection" : "cannot use the control socket", run_dir,
+		error == -ECONNRESET ? "it has ended, or refused the call" : strerror(-error));
 	return EXIT_FAILED;
 }
 
@@ -152,10 +161,20 @@ int ask(const struct question *question, json_t *call, take_reply *take, void *a
 		err = receive(fd, &exchange);
 	if (!err)
 		return exchange.status;
-	fprintf(stderr, "bpftune: %s of %s: %s\n",
-		err == -ECONNRESET ? "the supervisor closed the connection" : "cannot use the control socket",
-		question->run_dir, err == -ECONNRESET ? "it has ended, or refused the call" : strerror(-err));
-	return EXIT_FAILED;
+	return say_no_answer(question->run_dir, err);
+}
+
+int ask_say_failed(const char *run_dir, int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ECONNREFUSED:
+	case -EACCES:
+	case -EPERM:
+	case -ENAMETOOLONG:
+		return say_no_connection(run_dir, error);
+	}
+	return say_no_answer(run_dir, error);
 }
 
 static void compare_versions(const struct question *question, json_t *info, void *arg)

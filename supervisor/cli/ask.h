@@ -15,6 +15,9 @@ int ask_connect(const char *run_dir);
 /* Says why there is none: an exit status. */
 int say_no_connection(const char *run_dir, int error);
 
+/* Says why ask_connect(), or what followed, has failed: an exit status. */
+int ask_say_failed(const char *run_dir, int error);
+
 /* Calls, and waits for the last reply: an exit status; errors are said. Takes the reference to `call`. */
 int ask(const struct question *question, json_t *call, take_reply *take, void *arg);
 

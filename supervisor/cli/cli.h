@@ -11,7 +11,8 @@ struct question {
 	const char *container; /* NULL: all */
 	const char *tuner;     /* of resume, off and on; NULL: all */
 	bool all, json, follow, dry_run, offline;
-	const char *output; /* of report: a file; NULL: standard output */
+	const char *output; /* of report and metrics: a file; NULL: standard output */
+	const char *listen; /* of metrics: ADDRESS:PORT; NULL: none */
 	int lines; /* -1: the supervisor's default */
 	char *const *files; /* of advise */
 	int n_files;
@@ -24,6 +25,8 @@ int client_status(const struct question *question);
 int client_watch(const struct question *question);
 int client_log(const struct question *question);
 int client_report(const struct question *question);
+/* It prints metrics also if no supervisor answers: those of none. */
+int client_metrics(const struct question *question);
 int client_rollback(const struct question *question);
 /* `rollback --offline`, which asks no supervisor. */
 int client_offline(const struct question *question);

@@ -245,6 +245,8 @@ void instance_find_owner(struct instances *instances, struct instance *instance)
  * memory.
  */
 struct owner *owner_get(struct instances *instances, const struct instance *instance);
+/* Its name: OWNER_ROOT, or a cgroup; "": not known. */
+const char *owner_name(const struct instance *instance);
 void owner_hold(struct owner *owner);
 bool owner_is_root(const struct owner *owner);
 void owner_put(struct instances *instances, struct owner *owner);

@@ -56,14 +56,14 @@ static struct owner *add(struct instances *instances, const char *name)
 	return owner;
 }
 
-static const char *name_of(const struct instance *instance)
+const char *owner_name(const struct instance *instance)
 {
 	return instance->is_mounted ? OWNER_ROOT : instance->owner ? instance->owner : "";
 }
 
 struct owner *owner_get(struct instances *instances, const struct instance *instance)
 {
-	const char *name = name_of(instance);
+	const char *name = owner_name(instance);
 	struct owner *owner;
 
 	HASH_FIND_STR(instances->owners, name, owner);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
+#include "ipc/observers.h"
 #include "supervisor/operator/connection.h"
 #include "supervisor/operator/method.h"
 
@@ -121,13 +122,13 @@ static int listen_on(struct operator *operator, uv_pipe_t *listener, const char 
  */
 static int listen_to_observers(struct operator *operator)
 {
-	const struct group *group = getgrnam(CONTROL_OBSERVERS_GROUP);
+	const struct group *group = getgrnam(OBSERVERS_GROUP);
 	int was_dumpable = prctl(PR_GET_DUMPABLE), err;
 	gid_t own = getegid();
 
 	if (!group || setegid(group->gr_gid) < 0)
-		return listen_on(operator, &operator->observers, "observe.sock", 0600);
-	err = listen_on(operator, &operator->observers, "observe.sock", 0660);
+		return listen_on(operator, &operator->observers, OBSERVERS_SOCKET, 0600);
+	err = listen_on(operator, &operator->observers, OBSERVERS_SOCKET, 0660);
 	if (setegid(own) < 0)
 		return -errno;
 	prctl(PR_SET_DUMPABLE, was_dumpable == 1);

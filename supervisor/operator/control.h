@@ -10,7 +10,6 @@
 
 #define CONTROL_CONNECTIONS_MAX 256
 #define CONTROL_OBSERVERS_MAX 64 /* they take no place of root's */
-#define CONTROL_OBSERVERS_GROUP "bpftune"
 
 /* Listens. 0 or -errno. */
 int control_start(struct operator *operator);

@@ -134,10 +134,11 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 
 json_t *status_instance_json(const struct operator *operator, const struct instance *instance)
 {
-	return json_pack("{s:I s:s s:o s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
+	return json_pack("{s:I s:s s:o s:o s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
 			 "id", (json_int_t)instance->view.id, "name", instance->view.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
 			 "uid", instance->uid ? json_integer(strtoll(instance->uid, NULL, 10)) : json_null(),
+			 "owner", *owner_name(instance) ? path_json(owner_name(instance)) : json_null(),
 			 "pod_uid", optional(instance->pod_uid), "pod_qos", optional(instance->pod_qos),
 			 "netns", "cookie", (json_int_t)instance->view.netns_cookie,
 			 "inode", (json_int_t)instance->view.netns_inode, "shared", instance->view.shares_netns,

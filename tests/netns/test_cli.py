@@ -95,7 +95,8 @@ def test_help(command):
 @pytest.mark.parametrize("words", [
     [], ["dance"], ["run", "--dance"], ["run", "extra"], ["status", "one", "two"], ["status", "--all", "host"], ["log", "-n", "many"],
     ["log", "-n", "-1"], ["run", "--run-dir"], ["rollback"], ["rollback", "--dry-run"], ["rollback", "--all", "host"],
-    ["report", "one", "two"], ["report", "-o"], ["report", "--json"],
+    ["report", "one", "two"], ["report", "-o"], ["report", "--json"], ["metrics", "one"], ["metrics", "--listen"],
+    ["metrics", "-o", "/x", "--listen", "127.0.0.1:0"],
     ["resume"], ["resume", "--all"], ["off"], ["on"], ["off", "--all", "tcp_buffer", "host"], ["on", "host", "tcp_buffer", "x"],
 ], ids=" ".join)
 def test_wrong_usage(words):

@@ -55,7 +55,8 @@ def test_is_registered():
 
 
 @pytest.mark.parametrize("line, offered", [
-    ("bpftune ", {"run", "status", "watch", "log", "report", "rollback", "resume", "off", "on", "tuners", "advise", "probe"}),
+    ("bpftune ", {"run", "status", "watch", "log", "report", "metrics", "rollback", "resume", "off", "on", "tuners", "advise",
+                  "probe"}),
     ("bpftune r", {"run", "report", "rollback", "resume"}),
     ("bpftune run ", set()),
     ("bpftune run --d", {"--debug", "--dry-run"}),
@@ -68,6 +69,7 @@ def test_is_registered():
     ("bpftune log --", {"--follow", "--lines", "--json", "--run-dir", "--help"}),
     ("bpftune log -n ", set()),
     ("bpftune report --", {"--output", "--run-dir", "--help"}),
+    ("bpftune metrics --", {"--output", "--listen", "--run-dir", "--help"}),
     ("bpftune report -o /sys/kernel/btf/vmlinu", {"/sys/kernel/btf/vmlinux"}),
     ("bpftune --", {"--run-dir", "--help", "--version"}),
     ("bpftune --run-dir /nowhere sta", {"status"}),

@@ -32,7 +32,7 @@ PACKAGES = (
     "openrc", "runit",
     "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
     "uidmap", "libpam-systemd", "dbus-user-session",     # Podman in a user's session
-    "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmnl0", "libunistring2", "libuv1", "zlib1g",
+    "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmicrohttpd12", "libmnl0", "libunistring2", "libuv1", "zlib1g",
 )
 NOT_WANTED = "doc", "man", "locale", "info"
 UNUSED_SECONDS = 86400

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's package and its unit, in the order of their life: from dpkg -i to dpkg --purge."""
+import contextlib
+import grp
 import json
 import os
 import pathlib
@@ -8,6 +10,8 @@ import re
 import shutil
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -248,6 +252,29 @@ def test_hung_worker_is_killed(lab, service):
     os.kill(worker, signal.SIGSTOP)
     hung.remove()
     wait_for(lambda: not alive(worker), 20, "the worker to be killed")
+
+
+@pytest.mark.first
+def test_metrics(service, container):
+    """Off by default; then an ordinary user, who can only read."""
+    assert systemctl("is-enabled", "bpftune-metrics", check=False) == "disabled"
+    assert systemctl("is-active", "bpftune-metrics", check=False) == "inactive"
+    socket = RUN_DIR / "observe.sock"
+    assert (socket.stat().st_mode & 0o777, socket.stat().st_gid) == (0o660, grp.getgrnam("bpftune").gr_gid)
+    assert RUN_DIR.stat().st_mode & 0o777 == 0o711
+    systemctl("start", "bpftune-metrics")
+
+    def answer():
+        with contextlib.suppress(urllib.error.URLError):
+            return urllib.request.urlopen("http://127.0.0.1:9815/metrics", timeout=30).read().decode()
+    value = f'bpftune_tunable_value{{container="bt-near",tunable="{TTL}",index="0"}} 65\n'
+    wait_for(lambda: value in (answer() or ""), START_S, "the metrics")
+    pid = systemctl("show", "-p", "MainPID", "--value", "bpftune-metrics")
+    status = dict(re.findall(r"^(\w+):[\t ]*(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M))
+    assert "0" not in status["Uid"].split() and (int(status["CapEff"], 16), status["Seccomp"]) == (0, "2")
+    said = run("systemd-analyze", "security", "--no-pager", "bpftune-metrics.service", timeout=60).stdout
+    assert float(re.search(r"Overall exposure level for bpftune-metrics.service: ([0-9.]+)", said)[1]) <= 1.5
+    systemctl("stop", "bpftune-metrics")
 
 
 @pytest.mark.first
