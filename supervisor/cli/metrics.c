@@ -62,7 +62,8 @@ static int save(const char *path, const char *text, size_t size)
 	return EXIT_FAILED;
 }
 
-/* The server is a program of its own: what it links, and what listens to the network, is no part of the supervisor's. */
+/* The server is a program of its own: what it links, and what listens to the network, is no part of the supervisor's.
+ */
 static int serve(const struct question *question)
 {
 	static const char *const installed = LIBEXECDIR "/" SERVER;

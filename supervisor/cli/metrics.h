@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a supervisor does, as metrics: the families, and their samples as text. Names and values that others chose go through
- * metrics_put(), so that each line is what it says it is.
+ * What a supervisor does, as metrics: the families, and their samples as text. Names and values that others chose go
+ * through metrics_put(), so that each line is what it says it is.
  */
 #ifndef BPFTUNE_SUPERVISOR_CLI_METRICS_H
 #define BPFTUNE_SUPERVISOR_CLI_METRICS_H
@@ -71,10 +71,13 @@ struct metrics {
 struct metrics *metrics_new(void);
 void metrics_free(struct metrics *metrics);
 
-/* One sample; after the value come names and values of labels, and NULL. A label with an empty value is left out. */
-void metrics_put(struct metrics *metrics, enum metric metric, double value, ...) __attribute__((sentinel));
+/* Names and values of labels in turn. One with an empty value is left out. */
+#define LABELS(...) ((const char *const[]){ __VA_ARGS__, NULL })
+
+/* One sample. `labels` may be NULL. */
+void metrics_put(struct metrics *metrics, enum metric metric, double value, const char *const *labels);
 /* The same to a stream of the caller's: samples that metrics_put_text() takes later. */
-void metrics_print(FILE *out, enum metric metric, double value, ...) __attribute__((sentinel));
+void metrics_print(FILE *out, enum metric metric, double value, const char *const *labels);
 void metrics_put_text(struct metrics *metrics, enum metric metric, const char *samples);
 
 /* No more is put. False: no memory. */

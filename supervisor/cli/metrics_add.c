@@ -30,10 +30,14 @@ static void add_events(struct metrics *metrics, json_t *events)
 		const char *key;
 		enum metric metric;
 	} counters[] = {
-		{ "received", METRIC_EVENTS_RECEIVED },	    { "routed", METRIC_EVENTS_ROUTED },
-		{ "coalesced", METRIC_EVENTS_COALESCED },   { "lost", METRIC_EVENTS_LOST },
-		{ "unroutable", METRIC_EVENTS_UNROUTABLE }, { "unserved", METRIC_EVENTS_UNSERVED },
-		{ "unsighted", METRIC_UNSIGHTED },	    { "unknown_reports", METRIC_UNKNOWN_REPORTS },
+		{ "received", METRIC_EVENTS_RECEIVED },
+		{ "routed", METRIC_EVENTS_ROUTED },
+		{ "coalesced", METRIC_EVENTS_COALESCED },
+		{ "lost", METRIC_EVENTS_LOST },
+		{ "unroutable", METRIC_EVENTS_UNROUTABLE },
+		{ "unserved", METRIC_EVENTS_UNSERVED },
+		{ "unsighted", METRIC_UNSIGHTED },
+		{ "unknown_reports", METRIC_UNKNOWN_REPORTS },
 		{ "told", METRIC_LOG_RECORDS },
 	};
 
@@ -49,16 +53,16 @@ static void add_hooks(struct metrics *metrics, const char *tuner, json_t *hooks)
 	json_array_foreach (hooks, i, hook) {
 		const char *program = text_of(hook, "program"), *attach = text_of(hook, "attach");
 
-		metrics_put(metrics, METRIC_BPF_ATTACHED, json_is_true(json_object_get(hook, "attached")), "tuner",
-			    tuner, "program", program, "attach", attach, NULL);
+		metrics_put(metrics, METRIC_BPF_ATTACHED, json_is_true(json_object_get(hook, "attached")),
+			    LABELS("tuner", tuner, "program", program, "attach", attach));
 		if (!json_object_get(hook, "runs"))
 			continue; /* it has a hook of its own */
-		metrics_put(metrics, METRIC_BPF_RUNS, number_of(hook, "runs"), "tuner", tuner, "program", program,
-			    "attach", attach, NULL);
-		metrics_put(metrics, METRIC_BPF_TIMED_RUNS, number_of(hook, "timed"), "tuner", tuner, "program",
-			    program, "attach", attach, NULL);
-		metrics_put(metrics, METRIC_BPF_RUN_TIME, number_of(hook, "ns") / 1e9, "tuner", tuner, "program",
-			    program, "attach", attach, NULL);
+		metrics_put(metrics, METRIC_BPF_RUNS, number_of(hook, "runs"),
+			    LABELS("tuner", tuner, "program", program, "attach", attach));
+		metrics_put(metrics, METRIC_BPF_TIMED_RUNS, number_of(hook, "timed"),
+			    LABELS("tuner", tuner, "program", program, "attach", attach));
+		metrics_put(metrics, METRIC_BPF_RUN_TIME, number_of(hook, "ns") / 1e9,
+			    LABELS("tuner", tuner, "program", program, "attach", attach));
 	}
 }
 
@@ -82,15 +86,15 @@ static void add_tuners(struct metrics *metrics, json_t *tuners)
 			add_hooks(metrics, text_of(tuner, "name"), json_object_get(tuner, "hooks"));
 	}
 	json_object_foreach (states, state, number)
-		metrics_put(metrics, METRIC_TUNERS, json_integer_value(number), "state", state, NULL);
+		metrics_put(metrics, METRIC_TUNERS, json_integer_value(number), LABELS("state", state));
 	json_decref(states);
 }
 
 void metrics_add_status(struct metrics *metrics, json_t *status)
 {
 	metrics_put(metrics, METRIC_UP, 1, NULL);
-	metrics_put(metrics, METRIC_BUILD, 1, "version", text_of(status, "version"), "kernel",
-		    text_of(status, "kernel"), NULL);
+	metrics_put(metrics, METRIC_BUILD, 1,
+		    LABELS("version", text_of(status, "version"), "kernel", text_of(status, "kernel")));
 	metrics_put(metrics, METRIC_UPTIME, double_of(status, "uptime_s"), NULL);
 	metrics_put(metrics, METRIC_DRY_RUN, json_is_true(json_object_get(status, "dry_run")), NULL);
 	add_events(metrics, json_object_get(status, "events"));
@@ -144,13 +148,15 @@ void metrics_forget_seen(struct metrics *metrics)
 	forget(&metrics->owners);
 }
 
-/* A label's value is cut, so two names may be one there; and a name may go to another instance while they are listed. */
+/* A label's value is cut, so two names may be one there; and a name may go to another instance while they are listed.
+ */
 static bool is_shown(struct metrics *metrics, json_t *instance)
 {
-	_cleanup_free_ char *name = strndup(text_of(instance, "name"), METRICS_LABEL_BYTES - 4);
 	const char *owner = text_of(instance, "owner");
+	char name[METRICS_LABEL_BYTES - 4]; /* the rest of it may be cut */
 
-	if (!name || see(&metrics->names, name) != 1)
+	snprintf(name, sizeof(name), "%s", text_of(instance, "name"));
+	if (see(&metrics->names, name) != 1)
 		return false;
 	if (number_of(instance, "id") == HOST_ID)
 		return true;
@@ -188,7 +194,7 @@ static void add_values(struct metrics *metrics, enum metric metric, const char *
 
 	for (unsigned int i = 0; i < 16 && figure_of_value(value, i, &number); i++) {
 		snprintf(index, sizeof(index), "%u", i);
-		metrics_put(metrics, metric, number, "container", name, "tunable", tunable, "index", index, NULL);
+		metrics_put(metrics, metric, number, LABELS("container", name, "tunable", tunable, "index", index));
 	}
 }
 
@@ -204,8 +210,8 @@ static void add_tunables(struct metrics *metrics, const char *name, json_t *tuna
 		if (!number_of(tunable, "changes"))
 			continue;
 		json_object_foreach (json_object_get(tunable, "scenarios"), scenario, changes)
-			metrics_put(metrics, METRIC_CHANGES, json_integer_value(changes), "container", name, "tuner",
-				    tuner, "tunable", key, "scenario", scenario, NULL);
+			metrics_put(metrics, METRIC_CHANGES, json_integer_value(changes),
+				    LABELS("container", name, "tuner", tuner, "tunable", key, "scenario", scenario));
 		add_values(metrics, METRIC_VALUE, name, key, text_of(tunable, "current"));
 		add_values(metrics, METRIC_INITIAL_VALUE, name, key, text_of(tunable, "initial"));
 	}
@@ -218,8 +224,8 @@ static void add_manual(struct metrics *metrics, const char *name, json_t *tuners
 
 	json_array_foreach (tuners, i, tuner)
 		if (!strcmp(text_of(tuner, "state"), "manual"))
-			metrics_put(metrics, METRIC_MANUAL, 1, "container", name, "tuner", text_of(tuner, "name"),
-				    NULL);
+			metrics_put(metrics, METRIC_MANUAL, 1,
+				    LABELS("container", name, "tuner", text_of(tuner, "name")));
 }
 
 static void add_decisions(struct metrics *metrics, const char *name, json_t *learnt)
@@ -232,8 +238,8 @@ static void add_decisions(struct metrics *metrics, const char *name, json_t *lea
 		if (json_is_true(json_object_get(item, "in_effect")))
 			count(by_tuner, text_of(item, "tuner"));
 	json_object_foreach (by_tuner, tuner, number)
-		metrics_put(metrics, METRIC_DECISIONS, json_integer_value(number), "container", name, "tuner", tuner,
-			    NULL);
+		metrics_put(metrics, METRIC_DECISIONS, json_integer_value(number),
+			    LABELS("container", name, "tuner", tuner));
 	json_decref(by_tuner);
 }
 
@@ -250,11 +256,12 @@ bool metrics_add_instance(struct metrics *metrics, json_t *instance)
 		return false;
 	}
 	snprintf(id, sizeof(id), "%lld", (long long)number_of(instance, "id"));
-	metrics_put(metrics, METRIC_CONTAINER, 1, "container", name, "id", id, "container_id",
-		    text_of(instance, "container_id"), "runtime", text_of(instance, "runtime"), "pod_uid",
-		    text_of(instance, "pod_uid"), NULL);
-	metrics_put(metrics, METRIC_WORKER_READY, !strcmp(text_of(worker, "state"), "ready"), "container", name, NULL);
-	metrics_put(metrics, METRIC_WORKER_RESTARTS, number_of(worker, "restarts"), "container", name, NULL);
+	metrics_put(metrics, METRIC_CONTAINER, 1,
+		    LABELS("container", name, "id", id, "container_id", text_of(instance, "container_id"), "runtime",
+			   text_of(instance, "runtime"), "pod_uid", text_of(instance, "pod_uid")));
+	metrics_put(metrics, METRIC_WORKER_READY, !strcmp(text_of(worker, "state"), "ready"),
+		    LABELS("container", name));
+	metrics_put(metrics, METRIC_WORKER_RESTARTS, number_of(worker, "restarts"), LABELS("container", name));
 	add_tunables(metrics, name, json_object_get(instance, "tunables"));
 	add_manual(metrics, name, json_object_get(instance, "tuners"));
 	add_decisions(metrics, name, json_object_get(instance, "learnt"));
@@ -269,11 +276,11 @@ void metrics_add_totals(struct metrics *metrics)
 	metrics_put(metrics, METRIC_INSTANCES, metrics->n_instances, NULL);
 	metrics_put(metrics, METRIC_LEFT_OUT, metrics->n_left_out, NULL);
 	json_object_foreach (metrics->worker_states, state, number)
-		metrics_put(metrics, METRIC_WORKERS, json_integer_value(number), "state", state, NULL);
+		metrics_put(metrics, METRIC_WORKERS, json_integer_value(number), LABELS("state", state));
 	json_object_foreach (metrics->tuner_states, tuner, states)
 		json_object_foreach (states, state, number)
-			metrics_put(metrics, METRIC_TUNER_INSTANCES, json_integer_value(number), "tuner", tuner,
-				    "state", state, NULL);
+			metrics_put(metrics, METRIC_TUNER_INSTANCES, json_integer_value(number),
+				    LABELS("tuner", tuner, "state", state));
 }
 
 char *metrics_of_limits(json_t *instance)
@@ -288,8 +295,9 @@ char *metrics_of_limits(json_t *instance)
 		return NULL;
 	json_array_foreach (json_object_get(instance, "limits_met"), i, limit)
 		if (number_of(limit, "count") && strcmp(text_of(limit, "since"), "now") != 0)
-			metrics_print(out, METRIC_LIMITS_MET, number_of(limit, "count"), "container", name, "limit",
-				      text_of(limit, "name"), "tuner", text_of(limit, "tuner"), NULL);
+			metrics_print(out, METRIC_LIMITS_MET, number_of(limit, "count"),
+				      LABELS("container", name, "limit", text_of(limit, "name"), "tuner",
+					     text_of(limit, "tuner")));
 	if (fclose(out) == EOF) {
 		free(text);
 		return NULL;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * bpftune-metrics RUN_DIR ADDRESS:PORT: serves metrics to whoever asks by HTTP. It is a program of its own, an ordinary user that
- * reads what the supervisor does by the observers' socket. One thread does all; nobody who connects can hold up the others for
- * long, nor make it ask the supervisor more often than it wants to.
+ * bpftune-metrics RUN_DIR ADDRESS:PORT: serves metrics to whoever asks by HTTP. It is a program of its own, an ordinary
+ * user that reads what the supervisor does by the observers' socket. One thread does all; nobody who connects can hold
+ * up the others for long, nor make it ask the supervisor more often than it wants to.
  */
 #include <errno.h>
 #include <grp.h>
@@ -26,10 +26,10 @@
 #define LIMITS_AT_ONCE 200 /* workers that a scrape wakes up */
 #define KEPT_MS 1000	   /* an answer; and ten times as long as it took to make, but */
 #define KEPT_MAX_MS 5000
-#define CLIENTS_MAX 48	   /* the oldest makes room for the next */
-#define CLOSING_MAX 32	   /* besides, until they are closed */
-#define CLIENT_MS 5000	   /* then its connection is closed, whatever it does */
-#define CLIENT_BYTES 8192  /* for its request */
+#define CLIENTS_MAX 48	  /* the oldest makes room for the next */
+#define CLOSING_MAX 32	  /* besides, until they are closed */
+#define CLIENT_MS 5000	  /* then its connection is closed, whatever it does */
+#define CLIENT_BYTES 8192 /* for its request */
 #define BACKLOG 64
 #define NOBODY 65534
 
@@ -233,13 +233,16 @@ static int listen_on(const char *where, int *ret_fd)
 	const char *colon = strrchr(where, ':');
 	size_t n = colon ? colon - where : 0;
 	bool has_brackets = n > 2 && where[0] == '[' && where[n - 1] == ']';
-	_cleanup_free_ char *address = strndup(where + has_brackets, n ? n - 2 * has_brackets : 0);
 	_cleanup_close_ int fd = -1;
+	char address[64] = ""; /* none is as long */
 	struct addrinfo *info = NULL;
 	int one = 1;
 
-	if (!address || !*address || !colon[1] || getaddrinfo(address, colon + 1, &hints, &info) != 0) {
-		fprintf(stderr, "bpftune: --listen needs ADDRESS:PORT in numbers, as 127.0.0.1:9815 or [::1]:9815, not %s\n",
+	if (n && n < sizeof(address))
+		memcpy(address, where + has_brackets, n - 2 * has_brackets);
+	if (!*address || !colon[1] || getaddrinfo(address, colon + 1, &hints, &info) != 0) {
+		fprintf(stderr,
+			"bpftune: --listen needs ADDRESS:PORT in numbers, as 127.0.0.1:9815 or [::1]:9815, not %s\n",
 			where);
 		return EXIT_USAGE;
 	}
@@ -264,8 +267,10 @@ static void say_where(int fd)
 	if (getsockname(fd, (struct sockaddr *)&address, &size) == 0 &&
 	    getnameinfo((struct sockaddr *)&address, size, host, sizeof(host), port, sizeof(port),
 			NI_NUMERICHOST | NI_NUMERICSERV) == 0)
-		fprintf(stderr, strchr(host, ':') ? "bpftune: metrics are at http://[%s]:%s/metrics\n" :
-						    "bpftune: metrics are at http://%s:%s/metrics\n", host, port);
+		fprintf(stderr,
+			strchr(host, ':') ? "bpftune: metrics are at http://[%s]:%s/metrics\n"
+					  : "bpftune: metrics are at http://%s:%s/metrics\n",
+			host, port);
 }
 
 /* --- the process -------------------------------------------------------------------------------- */
@@ -278,7 +283,8 @@ static int stop_being_root(void)
 	if (geteuid() == 0) {
 		group = getgrnam(OBSERVERS_GROUP);
 		if (!group) {
-			fprintf(stderr, "bpftune: there is no group %s, which may read from the supervisor (make it with 'groupadd --system %s', and start the supervisor anew)\n",
+			fprintf(stderr,
+				"bpftune: there is no group %s, which may read from the supervisor (make it with 'groupadd --system %s', and start the supervisor anew)\n",
 				OBSERVERS_GROUP, OBSERVERS_GROUP);
 			return EXIT_FAILED;
 		}
@@ -301,7 +307,8 @@ static void serve(struct server *server, struct MHD_Daemon *daemon)
 		MHD_UNSIGNED_LONG_LONG due_ms;
 		int timeout_ms = server->clients ? 1000 : -1;
 
-		if (MHD_get_timeout(daemon, &due_ms) == MHD_YES && (timeout_ms < 0 || due_ms < (unsigned int)timeout_ms))
+		if (MHD_get_timeout(daemon, &due_ms) == MHD_YES &&
+		    (timeout_ms < 0 || due_ms < (unsigned int)timeout_ms))
 			timeout_ms = due_ms < 1000 ? (int)due_ms : 1000;
 		poll(&pollfd, 1, timeout_ms);
 		MHD_run(daemon);
@@ -326,9 +333,10 @@ int main(int argc, char **argv)
 	if (status)
 		return status;
 	daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, &server, MHD_OPTION_LISTEN_SOCKET, fd,
-				  MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX + CLOSING_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-				  CLIENT_MS / 1000U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_BYTES,
-				  MHD_OPTION_NOTIFY_CONNECTION, on_connection, &server, MHD_OPTION_END);
+				  MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX + CLOSING_MAX,
+				  MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_MS / 1000U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+				  (size_t)CLIENT_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &server,
+				  MHD_OPTION_END);
 	if (!daemon) {
 		fprintf(stderr, "bpftune: cannot serve on %s: libmicrohttpd does not start\n", argv[2]);
 		return EXIT_FAILED;

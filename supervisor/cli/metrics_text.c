@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "supervisor/cli/metrics.h"
 
-enum type { GAUGE, COUNTER, INFO };
+enum type {
+	GAUGE,
+	COUNTER,
+	INFO
+};
 
 /* Counters' names are without "_total", those of information without "_info". */
 static const struct {
@@ -94,40 +97,24 @@ static void print_label(FILE *out, char before, const char *name, const char *te
 	putc('"', out);
 }
 
-static void print_sample(FILE *out, enum metric metric, double value, va_list labels)
+void metrics_print(FILE *out, enum metric metric, double value, const char *const *labels)
 {
-	const char *label;
 	char before = '{';
 
 	fprintf(out, "%s%s", families[metric].name, suffixes[families[metric].type]);
-	while ((label = va_arg(labels, const char *))) {
-		const char *text = va_arg(labels, const char *);
-
-		if (!*text)
+	for (; labels && labels[0]; labels += 2) {
+		if (!*labels[1])
 			continue;
-		print_label(out, before, label, text);
+		print_label(out, before, labels[0], labels[1]);
 		before = ',';
 	}
 	fputs(before == ',' ? "} " : " ", out);
 	fprintf(out, fabs(value) < 0x1p53 && value == floor(value) ? "%.0f\n" : "%.9g\n", value);
 }
 
-void metrics_print(FILE *out, enum metric metric, double value, ...)
+void metrics_put(struct metrics *metrics, enum metric metric, double value, const char *const *labels)
 {
-	va_list labels;
-
-	va_start(labels, value);
-	print_sample(out, metric, value, labels);
-	va_end(labels);
-}
-
-void metrics_put(struct metrics *metrics, enum metric metric, double value, ...)
-{
-	va_list labels;
-
-	va_start(labels, value);
-	print_sample(metrics->families[metric].out, metric, value, labels);
-	va_end(labels);
+	metrics_print(metrics->families[metric].out, metric, value, labels);
 }
 
 void metrics_put_text(struct metrics *metrics, enum metric metric, const char *samples)

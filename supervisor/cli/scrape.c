@@ -19,7 +19,7 @@
 struct scrape_limits {
 	json_int_t instance;
 	char *name;
-	char *samples; /* NULL: not read yet */
+	char *samples;	    /* NULL: not read yet */
 	unsigned int round; /* when it was listed last */
 	UT_hash_handle hh;
 };
@@ -30,10 +30,13 @@ struct session {
 	int fd;
 	int64_t deadline_ms;
 	struct varlink_reader reader;
-	/* Of the call under way. */
+};
+
+/* Of one call. */
+struct answer {
 	void (*take)(void *arg, json_t *parameters);
 	void *arg;
-	bool is_answered;
+	bool is_complete;
 };
 
 static int64_t now_ms(void)
@@ -47,11 +50,11 @@ static int64_t now_ms(void)
 /* An error is an answer without a word: the container that was asked about may have ended. */
 static void on_reply(void *arg, json_t *message)
 {
-	struct session *session = arg;
+	struct answer *answer = arg;
 
-	session->is_answered = !json_is_true(json_object_get(message, "continues"));
+	answer->is_complete = !json_is_true(json_object_get(message, "continues"));
 	if (!json_object_get(message, "error"))
-		session->take(session->arg, json_object_get(message, "parameters"));
+		answer->take(answer->arg, json_object_get(message, "parameters"));
 }
 
 static int wait_until_readable(const struct session *session)
@@ -65,6 +68,7 @@ static int wait_until_readable(const struct session *session)
 
 static int call(struct session *session, json_t *message, void (*take)(void *arg, json_t *parameters), void *arg)
 {
+	struct answer answer = { .take = take, .arg = arg };
 	char bytes[65536];
 	size_t size = 0;
 	_cleanup_json_text_ char *text = varlink_encode(message, &size);
@@ -72,13 +76,10 @@ static int call(struct session *session, json_t *message, void (*take)(void *arg
 
 	if (!text)
 		return -ENOMEM;
-	session->take = take;
-	session->arg = arg;
-	session->is_answered = false;
 	/* It is short, and the supervisor has answered all that came before: there is room for it. */
 	if (send(session->fd, text, size, MSG_NOSIGNAL) != (ssize_t)size)
 		return -EIO;
-	while (!session->is_answered) {
+	while (!answer.is_complete) {
 		ssize_t n;
 
 		err = wait_until_readable(session);
@@ -91,7 +92,7 @@ static int call(struct session *session, json_t *message, void (*take)(void *arg
 			continue;
 		if (n <= 0)
 			return n < 0 ? -errno : -ECONNRESET;
-		err = varlink_feed(&session->reader, bytes, n, on_reply, session);
+		err = varlink_feed(&session->reader, bytes, n, on_reply, &answer);
 		if (err)
 			return err;
 	}

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What metrics are made of, asked of a supervisor: by one connection, until a deadline, and without a word on standard error. */
+/* What metrics are made of, asked of a supervisor: by one connection, until a deadline, and without a word on standard
+ * error. */
 #ifndef BPFTUNE_SUPERVISOR_CLI_SCRAPE_H
 #define BPFTUNE_SUPERVISOR_CLI_SCRAPE_H
 
@@ -13,8 +14,8 @@ struct scrape {
 	const char *run_dir;
 	unsigned int timeout_ms;
 	/*
-	 * Containers whose limits are read each time, in turn: their workers wake up for that. Of the others, what was read
-	 * last is told.
+	 * Containers whose limits are read each time, in turn: their workers wake up for that. Of the others, what was
+	 * read last is told.
 	 */
 	unsigned int limits_at_once;
 	/* Of this file only. */
@@ -24,8 +25,8 @@ struct scrape {
 };
 
 /*
- * Complete metrics. If the supervisor does not answer they are bpftune_up 0 only, and `ret_error` is a -errno; else it is 0.
- * NULL: no memory.
+ * Complete metrics. If the supervisor does not answer they are bpftune_up 0 only, and `ret_error` is a -errno; else it
+ * is 0. NULL: no memory.
  */
 struct metrics *scrape_metrics(struct scrape *scrape, int *ret_error);
 

@@ -31,9 +31,9 @@ static void assert_has(const char *text, const char *line)
 
 static json_t *instance(int id, const char *name, const char *owner)
 {
-	return json_pack("{s:i s:s s:s s:{s:s s:i} s:[{s:s s:s} {s:s s:s}]}", "id", id, "name", name, "owner", owner, "worker",
-			 "state", "ready", "restarts", 2, "tuners", "name", "udp", "state", "manual", "name", "frag", "state",
-			 "active");
+	return json_pack("{s:i s:s s:s s:{s:s s:i} s:[{s:s s:s} {s:s s:s}]}", "id", id, "name", name, "owner", owner,
+			 "worker", "state", "ready", "restarts", 2, "tuners", "name", "udp", "state", "manual", "name",
+			 "frag", "state", "active");
 }
 
 static bool add(struct metrics *metrics, json_t *json)
@@ -53,7 +53,7 @@ static void test_openmetrics(void **state)
 
 	(void)state;
 	metrics_put(metrics, METRIC_EVENTS_LOST, 3, NULL);
-	metrics_put(metrics, METRIC_BUILD, 1, "version", "1", "kernel", "", NULL);
+	metrics_put(metrics, METRIC_BUILD, 1, LABELS("version", "1", "kernel", ""));
 	text = text_of_all(metrics, METRICS_OPENMETRICS);
 	assert_has(text, "# TYPE bpftune_events_lost counter\nbpftune_events_lost_total 3\n");
 	assert_has(text, "# TYPE bpftune_build info\nbpftune_build_info{version=\"1\"} 1\n");
@@ -69,7 +69,7 @@ static void test_prometheus(void **state)
 
 	(void)state;
 	metrics_put(metrics, METRIC_EVENTS_LOST, 3, NULL);
-	metrics_put(metrics, METRIC_BUILD, 1, "version", "1", NULL);
+	metrics_put(metrics, METRIC_BUILD, 1, LABELS("version", "1"));
 	text = text_of_all(metrics, METRICS_PROMETHEUS);
 	assert_has(text, "# TYPE bpftune_events_lost_total counter\nbpftune_events_lost_total 3\n");
 	assert_has(text, "# TYPE bpftune_build_info gauge\nbpftune_build_info{version=\"1\"} 1\n");
@@ -84,8 +84,13 @@ static void test_numbers(void **state)
 		double value;
 		const char *text;
 	} cases[] = {
-		{ 0, "0" }, { 1, "1" }, { -1, "-1" }, { 4294967296.0, "4294967296" }, { 9007199254740991.0, "9007199254740991" },
-		{ 0.5, "0.5" }, { 1.25e-7, "1.25e-07" },
+		{ 0, "0" },
+		{ 1, "1" },
+		{ -1, "-1" },
+		{ 4294967296.0, "4294967296" },
+		{ 9007199254740991.0, "9007199254740991" },
+		{ 0.5, "0.5" },
+		{ 1.25e-7, "1.25e-07" },
 	};
 
 	(void)state;
@@ -110,7 +115,7 @@ static void test_label_is_escaped(void **state)
 	char *text;
 
 	(void)state;
-	metrics_put(metrics, METRIC_WORKER_READY, 1, "container", "a\"} 1\nbpftune_up 0\\", NULL);
+	metrics_put(metrics, METRIC_WORKER_READY, 1, LABELS("container", "a\"} 1\nbpftune_up 0\\"));
 	text = text_of_all(metrics, METRICS_OPENMETRICS);
 	assert_has(text, "bpftune_worker_ready{container=\"a\\\"} 1\\nbpftune_up 0\\\\\"} 1\n");
 	assert_null(strstr(text, "\nbpftune_up 0"));
@@ -131,7 +136,7 @@ static void test_label_is_cut(void **state)
 		strcat(name, "\xc3\xa9");
 		if (kept > METRICS_LABEL_BYTES)
 			kept = METRICS_LABEL_BYTES;
-		metrics_put(metrics, METRIC_WORKER_READY, 1, "container", name, NULL);
+		metrics_put(metrics, METRIC_WORKER_READY, 1, LABELS("container", name));
 		text = text_of_all(metrics, METRICS_OPENMETRICS);
 		snprintf(line, sizeof(line), "bpftune_worker_ready{container=\"%.*s\"} 1\n", (int)kept, name);
 		assert_has(text, line);
@@ -151,19 +156,21 @@ static void test_instance(void **state)
 	(void)state;
 	json_object_set_new(json, "container_id", json_string("abc"));
 	json_object_set_new(json, "tunables",
-			    json_pack("[{s:s s:s s:s s:s s:i s:{s:i s:i}} {s:s s:s s:s s:s s:i}]", "name", "net.a", "tuner", "udp",
-				      "initial", "4096 16384 65536", "current", "4096 16384 262144", "changes", 3, "scenarios",
-				      "up", 2, "down", 1, "name", "net.b", "tuner", "udp", "initial", "1", "current", "1",
-				      "changes", 0));
-	json_object_set_new(json, "learnt", json_pack("[{s:s s:b} {s:s s:b} {s:s s:b}]", "tuner", "tcp_init", "in_effect", 1,
-						      "tuner", "tcp_init", "in_effect", 1, "tuner", "tcp_cong", "in_effect", 0));
+			    json_pack("[{s:s s:s s:s s:s s:i s:{s:i s:i}} {s:s s:s s:s s:s s:i}]", "name", "net.a",
+				      "tuner", "udp", "initial", "4096 16384 65536", "current", "4096 16384 262144",
+				      "changes", 3, "scenarios", "up", 2, "down", 1, "name", "net.b", "tuner", "udp",
+				      "initial", "1", "current", "1", "changes", 0));
+	json_object_set_new(json, "learnt",
+			    json_pack("[{s:s s:b} {s:s s:b} {s:s s:b}]", "tuner", "tcp_init", "in_effect", 1, "tuner",
+				      "tcp_init", "in_effect", 1, "tuner", "tcp_cong", "in_effect", 0));
 	assert_true(add(metrics, json));
 	metrics_add_totals(metrics);
 	text = text_of_all(metrics, METRICS_OPENMETRICS);
 	assert_has(text, "bpftune_container_info{container=\"web\",id=\"7\",container_id=\"abc\"} 1\n");
 	assert_has(text, "bpftune_worker_ready{container=\"web\"} 1\n");
 	assert_has(text, "bpftune_worker_restarts_total{container=\"web\"} 2\n");
-	assert_has(text, "bpftune_changes_total{container=\"web\",tuner=\"udp\",tunable=\"net.a\",scenario=\"up\"} 2\n");
+	assert_has(text,
+		   "bpftune_changes_total{container=\"web\",tuner=\"udp\",tunable=\"net.a\",scenario=\"up\"} 2\n");
 	assert_has(text, "bpftune_tunable_value{container=\"web\",tunable=\"net.a\",index=\"2\"} 262144\n");
 	assert_has(text, "bpftune_tunable_initial_value{container=\"web\",tunable=\"net.a\",index=\"2\"} 65536\n");
 	assert_has(text, "bpftune_tuner_manual{container=\"web\",tuner=\"udp\"} 1\n");
@@ -237,11 +244,12 @@ static void test_two_of_one_name(void **state)
 static void test_tuner_that_is_back(void **state)
 {
 	struct metrics *metrics = metrics_new();
-	json_t *status = json_pack("{s:s s:s s:f s:b s:{s:i} s:[{s:s s:s s:[{s:s s:s s:b}]} {s:s s:s s:[{s:s s:s s:b s:i s:i s:i}]}]}",
-				   "version", "1", "kernel", "6", "uptime_s", 2.5, "dry_run", 1, "events", "lost", 4, "tuners",
-				   "name", "udp", "state", "removed", "hooks", "program", "p", "attach", "a", "attached", 0,
-				   "name", "udp", "state", "active", "hooks", "program", "p", "attach", "a", "attached", 1, "runs",
-				   10, "timed", 5, "ns", 2500);
+	json_t *status = json_pack(
+		"{s:s s:s s:f s:b s:{s:i} s:[{s:s s:s s:[{s:s s:s s:b}]} {s:s s:s s:[{s:s s:s s:b s:i s:i s:i}]}]}",
+		"version", "1", "kernel", "6", "uptime_s", 2.5, "dry_run", 1, "events", "lost", 4, "tuners", "name",
+		"udp", "state", "removed", "hooks", "program", "p", "attach", "a", "attached", 0, "name", "udp",
+		"state", "active", "hooks", "program", "p", "attach", "a", "attached", 1, "runs", 10, "timed", 5, "ns",
+		2500);
 	char *text;
 
 	(void)state;
@@ -263,9 +271,10 @@ static void test_tuner_that_is_back(void **state)
 
 static void test_limits(void **state)
 {
-	json_t *json = json_pack("{s:s s:[{s:s s:s s:s s:i} {s:s s:n s:s s:i} {s:s s:n s:s s:i}]}", "name", "web", "limits_met",
-				 "name", "A", "tuner", "udp", "since", "namespace", "count", 5, "name", "B", "tuner", "since",
-				 "namespace", "count", 0, "name", "C", "tuner", "since", "now", "count", 9);
+	json_t *json =
+		json_pack("{s:s s:[{s:s s:s s:s s:i} {s:s s:n s:s s:i} {s:s s:n s:s s:i}]}", "name", "web",
+			  "limits_met", "name", "A", "tuner", "udp", "since", "namespace", "count", 5, "name", "B",
+			  "tuner", "since", "namespace", "count", 0, "name", "C", "tuner", "since", "now", "count", 9);
 	char *text = metrics_of_limits(json);
 
 	(void)state;
