@@ -25,7 +25,7 @@
 #define TIMEOUT_MS 3000	   /* of what the supervisor is asked */
 #define LIMITS_AT_ONCE 200 /* workers that a scrape wakes up */
 #define KEPT_MS 1000	   /* an answer; and ten times as long as it took to make, but */
-#define KEPT_MAX_MS 5000
+#define KEPT_MAX_MS 3000
 #define CLIENTS_MAX 48	  /* the oldest makes room for the next */
 #define CLOSING_MAX 32	  /* besides, until they are closed */
 #define CLIENT_MS 5000	  /* then its connection is closed, whatever it does */

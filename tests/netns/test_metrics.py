@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -89,7 +88,7 @@ def slow_client(exporter):
     """It says a byte now and then, and so is never idle."""
     with exporter.connect() as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n")
-        yield client, time.monotonic()
+        yield client
 
 
 def samples(text):
@@ -249,12 +248,12 @@ def test_ended_containers_go(lab, supervisor, exporter):
     wait_for(lambda: "bt-ended" not in exporter.text(), 20, "their metrics to go")
 
 
-def test_owner(lab, supervisor):
+def test_owner(lab, supervisor, container):
     """By whom the number of series is limited."""
-    container = lab.container("runc", f"bt-metrics{number()}")
-    supervisor.ready(container.name)
-    assert supervisor.instance(container.name)["owner"].endswith(f"/{container.name}")
-    assert supervisor.instance("host")["owner"] is None or supervisor.instance("host")["owner"]
+    other = lab.container("runc", f"bt-metrics{number()}")
+    supervisor.ready(other.name)
+    assert supervisor.instance(other.name)["owner"].endswith(f"/{other.name}")
+    assert supervisor.instance(container.name)["owner"] == "root of the host"
 
 
 # --- attacks --------------------------------------------------------------------------------------
@@ -267,7 +266,7 @@ def test_clients_that_say_nothing(exporter):
             clients.append(stack.enter_context(exporter.connect()))
         assert samples(exporter.text())["bpftune_up"] == 1
         assert clients[0].recv(1) == b""
-    assert len(os.listdir(f"/proc/{exporter.pid}/fd")) < 80 if os.geteuid() == 0 else True
+    wait_for(lambda: len(os.listdir(f"/proc/{exporter.pid}/fd")) < 20, 10, "the connections to be closed")
 
 
 def test_clients_that_do_not_read(exporter):
@@ -279,7 +278,7 @@ def test_clients_that_do_not_read(exporter):
 
 
 def test_nonsense(exporter):
-    for data in b"\0" * 100000, b"GET " + b"/" * 100000, b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 20000, b"\x16\x03\x01":
+    for data in b"\0" * 100000, b"GET " + b"/" * 100000, b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 20000:
         with exporter.connect() as client, contextlib.suppress(OSError):
             client.sendall(data)
             client.shutdown(socket.SHUT_WR)
@@ -357,16 +356,13 @@ def test_dashboard_and_rules_name_what_there_is(supervisor):
 
 def test_slow_client_is_hung_up_on(slow_client):
     """However busy it seems."""
-    client, began = slow_client
-
     def gone():
         try:
-            client.sendall(b"X")
-            client.settimeout(0.5)
-            return client.recv(1) == b""
+            slow_client.sendall(b"X")
+            slow_client.settimeout(0.2)
+            return slow_client.recv(1) == b""
         except TimeoutError:
             return False
         except ConnectionError:
             return True
-    wait_for(gone, 3 * CLIENT_S, "the connection to be closed")
-    assert time.monotonic() - began < 60 * SLOWNESS
+    wait_for(gone, 4 * CLIENT_S, "the connection to be closed")
