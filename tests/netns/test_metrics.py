@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,10 @@ OPENMETRICS = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;
 NAME = re.compile(r"\bbpftune_[a-z_]+")
 RSS_MAX_KIB = 8 * 1024
 CLIENT_S = 5            # see supervisor/cli/metrics_server.c
+
+for tool in "prometheus", "promtool":
+    if not shutil.which(tool):
+        pytest.skip(f"{tool} is not installed", allow_module_level=True)
 
 
 def field(pid, name):
