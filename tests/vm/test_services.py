@@ -85,8 +85,9 @@ class OpenRC(Service):
 
     def clear(self):
         self.manage("stop", check=False)
-        self.script.unlink(missing_ok=True)
-        self.options_file.unlink(missing_ok=True)
+        for path in self.script, self.options_file, pathlib.Path("/var/log/bpftune.log"):
+            path.unlink(missing_ok=True)
+        shutil.rmtree("/run/openrc", ignore_errors=True)
 
 
 class Runit(Service):
@@ -137,7 +138,8 @@ def test_life(lab, manager):
 
     pid, workers = service.pid, service.workers().values()
     service.manage("restart")
-    assert service.answers() and not [each for each in (pid, *workers) if alive(each)]
+    service.another(pid)
+    assert not [each for each in (pid, *workers) if alive(each)]
     assert_remembers()
 
     pid, workers = service.pid, service.workers().values()
