@@ -210,7 +210,7 @@ static void test_no_shared_object(void **state)
 	spoilt[2].segment.p_filesz += 1;
 	spoilt[3].segment.p_offset = -(size_t)8; /* with the size, it wraps */
 	spoilt[4].segment.p_filesz = -(size_t)8;
-	spoilt[5].header.e_phnum = 2;
+	spoilt[5].header.e_phnum = 1000;
 	spoilt[6].header.e_shoff = -(size_t)8, spoilt[6].header.e_shnum = 1,
 	spoilt[6].header.e_shentsize = sizeof(ElfW(Shdr));
 	for (size_t i = 0; i < ARRAY_SIZE(spoilt); i++)
