@@ -285,12 +285,23 @@ int watch_rmdir(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
+/*
+ * The context is the kernel's struct sock (net/ipv4/af_inet.c: inet_create()). A read of the structure costs less
+ * than the call of a helper.
+ */
+static __always_inline __u64 cookie_of_new(struct bpf_sock *ctx)
+{
+	if (CAN_CAST)
+		return CAST(struct sock, ctx)->__sk_common.skc_net.net->net_cookie;
+	return bpf_get_netns_cookie(ctx);
+}
+
 SEC("cgroup/sock_create")
 int watch_sock_create(struct bpf_sock *ctx)
 {
 	__u64 cookie;
 
-	if (bpf_get_netns_cookie(ctx) == host_cookie)
+	if (cookie_of_new(ctx) == host_cookie)
 		return 1;
 	sight((struct task_struct *)bpf_get_current_task(), &cookie);
 	return 1;
