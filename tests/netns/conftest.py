@@ -2,6 +2,7 @@
 """Needs root and the machine's own kernel; BPFTUNE, BPFTUNE_TUNERS, BPFTUNE_POKE and LONGPATH name what was built."""
 import os
 import shutil
+import signal
 
 import pytest
 
@@ -30,6 +31,7 @@ def pytest_configure(config):
         if not os.path.exists(os.environ.get(name, "")):
             pytest.exit(f"{name} must name what was built; `make check` sets it", 2)
     lab_module.alone()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)   # what tests have changed is put back then, too
     config.findings = lab_module.Findings()
     config.addinivalue_line("markers", "lanes(number): the tests of this module run side by side")
     config.addinivalue_line("markers", "alone: runs beside no other test")
