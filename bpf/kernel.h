@@ -150,9 +150,7 @@ struct css_set {
 /* include/net/dropreason-core.h; include/net/dropreason.h, include/linux/skbuff.h before. The numbers are the running kernel's. */
 enum skb_drop_reason {
 	SKB_DROP_REASON_NOT_SPECIFIED,
-	SKB_DROP_REASON_SOCKET_RCVBUFF,
 	SKB_DROP_REASON_NETFILTER_DROP,
-	SKB_DROP_REASON_PROTO_MEM,
 	SKB_DROP_REASON_CPU_BACKLOG,
 };
 

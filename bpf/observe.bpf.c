@@ -13,6 +13,7 @@
 #define LOOK_MAX_US 100000    /* between two looks while nothing limits the flow */
 #define MACHINE_LOOK_US 10000 /* between a namespace's looks at what the whole machine shares: TCP's memory */
 #define MACHINE_GAP_US 100    /* between two such looks, however many namespaces there are */
+#define ENOMEM 12	      /* include/uapi/asm-generic/errno-base.h */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
 #define LIMIT_SHARE 4	      /* a smaller share of its limit does not limit, also just after a step of four times */
@@ -296,7 +297,7 @@ int observe_rcv_space(struct bpf_raw_tracepoint_args *ctx)
 	(bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_##name) && \
 	 (reason) == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_##name))
 
-/* net/core/skbuff.c: kfree_skb_reason(). A flood that is dropped costs four comparisons, and what one tuner asks. */
+/* net/core/skbuff.c: kfree_skb_reason(). A flood that is dropped costs three comparisons, and what one tuner asks. */
 SEC("raw_tp/kfree_skb")
 int observe_drop(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -306,9 +307,43 @@ int observe_drop(struct bpf_raw_tracepoint_args *ctx)
 		CHAIN_CALL(ctx, chain_drop_backlog, 0);
 	else if (IS_REASON(reason, NETFILTER_DROP))
 		CHAIN_CALL(ctx, chain_drop_netfilter, 0);
-	else if (IS_REASON(reason, SOCKET_RCVBUFF) || IS_REASON(reason, PROTO_MEM))
-		CHAIN_CALL(ctx, chain_drop_udp, 0);
 	else if (IS_REASON(reason, NOT_SPECIFIED))
 		CHAIN_CALL(ctx, chain_drop_unspecified, 0);
+	return 0;
+}
+
+/* Whether the drops that have not been told of are this socket's: another one may be where it was. */
+static __always_inline _Bool is_same_socket(struct bpftune_udp_drops *drops, const struct sock *sk)
+{
+	__u64 net = (__u64)READ(struct sock, sk, __sk_common.skc_net.net);
+	__u32 port = READ(struct sock, sk, __sk_common.skc_num);
+	_Bool is_same = drops->sk == (__u64)sk && drops->net == net && drops->port == port;
+
+	drops->sk = (__u64)sk;
+	drops->net = net;
+	drops->port = port;
+	return is_same;
+}
+
+/* A flood of datagrams at a socket that is full costs two comparisons each. */
+SEC("raw_tp/udp_fail_queue_rcv_skb")
+int observe_udp_drop(struct bpf_raw_tracepoint_args *ctx)
+{
+	const struct sock *sk = (const struct sock *)ctx->args[1];
+	__u64 now = bpf_jiffies64();
+	struct bpftune_udp_drops *drops;
+
+	if ((int)ctx->args[0] != -ENOMEM)
+		return 0;
+	drops = udp_drops_of(sk);
+	if (!drops)
+		return 0;
+	drops->untold++;
+	if (drops->sk == (__u64)sk && drops->jiffies == now)
+		return 0;
+	drops->told = is_same_socket(drops, sk) ? drops->untold : 1;
+	drops->untold = 0;
+	drops->jiffies = now;
+	CHAIN_CALL(ctx, chain_udp_drop, 0);
 	return 0;
 }

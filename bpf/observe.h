@@ -29,8 +29,8 @@ enum bpftune_chain {
 	BPFTUNE_CHAIN_RCV_SPACE,
 	BPFTUNE_CHAIN_DROP_BACKLOG,
 	BPFTUNE_CHAIN_DROP_NETFILTER,
-	BPFTUNE_CHAIN_DROP_UDP,
 	BPFTUNE_CHAIN_DROP_UNSPECIFIED,
+	BPFTUNE_CHAIN_UDP_DROP,
 	BPFTUNE_N_CHAINS,
 };
 
@@ -38,6 +38,16 @@ enum bpftune_chain {
 struct bpftune_runs {
 	__u64 runs, timed;
 	__u64 ns;
+};
+
+/* Of a CPU: the drops at a UDP socket, of which the chain hears once in a jiffy. */
+#define BPFTUNE_UDP_DROPS_BITS 6 /* of the number of sockets that are told apart */
+struct bpftune_udp_drops {
+	__u64 sk, net;
+	__u64 jiffies; /* when the chain was last called */
+	__u32 port;
+	__u32 untold, told;
+	__u32 zero;
 };
 
 /* What a cgroup is paired with. */

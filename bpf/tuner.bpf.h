@@ -46,6 +46,8 @@
 		__type(value, value_type);				\
 	} verdicts SEC(".maps")
 
+#define GOLDEN_RATIO_64 0x61C8864680B583EBULL /* include/linux/hash.h */
+
 struct rate_key {
 	__u64 netns_cookie;
 	__u64 about; /* the tuner's own: an instance, a port, a value; 0: none */
@@ -79,8 +81,9 @@ MAP(chain_syn, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_rcv_space, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_drop_backlog, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_drop_netfilter, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
-MAP(chain_drop_udp, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
 MAP(chain_drop_unspecified, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(chain_udp_drop, BPF_MAP_TYPE_PROG_ARRAY, BPFTUNE_SLOTS_MAX, __u32, __u32);
+MAP(udp_drops, BPF_MAP_TYPE_PERCPU_ARRAY, 1 << BPFTUNE_UDP_DROPS_BITS, __u32, struct bpftune_udp_drops);
 
 const volatile __u16 tuner;
 const volatile __u64 host_cookie;
@@ -182,16 +185,37 @@ static __always_inline __u64 run_begins(void)
 
 /*
  * A packet is dropped (raw_tp/kfree_skb: the skb, where from, the reason), and the reason is: a CPU's backlog is full;
- * netfilter; the receive buffer of a UDP socket, or UDP's memory; none that the kernel names. The observer has looked at
- * nothing but the reason.
+ * netfilter; none that the kernel names. The observer has looked at nothing but the reason.
  */
 #define DROP_SUBSCRIBER(section, chain, index, name)                                                                   \
 	SUBSCRIBER("raw_tp/kfree_skb/" section, chain, index, name, struct bpf_raw_tracepoint_args, CHAIN_GO_ON)
 #define ON_DROP_BACKLOG(name) DROP_SUBSCRIBER("backlog", chain_drop_backlog, BPFTUNE_CHAIN_DROP_BACKLOG, name)
 #define ON_DROP_NETFILTER(name) DROP_SUBSCRIBER("netfilter", chain_drop_netfilter, BPFTUNE_CHAIN_DROP_NETFILTER, name)
-#define ON_DROP_UDP(name) DROP_SUBSCRIBER("udp", chain_drop_udp, BPFTUNE_CHAIN_DROP_UDP, name)
 #define ON_DROP_UNSPECIFIED(name)                                                                                      \
 	DROP_SUBSCRIBER("unspecified", chain_drop_unspecified, BPFTUNE_CHAIN_DROP_UNSPECIFIED, name)
+
+/*
+ * Datagrams do not fit into the receive buffer of a UDP socket (args[1]; net/ipv4/udp.c: __udp_queue_rcv_skb(); of IPv6 since
+ * the tracepoint has the datagram as an argument, from 6.9 on): for a socket and CPU at most once in a jiffy.
+ */
+#define ON_UDP_DROP(name)                                                                                              \
+	SUBSCRIBER("raw_tp/udp_fail_queue_rcv_skb", chain_udp_drop, BPFTUNE_CHAIN_UDP_DROP, name,                      \
+		   struct bpf_raw_tracepoint_args, CHAIN_GO_ON)
+
+static __always_inline struct bpftune_udp_drops *udp_drops_of(const struct sock *sk)
+{
+	__u32 key = (__u64)sk * GOLDEN_RATIO_64 >> (64 - BPFTUNE_UDP_DROPS_BITS);
+
+	return bpf_map_lookup_elem(&udp_drops, &key);
+}
+
+/* For such a program: how many, since the chain was last called for the socket here. */
+static __always_inline __u32 udp_drops_told(const struct sock *sk)
+{
+	const struct bpftune_udp_drops *drops = udp_drops_of(sk);
+
+	return drops ? drops->told : 1;
+}
 
 /*
  * Set on sockets that were accepted: which side a socket is on is not to be seen later, and this bit of the socket costs no

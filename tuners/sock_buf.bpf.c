@@ -12,7 +12,6 @@
 #define SOL_SOCKET 1 /* include/uapi/asm-generic/socket.h */
 #define SO_SNDBUF 7
 #define SO_RCVBUF 8
-#define ENOMEM 12     /* include/uapi/asm-generic/errno-base.h */
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 #define PAGE_BYTES_MIN 4096
@@ -376,30 +375,26 @@ static __always_inline void tell_dropped(const struct sock *sk, const struct dat
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* A datagram does not fit into the socket's buffer: net/ipv4/udp.c: __udp_queue_rcv_skb(); newer kernels tell of IPv6, too. */
-SEC("raw_tp/udp_fail_queue_rcv_skb")
-int sock_buf_dropped(struct bpf_raw_tracepoint_args *ctx)
+ON_UDP_DROP(sock_buf_dropped)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[1];
 	__u64 address = (__u64)sk, now_ns;
 	struct datagrams *datagrams;
 	__u32 size_bytes;
 
-	if ((int)ctx->args[0] != -ENOMEM)
-		return 0;
 	datagrams = bpf_map_lookup_elem(&datagrams_of, &address);
 	if (!datagrams || BPF_CORE_READ(sk, __sk_common.skc_net.net, net_cookie) != datagrams->netns_cookie)
-		return 0;
+		return;
 	size_bytes = BPF_CORE_READ(sk, sk_rcvbuf);
 	if (size_bytes / 2 >= datagrams->wish.asked_bytes ||
 	    !(BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks) & SOL_SOCKET_USERLOCK_RCVBUF) ||
 	    inode_of(sk) != datagrams->inode)
-		return 0; /* the wish was granted in full; or it is another socket */
+		return; /* the wish was granted in full; or it is another socket */
 	now_ns = bpf_ktime_get_ns();
-	if (++datagrams->dropped < DROPPED_MIN ||
+	datagrams->dropped += udp_drops_told(sk);
+	if (datagrams->dropped < DROPPED_MIN ||
 	    (datagrams->told_ns && now_ns - datagrams->told_ns < TELL_DROPPED_NS))
-		return 0;
+		return;
 	datagrams->told_ns = now_ns;
 	tell_dropped(sk, datagrams, size_bytes);
-	return 0;
 }

@@ -10,7 +10,6 @@
 
 #define SOL_SOCKET 1 /* include/uapi/asm-generic/socket.h */
 #define SO_RCVBUF 8
-#define ENOMEM 12 /* include/uapi/asm-generic/errno-base.h */
 #define IPPROTO_UDP 17
 #define RATE_NS (100 * NSEC_PER_MSEC)
 
@@ -64,9 +63,7 @@ static __always_inline void tell(const struct port_key *key, __u16 scenario, con
 	bpf_ringbuf_submit(event, 0);
 }
 
-/* A datagram does not fit into the socket's buffer: net/ipv4/udp.c: __udp_queue_rcv_skb(). IPv6 only on newer kernels. */
-SEC("raw_tp/udp_fail_queue_rcv_skb")
-int udp_dropped(struct bpf_raw_tracepoint_args *ctx)
+ON_UDP_DROP(udp_dropped)
 {
 	const struct sock *sk = (const struct sock *)ctx->args[1];
 	__u8 locks = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks);
@@ -76,8 +73,8 @@ int udp_dropped(struct bpf_raw_tracepoint_args *ctx)
 	struct port *port;
 	__u64 now_ns;
 
-	if ((int)ctx->args[0] != -ENOMEM || !(locks & SOL_SOCKET_USERLOCK_BINDPORT))
-		return 0;
+	if (!(locks & SOL_SOCKET_USERLOCK_BINDPORT))
+		return;
 	net = READ(struct sock, sk, __sk_common.skc_net.net);
 	key.netns_cookie = READ(struct net, net, net_cookie);
 	key.instance = sharer_of(sk, key.netns_cookie);
@@ -85,16 +82,15 @@ int udp_dropped(struct bpf_raw_tracepoint_args *ctx)
 	port = port_of(&key);
 	socket.size_bytes = READ(struct sock, sk, sk_rcvbuf);
 	if (!port || ((locks & SOL_SOCKET_USERLOCK_RCVBUF) && socket.size_bytes != port->sized_bytes))
-		return 0; /* the application's own size */
-	__sync_fetch_and_add(&port->drops, 1);
+		return; /* the application's own size */
+	__sync_fetch_and_add(&port->drops, udp_drops_told(sk));
 	now_ns = bpf_ktime_get_ns();
 	if (now_ns - port->told_ns < RATE_NS)
-		return 0;
+		return;
 	port->told_ns = now_ns;
 	socket.port = key.port;
 	socket.drops = port->drops;
 	tell(&key, UDP_BUFFER_FULL, &socket);
-	return 0;
 }
 
 /* UDP as a whole, not a socket or its cgroup, is at the limit: net/core/sock.c: __sk_mem_raise_allocated(). */

@@ -29,6 +29,7 @@ static const char *const shared_names[SHARED_CHAINS] = {
 	[SHARED_NOTICED] = "noticed",
 	[SHARED_RUNS] = "runs",
 	[SHARED_FLOWS] = "flows",
+	[SHARED_UDP_DROPS] = "udp_drops",
 };
 
 static const char *shared_name(int map)

@@ -32,8 +32,8 @@ static const struct {
 	[BPFTUNE_CHAIN_RCV_SPACE] = { "raw_tp/tcp_rcv_space_adjust", "chain_rcv_space", "observe_rcv_space", false },
 	[BPFTUNE_CHAIN_DROP_BACKLOG] = DROP(backlog),
 	[BPFTUNE_CHAIN_DROP_NETFILTER] = DROP(netfilter),
-	[BPFTUNE_CHAIN_DROP_UDP] = DROP(udp),
 	[BPFTUNE_CHAIN_DROP_UNSPECIFIED] = DROP(unspecified),
+	[BPFTUNE_CHAIN_UDP_DROP] = { "raw_tp/udp_fail_queue_rcv_skb", "chain_udp_drop", "observe_udp_drop", false },
 };
 
 int chain_of(const char *section)
