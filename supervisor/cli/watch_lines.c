@@ -87,7 +87,10 @@ void watch_lines_row(struct watch_lines *lines, enum watch_style style, const st
 		free(text);
 		return;
 	}
-	text[column_fit(text, size, lines->width, &columns)] = '\0';
+	size = column_fit(text, size, lines->width, &columns);
+	while (size && text[size - 1] == ' ')
+		size--;
+	text[size] = '\0';
 	push(lines, style, text);
 }
 

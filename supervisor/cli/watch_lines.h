@@ -32,7 +32,7 @@ struct watch_cell {
 	bool is_right;
 };
 
-/* A line that is too long is cut. Without memory, the page lacks it. */
+/* A line that is too long is cut, as are blanks at its end. Without memory, the page lacks it. */
 void watch_lines_add(struct watch_lines *lines, enum watch_style style, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Cells with a blank between them. */

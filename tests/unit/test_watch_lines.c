@@ -42,7 +42,7 @@ static void test_row(void **state)
 	static const char *const texts[] = { "  12 name"
 					     "     "
 					     " rest of it",
-					     "12345 " HAN HAN " rest", "1 2 " };
+					     "12345 " HAN HAN " rest", "1 2" };
 	static const struct watch_cell first[] = { { "12", 4, true },
 						   { "name", 9, false },
 						   { "rest of it", 0, false } };
