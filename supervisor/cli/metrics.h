@@ -83,6 +83,10 @@ void metrics_put_text(struct metrics *metrics, enum metric metric, const char *s
 /* No more is put. False: no memory. */
 bool metrics_complete(struct metrics *metrics);
 
+/* What stands before a family's samples, for free(); NULL: no memory. And what stands after all. */
+char *metrics_head(enum metric metric, enum metrics_format format);
+const char *metrics_tail(enum metrics_format format);
+
 /* All of it, once it is complete; for free(). NULL: no memory. */
 char *metrics_text(const struct metrics *metrics, enum metrics_format format, size_t *ret_size);
 

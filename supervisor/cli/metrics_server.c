@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <grp.h>
+#include <malloc.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <poll.h>
@@ -23,7 +24,7 @@
 #include "supervisor/cli/scrape.h"
 
 #define TIMEOUT_MS 3000	   /* of what the supervisor is asked */
-#define LIMITS_AT_ONCE 200 /* workers that a scrape wakes up */
+#define LIMITS_AT_ONCE 100 /* workers that a scrape wakes up */
 #define KEPT_MS 1000	   /* an answer; and ten times as long as it took to make, but */
 #define KEPT_MAX_MS 3000
 #define CLIENTS_MAX 48	  /* the oldest makes room for the next */
@@ -39,9 +40,16 @@ struct client {
 	struct client *prev, *next;
 };
 
+/* Metrics, which the server and responses use until the last is done with them: their text is not copied. */
+struct answer {
+	struct metrics *metrics;
+	unsigned int n_users;
+};
+
 struct server {
 	struct scrape scrape;
-	struct metrics *metrics; /* NULL: none yet */
+	char *heads[N_METRICS_FORMATS][N_METRICS];
+	struct answer *answer; /* NULL: none yet */
 	int64_t good_until_ms;
 	struct MHD_Response *responses[N_METRICS_FORMATS]; /* of these metrics; NULL: nobody has asked for it yet */
 	struct client *clients;				   /* oldest first */
@@ -64,68 +72,108 @@ static int64_t now_ms(void)
 /* --- answers ------------------------------------------------------------------------------------ */
 
 /* The connection is closed then: no client keeps a place that it does not use. */
-static struct MHD_Response *response_of(char *text, size_t size, enum MHD_ResponseMemoryMode mode, const char *type)
+static void add_headers(struct MHD_Response *response, const char *type)
 {
-	struct MHD_Response *response = MHD_create_response_from_buffer(size, text, mode);
-
-	if (!response)
-		return NULL;
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-	return response;
 }
 
-static void forget_metrics(struct server *server)
+static void let_go(void *arg)
+{
+	struct answer *answer = arg;
+
+	if (--answer->n_users)
+		return;
+	metrics_free(answer->metrics);
+	free(answer);
+}
+
+static void forget_answer(struct server *server)
 {
 	for (size_t i = 0; i < N_METRICS_FORMATS; i++) {
 		if (server->responses[i])
 			MHD_destroy_response(server->responses[i]);
 		server->responses[i] = NULL;
 	}
-	metrics_free(server->metrics);
-	server->metrics = NULL;
+	if (server->answer)
+		let_go(server->answer);
+	server->answer = NULL;
+}
+
+/* NULL: no memory. */
+static struct answer *new_answer(struct scrape *scrape)
+{
+	struct answer *answer = calloc(1, sizeof(*answer));
+	int error;
+
+	if (!answer)
+		return NULL;
+	answer->n_users = 1;
+	answer->metrics = scrape_metrics(scrape, &error);
+	if (answer->metrics)
+		return answer;
+	free(answer);
+	return NULL;
 }
 
 /* What is made for one asker serves all who come shortly after. */
-static void renew_metrics(struct server *server)
+static void renew_answer(struct server *server)
 {
 	int64_t begun_ms = now_ms(), ended_ms, kept_ms;
-	int error;
 
-	if (server->metrics && begun_ms < server->good_until_ms)
+	if (server->answer && begun_ms < server->good_until_ms)
 		return;
-	forget_metrics(server);
-	server->metrics = scrape_metrics(&server->scrape, &error);
+	forget_answer(server);
+	server->answer = new_answer(&server->scrape);
 	ended_ms = now_ms();
 	kept_ms = KEPT_MS + 10 * (ended_ms - begun_ms);
 	server->good_until_ms = ended_ms + (kept_ms > KEPT_MAX_MS ? KEPT_MAX_MS : kept_ms);
 }
 
+static struct MHD_Response *new_response(struct server *server, enum metrics_format format)
+{
+	const struct metrics *metrics = server->answer->metrics;
+	const char *tail = metrics_tail(format);
+	struct MHD_IoVec parts[2 * N_METRICS + 1];
+	struct MHD_Response *response;
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < N_METRICS; i++) {
+		const char *head = server->heads[format][i];
+
+		parts[n++] = (struct MHD_IoVec){ head, strlen(head) };
+		if (metrics->families[i].size)
+			parts[n++] = (struct MHD_IoVec){ metrics->families[i].text, metrics->families[i].size };
+	}
+	if (*tail)
+		parts[n++] = (struct MHD_IoVec){ tail, strlen(tail) };
+	response = MHD_create_response_from_iovec(parts, n, let_go, server->answer);
+	if (!response)
+		return NULL;
+	server->answer->n_users++;
+	add_headers(response, content_types[format]);
+	return response;
+}
+
 /* NULL: no memory. */
 static struct MHD_Response *metrics_response(struct server *server, enum metrics_format format)
 {
-	char *text;
-	size_t size;
-
-	renew_metrics(server);
-	if (server->responses[format] || !server->metrics)
-		return server->responses[format];
-	text = metrics_text(server->metrics, format, &size);
-	if (!text)
-		return NULL;
-	server->responses[format] = response_of(text, size, MHD_RESPMEM_MUST_FREE, content_types[format]);
-	if (!server->responses[format])
-		free(text);
+	renew_answer(server);
+	if (!server->responses[format] && server->answer)
+		server->responses[format] = new_response(server, format);
 	return server->responses[format];
 }
 
 static enum MHD_Result answer_text(struct MHD_Connection *connection, unsigned int status, char *text)
 {
-	struct MHD_Response *response = response_of(text, strlen(text), MHD_RESPMEM_PERSISTENT, "text/plain");
-	enum MHD_Result result = response ? MHD_queue_response(connection, status, response) : MHD_NO;
+	struct MHD_Response *response = MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result result;
 
-	if (response)
-		MHD_destroy_response(response);
+	if (!response)
+		return MHD_NO;
+	add_headers(response, "text/plain");
+	result = MHD_queue_response(connection, status, response);
+	MHD_destroy_response(response);
 	return result;
 }
 
@@ -298,6 +346,17 @@ static int stop_being_root(void)
 	return EXIT_DONE;
 }
 
+static bool make_heads(struct server *server)
+{
+	for (size_t format = 0; format < N_METRICS_FORMATS; format++)
+		for (size_t i = 0; i < N_METRICS; i++) {
+			server->heads[format][i] = metrics_head(i, format);
+			if (!server->heads[format][i])
+				return false;
+		}
+	return true;
+}
+
 static void serve(struct server *server, struct MHD_Daemon *daemon)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -327,6 +386,9 @@ int main(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	server.scrape.run_dir = argv[1];
+#ifdef M_MMAP_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, 65536); /* large texts leave no holes between what is kept */
+#endif
 	status = listen_on(argv[2], &fd);
 	if (!status)
 		status = stop_being_root();
@@ -337,7 +399,7 @@ int main(int argc, char **argv)
 				  MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_MS / 1000U, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
 				  (size_t)CLIENT_BYTES, MHD_OPTION_NOTIFY_CONNECTION, on_connection, &server,
 				  MHD_OPTION_END);
-	if (!daemon) {
+	if (!daemon || !make_heads(&server)) {
 		fprintf(stderr, "bpftune: cannot serve on %s: libmicrohttpd does not start\n", argv[2]);
 		return EXIT_FAILED;
 	}

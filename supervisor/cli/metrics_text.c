@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ipc/cleanup.h"
 #include "supervisor/cli/metrics.h"
 
 enum type {
@@ -146,6 +147,7 @@ bool metrics_complete(struct metrics *metrics)
 {
 	bool has_failed = false;
 
+	metrics_forget_seen(metrics);
 	for (size_t i = 0; i < N_METRICS; i++) {
 		FILE *out = metrics->families[i].out;
 
@@ -163,7 +165,6 @@ void metrics_free(struct metrics *metrics)
 	if (!metrics)
 		return;
 	metrics_complete(metrics);
-	metrics_forget_seen(metrics);
 	for (size_t i = 0; i < N_METRICS; i++)
 		free(metrics->families[i].text);
 	json_decref(metrics->worker_states);
@@ -172,12 +173,21 @@ void metrics_free(struct metrics *metrics)
 }
 
 /* In OpenMetrics a family's name is without its samples' suffix. */
-static void print_family(FILE *out, enum metrics_format format, enum metric metric)
+char *metrics_head(enum metric metric, enum metrics_format format)
 {
+	const char *name = families[metric].name;
 	const char *suffix = format == METRICS_OPENMETRICS ? "" : suffixes[families[metric].type];
+	char *head;
 
-	fprintf(out, "# HELP %s%s %s\n", families[metric].name, suffix, families[metric].help);
-	fprintf(out, "# TYPE %s%s %s\n", families[metric].name, suffix, type_names[format][families[metric].type]);
+	return asprintf(&head, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, families[metric].help, name, suffix,
+			type_names[format][families[metric].type]) < 0
+		       ? NULL
+		       : head;
+}
+
+const char *metrics_tail(enum metrics_format format)
+{
+	return format == METRICS_OPENMETRICS ? "# EOF\n" : "";
 }
 
 char *metrics_text(const struct metrics *metrics, enum metrics_format format, size_t *ret_size)
@@ -189,11 +199,12 @@ char *metrics_text(const struct metrics *metrics, enum metrics_format format, si
 	if (!out)
 		return NULL;
 	for (size_t i = 0; i < N_METRICS; i++) {
-		print_family(out, format, i);
+		_cleanup_free_ char *head = metrics_head(i, format);
+
+		fputs(head ? head : "", out);
 		fwrite(metrics->families[i].text, 1, metrics->families[i].size, out);
 	}
-	if (format == METRICS_OPENMETRICS)
-		fputs("# EOF\n", out);
+	fputs(metrics_tail(format), out);
 	has_failed = ferror(out);
 	if (fclose(out) == EOF || has_failed) {
 		free(text);
