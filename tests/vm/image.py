@@ -28,12 +28,14 @@ SUITE = "bookworm"
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "psmisc", "util-linux", "iproute2", "iputils-ping", "ethtool",
     "iperf3", "nftables", "iptables", "bpftool", "strace", "python3", "python3-pytest", "python3-pytest-rerunfailures",
-    "busybox-static",
+    "busybox-static", "python3-yaml",
     "openrc", "runit",
     "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
     "uidmap", "libpam-systemd", "dbus-user-session",     # Podman in a user's session
     "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmicrohttpd12", "libmnl0", "libunistring2", "libuv1", "zlib1g",
 )
+# Of the image that deploy/Containerfile begins with; and what bpftune's package needs, as there is no network in there.
+BASE_PACKAGES = "apt", "mount", "systemd-standalone-sysusers", "usr-is-merged"
 NOT_WANTED = "doc", "man", "locale", "info"
 UNUSED_SECONDS = 86400
 SIZE = "6G"     # sparse
@@ -147,12 +149,31 @@ def make_initrd(path, release):
                            check=True)
 
 
-def make_tree(path):
+def debootstrap(path, packages, *options):
     """Debian, as a tar archive."""
-    say(f"making a root file system of {len(PACKAGES)} packages and what they need")
-    run("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(PACKAGES)}",
+    say(f"making a root file system of {len(packages)} packages and what they need")
+    run("mmdebstrap", "--variant=minbase", "--format=tar", f"--include={','.join(packages)}", *options,
         "--aptopt=APT::Install-Recommends false", *(f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in NOT_WANTED),
         SUITE, path)
+
+
+def make_tree(path):
+    debootstrap(path, PACKAGES)
+
+
+def needed(package):
+    """Of the packages that it depends on, those that are not in BASE_PACKAGES; the first where it has a choice."""
+    choices = [[name.split()[0] for name in choice.split("|")] for choice in
+               run("dpkg-deb", "--field", package, "Depends").split(",")]
+    return [choice[0] for choice in choices if not set(choice) & set(BASE_PACKAGES)]
+
+
+def make_base(packages, path):
+    """As small as Debian's own, which has no perl, or smaller: in an emulated machine each MiB takes half a second. apt has no
+    sources: `apt-get update` is content with that."""
+    debootstrap(path, packages, "--dpkgopt=path-exclude=/usr/lib/*/gconv/*",
+                '--customize-hook=chroot "$1" apt-get purge -q -y usrmerge perl-modules-5.36',
+                '--customize-hook=truncate --size=0 "$1/etc/apt/sources.list"')
 
 
 def make_root(tree, kernels, path):
@@ -204,6 +225,14 @@ def get_package(directory, top, build):
         return cache.get("package", tree_digest(top), functools.partial(make_package, build))
 
 
+def get_base(directory, package):
+    """For an image of that package."""
+    cache, packages = Cache(directory), [*BASE_PACKAGES, *needed(package)]
+    with cache.locked():
+        return cache.get("base", digest(SUITE, packages, NOT_WANTED, made_from(make_base, debootstrap)),
+                         functools.partial(make_base, packages))
+
+
 def made_from(*functions):
     """The text of what makes a thing is one of the things that it is made from."""
     import inspect
@@ -217,7 +246,7 @@ def get(directory, series):
         initrd = made_from(make_kernel, make_initrd), MODULES, (HERE / "guest/init").read_text()
         kernels = {name: cache.get(f"kernel-{name}", digest(kernel_package(name), *initrd),
                                    functools.partial(make_kernel, kernel_package(name))) for name in KERNELS}
-        tree = cache.get("tree", digest(SUITE, PACKAGES, NOT_WANTED, made_from(make_tree)), make_tree)
+        tree = cache.get("tree", digest(SUITE, PACKAGES, NOT_WANTED, made_from(make_tree, debootstrap)), make_tree)
         root = cache.get("root", digest(tree.name, *(kernel.name for kernel in kernels.values()), SIZE, made_from(make_root)),
                          functools.partial(make_root, tree, kernels.values()))
     return kernels[series] / "vmlinuz", kernels[series] / "initrd", root
