@@ -25,6 +25,7 @@ def user(tmp_path_factory):
     with image.open("rb") as archive:
         as_user("podman", "import", "-", IMAGE, stdin=archive)
     yield uid
+    as_user("podman", "rm", "--all", "--force", "--time", 0)
     run("loginctl", "disable-linger", USER)
     run("loginctl", "terminate-user", USER, check=False)
     wait_for(lambda: run("userdel", "--remove", USER, check=False).returncode == 0, 30, "the user's processes to end")
