@@ -580,23 +580,23 @@ def test_flooding_oneself(lab, limited):
     flooded, granted = lab.keep(Flooded(containers[0], 2**31 - 1)), LIMIT
     while granted < budget:
         assert flooded.open() == granted
-        wait_for(lambda: int(Host().sysctl(RMEM_MAX)) > granted, 5, f"the limit to go past {granted}")
+        wait_for(lambda: int(Host().sysctl(RMEM_MAX)) > granted, 20, f"the limit to go past {granted}")
         granted = int(Host().sysctl(RMEM_MAX))
         if budget - granted < granted // 8:
             break       # a smaller step is none
     assert flooded.open() == granted <= budget
     told = len(limited.log(containers[0].name))
     dropped = containers[0].counters("Udp")["RcvbufErrors"]
-    wait_for(lambda: containers[0].counters("Udp")["RcvbufErrors"] > dropped + 1000, 10, "the budget to be too small, too")
+    wait_for(lambda: containers[0].counters("Udp")["RcvbufErrors"] > dropped + 1000, 20, "the budget to be too small, too")
     subprocess.run(containers[0].command(sys.executable, "-c", GREEDY), check=True, input="",
                    stdout=subprocess.DEVNULL, text=True)    # the mark that what was before it has been seen
-    wait_for(lambda: len(limited.log(containers[0].name)) > told, 3, "the mark")
+    wait_for(lambda: len(limited.log(containers[0].name)) > told, 20, "the mark")
     assert int(Host().sysctl(RMEM_MAX)) == granted
     assert Host().sysctl("net.core.wmem_max") == str(LIMIT)
 
     flooded.remove()
     containers[0].clear(containers[0].name)
-    wait_for(lambda: Host().sysctl(RMEM_MAX) == str(LIMIT), 10, "the limit to go back")
+    wait_for(lambda: Host().sysctl(RMEM_MAX) == str(LIMIT), 30, "the limit to go back")
     limited.wait_for_log("host", RMEM_MAX, Host())
     assert not [change for each in containers[1:] for change in limited.changes(each.name)]
 
