@@ -69,8 +69,10 @@ void instances_end(struct instances *instances, struct instance *instance)
 	sweep_drop(instances, instance);
 	pair_let_go(instances, instance);
 	owner_uncount(instances, instance);
-	if (!instance->view.shares_netns)
+	if (!instance->view.shares_netns) {
 		bpf_forget(&instances->kernel->host, instance->view.netns_cookie);
+		mounts_ended(instances, instance->view.netns_inode);
+	}
 	registry_remove(instances, instance);
 	instance->ended_next = instances->ended;
 	instances->ended = instance;

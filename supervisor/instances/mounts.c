@@ -57,8 +57,6 @@ static void gone(struct instances *instances, struct mounted_netns *mounted)
 	forget(instances, mounted);
 }
 
-static void on_mounts(uv_poll_t *poll, int status, int events);
-
 /* poll(2) of mountinfo tells once of all changes until then (fs/proc_namespace.c: mounts_poll()). */
 static bool poll_tells(const struct instances *instances)
 {
@@ -77,14 +75,13 @@ static void read_all(struct instances *instances)
 	for (mounted = instances->mounted; mounted; mounted = mounted->hh.next)
 		mounted->is_there = false;
 	err = nsfs_each_mount(found_mount, instances);
-	HASH_ITER(hh, instances->mounted, mounted, next)
+	HASH_ITER (hh, instances->mounted, mounted, next)
 		if (!err && !mounted->is_there)
 			gone(instances, mounted);
 	instances->mounts_changed = err < 0;
 	instances->mounts_read_ms = uv_now(instances->loop);
 	instances->mounts_took_ms = (uv_hrtime() - start_ns) / 1000000;
 	instances->scan_is_due = true;
-	uv_poll_start(&instances->mounts, UV_PRIORITIZED, on_mounts);
 }
 
 static void on_due(uv_timer_t *timer)
@@ -100,7 +97,6 @@ void mounts_read_soon(struct instances *instances)
 	uint64_t wait_ms = MOUNTS_SHARE * instances->mounts_took_ms;
 
 	instances->mounts_changed = true;
-	uv_poll_stop(&instances->mounts); /* one change is enough to know */
 	if (!uv_is_active((uv_handle_t *)&instances->mounts_due))
 		uv_timer_start(&instances->mounts_due, on_due, wait_ms > MOUNTS_LOOK_MS ? wait_ms : MOUNTS_LOOK_MS, 0);
 }
@@ -116,6 +112,15 @@ static bool have_changed(struct instances *instances)
 	if (!instances->mounts_changed && poll_tells(instances))
 		mounts_read_soon(instances);
 	return instances->mounts_changed;
+}
+
+void mounts_ended(struct instances *instances, uint32_t inode)
+{
+	struct mounted_netns *mounted;
+
+	HASH_FIND_INT(instances->mounted, &inode, mounted);
+	if (mounted && !instances->stopping)
+		mounts_read_soon(instances);
 }
 
 const char *mounts_find(struct instances *instances, const struct instance *instance)
@@ -144,15 +149,21 @@ int mounts_start(struct instances *instances)
 	if (err)
 		return err;
 	instances->mounts.data = instances;
+	/*
+	 * It is never stopped and started again: what changes before epoll_ctl(2) adds the descriptor is not told, as
+	 * that asks once and forgets the answer (fs/eventpoll.c: ep_insert(), ep_send_events()). Here the loop does
+	 * that when it first waits.
+	 */
+	err = uv_poll_start(&instances->mounts, UV_PRIORITIZED, on_mounts);
 	read_all(instances);
-	return 0;
+	return err;
 }
 
 void mounts_stop(struct instances *instances)
 {
 	struct mounted_netns *mounted, *next;
 
-	HASH_ITER(hh, instances->mounted, mounted, next)
+	HASH_ITER (hh, instances->mounted, mounted, next)
 		forget(instances, mounted);
 	if (instances->mounts_due.data)
 		uv_close((uv_handle_t *)&instances->mounts_due, NULL);

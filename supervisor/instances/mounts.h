@@ -26,9 +26,13 @@ void mounts_stop(struct instances *instances);
 /* A mount may have come or gone: read them soon. */
 void mounts_read_soon(struct instances *instances);
 
+/* The instance of a namespace with this inode has ended. If one is mounted under it still, that is another, and has
+ * none yet. */
+void mounts_ended(struct instances *instances, uint32_t inode);
+
 /*
- * Where the instance's namespace is mounted; NULL: nowhere, or only since a moment ago: then the scan looks at the instance
- * again. Valid until the next call.
+ * Where the instance's namespace is mounted; NULL: nowhere, or only since a moment ago: then the scan looks at the
+ * instance again. Valid until the next call.
  */
 const char *mounts_find(struct instances *instances, const struct instance *instance);
 

@@ -106,6 +106,7 @@ static void start_is_over(struct instances *instances)
 	if (instances->start_is_over)
 		return;
 	instances->start_is_over = true;
+	mounts_read_soon(instances); /* the loop has waited by then: mounts_start() */
 	instances->listener.started(instances->arg);
 	known_forget(instances); /* an inode may be another namespace's from now on */
 }
@@ -118,9 +119,10 @@ static void on_scout_late(uv_timer_t *timer)
 
 	if (waitid(P_PID, instances->scout, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid)
 		return; /* it has ended, which is yet to be handled */
-	instance_log(instances, NULL, LOG_WARNING,
-		       "cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
-		       SCAN_SCOUT_MS / 1000);
+	instance_log(
+		instances, NULL, LOG_WARNING,
+		"cannot look into some namespaces: the path of a mount hangs for %d s (see nsfs in /proc/self/mountinfo)",
+		SCAN_SCOUT_MS / 1000);
 	kill(instances->scout, SIGKILL);
 	instances->scout_is_late = true; /* it may not even be possible to kill it */
 }
