@@ -4,6 +4,7 @@
 Each table says for each field what becomes of it. A field that is in no table is a KeyError: so a manifest cannot say
 anything that was not tried.
 """
+import json
 import pathlib
 
 
@@ -35,6 +36,9 @@ CONTAINER = {
     "name": nothing,
     "image": nothing,
     "imagePullPolicy": nothing,
+    "command": lambda words: [f"--entrypoint={json.dumps(words)}"],
+    "env": nothing,
+    "ports": nothing,
     "resources": nothing,
     "startupProbe": nothing,
     "livenessProbe": nothing,
@@ -43,6 +47,7 @@ CONTAINER = {
 }
 SECURITY = {
     "runAsUser": lambda uid: [f"--user={uid}"],
+    "allowPrivilegeEscalation": lambda may: [] if may else ["--security-opt=no-new-privileges"],
     "readOnlyRootFilesystem": if_true("--read-only", "--read-only-tmpfs=false"),
     "capabilities": lambda capabilities: options(CAPABILITIES, capabilities),
     "seccompProfile": lambda profile: options(SECCOMP, profile),

@@ -4,6 +4,8 @@ import os
 import pathlib
 import re
 import shutil
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
@@ -15,7 +17,7 @@ from test_podman import image as skeleton   # noqa: F401 (a fixture: what the ot
 
 pytestmark = pytest.mark.last
 TOP = pathlib.Path(__file__).parents[2]
-MANIFEST = TOP / "deploy/kubernetes/bpftune.yaml"
+MANIFEST, METRICS = TOP / "deploy/kubernetes/bpftune.yaml", TOP / "deploy/kubernetes/metrics.yaml"
 TUNERS = "/usr/lib/x86_64-linux-gnu/bpftune/tuners"
 POD_UID, OTHER_UID = "0f6ad8ee-8f0b-4bd2-bbd6-5ad1f3b1a7c1", "7c1e7f5e-3b33-4dd1-9d6c-51f5a6a4c0de"
 START_S = 60        # emulated, and beside others
@@ -24,6 +26,14 @@ START_S = 60        # emulated, and beside others
 def manifest(kind):
     part, = (part for part in yaml.safe_load_all(MANIFEST.read_text()) if part["kind"] == kind)
     return part
+
+
+def metrics_container():
+    """Of which a node would make this one."""
+    container, = yaml.safe_load(METRICS.read_text())["spec"]["template"]["spec"]["containers"]
+    assert [(each["name"], each["valueFrom"]) for each in container["env"]] == [("HOST_IP", {"fieldRef": {"fieldPath": "status.hostIP"}})]
+    container["command"] = [word.replace("$(HOST_IP)", "127.0.0.1") for word in container["command"]]
+    return container
 
 
 def pod_slice(uid, qos):
@@ -134,6 +144,9 @@ def test_manifest():
     assert daemons["metadata"]["namespace"] == manifest("Namespace")["metadata"]["name"]
     assert daemons["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in template["spec"]["volumes"]}
+    metrics = metrics_container()
+    assert metrics["image"] == container["image"] and metrics["name"] != container["name"]
+    assert {mount["name"] for mount in metrics["volumeMounts"]} <= {mount["name"] for mount in container["volumeMounts"]}
     unit = (TOP / "systemd/bpftune.service.in").read_text()
     capabilities = container["securityContext"]["capabilities"]["add"]
     assert {f"CAP_{name}" for name in capabilities} == set(re.search("(?m)^CapabilityBoundingSet=(.*)$", unit)[1].split())
@@ -188,6 +201,26 @@ def test_owner_opts_out(lab, pod):
         return [instance for instance in pod.status()["instances"] if instance["container_id"] == container.id
                 and {tuner["state"] for tuner in instance["tuners"]} == {"off"}]
     wait_for(is_off, 20, "its tuners to be off")
+
+
+def test_metrics(lab, pod):
+    """Served by a container more, which can do nothing but read."""
+    pod.ready("host", deadline=START_S)
+    container = metrics_container()
+    podman("run", "--detach", "--name=bpftune-metrics", *podman_options({**pod.spec, "containers": [container]}), container["image"])
+    lab.callback(podman, "rm", "--force", "--time=1", "bpftune-metrics", check=False)
+
+    def answer():
+        try:
+            with urllib.request.urlopen("http://127.0.0.1:9815/metrics", timeout=60) as response:
+                text = response.read().decode()
+        except (urllib.error.URLError, ConnectionError):
+            return None     # it has just started
+        return text if "\nbpftune_up 1\n" in text else None
+    assert '\nbpftune_worker_ready{container="host"} 1\n' in wait_for(answer, START_S, "the metrics")
+    status = status_of(int(podman("inspect", "--format={{.State.Pid}}", "bpftune-metrics")))
+    assert (status["Name"], status["NoNewPrivs"], int(status["CapEff"], 16)) == ("bpftune-metrics", "1", 0)
+    assert status["Uid"].split() == ["65534"] * 4
 
 
 def test_one_is_tuned_and_the_next_pod_remembers(lab, pod, early):
