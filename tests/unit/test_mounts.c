@@ -47,7 +47,7 @@ static void name_a_namespace(struct lab *lab)
 	close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	pid = fork();
 	if (!pid)
-		_exit(unshare(CLONE_NEWNET) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0);
+		_exit(unshare(CLONE_NEWNET) < 0 || mount("/proc/self/ns/net", path, "none", MS_BIND, NULL) < 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 }
@@ -160,6 +160,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_named_after_another, set_up, tear_down),
 	};
 
-	has_mount_namespace = unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+	has_mount_namespace = unshare(CLONE_NEWNS) == 0 && mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
