@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import urllib.error
 import urllib.request
 
 import pytest
@@ -265,11 +264,11 @@ def test_metrics(service, container):
     systemctl("start", "bpftune-metrics")
 
     def answer():
-        with contextlib.suppress(urllib.error.URLError):
+        with contextlib.suppress(OSError):      # it has just started
             return urllib.request.urlopen("http://127.0.0.1:9815/metrics", timeout=30).read().decode()
     value = f'bpftune_tunable_value{{container="bt-near",tunable="{TTL}",index="0"}} 65\n'
     wait_for(lambda: value in (answer() or ""), START_S, "the metrics")
-    pid = systemctl("show", "-p", "MainPID", "--value", "bpftune-metrics")
+    pid = metrics_pid()
     status = dict(re.findall(r"^(\w+):[\t ]*(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M))
     assert "0" not in status["Uid"].split() and (int(status["CapEff"], 16), status["Seccomp"]) == (0, "2")
     said = run("systemd-analyze", "security", "--no-pager", "bpftune-metrics.service", timeout=60).stdout
@@ -357,6 +356,11 @@ def pause_between_changes(container):
     return max(later - earlier for earlier, later in zip(times, times[1:])) / 1e6
 
 
+def metrics_pid():
+    systemctl("start", "bpftune-metrics")
+    return int(systemctl("show", "-p", "MainPID", "--value", "bpftune-metrics"))
+
+
 @pytest.mark.first
 def test_upgrade(service, container, crowd, tmp_path):
     """No worker outlives it, each value and what is known of it is kept, and a container is being tuned before it and after it."""
@@ -366,11 +370,13 @@ def test_upgrade(service, container, crowd, tmp_path):
     assert {ledger[name][2] for name in others} == {0, 1} and values == {name: row[1] for name, row in ledger.items()}
     crowd.begin(f"while sleep 0.2; do for name; do {crowd.step()}; done; done", [busy])
     wait_for(lambda: of_crowd(service, crowd)[busy][2] > 3, 20, "the busy container to be tuned")
+    server = metrics_pid()
 
     dpkg("-i", new)
     assert run("dpkg-query", "-W", "-f", "${Version}", "bpftune").stdout == "99"
     service.another(pid)
-    assert not [process for process in (pid, *workers.values()) if alive(process)]
+    assert not [process for process in (pid, *workers.values(), server) if alive(process)]
+    assert systemctl("is-active", "bpftune-metrics") == "active"
     wait_for(lambda: service.changes(busy), START_S, "the busy container to be tuned again")
     crowd.end()
     service.ready(*crowd.names, deadline=START_S)
@@ -390,8 +396,9 @@ def test_remove_and_purge(service):
     pid, workers, objects = service.pid, service.workers().values(), bpf_objects_of(service.pid)
     (TUNERS / "poke.so").unlink(missing_ok=True)
     shutil.rmtree(DROP_IN.parent)
+    server = metrics_pid()
     dpkg("-r", "bpftune")
-    assert not [pid for pid in (pid, *workers) if alive(pid)]
+    assert not [pid for pid in (pid, *workers, server) if alive(pid)]
     wait_for(lambda: not objects & bpf_objects(), 5, "its BPF objects to go")
     assert (RUN_DIR / "ledger").exists()        # it may come back
     dpkg("-P", "bpftune")
