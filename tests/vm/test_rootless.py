@@ -25,10 +25,10 @@ def user(tmp_path_factory):
     with image.open("rb") as archive:
         as_user("podman", "import", "-", IMAGE, stdin=archive)
     yield uid
-    as_user("podman", "rm", "--all", "--force", "--time", 0)
+    # Podman leaves a process that ignores SIGTERM: the session's end would wait for it for 90 s.
     run("loginctl", "disable-linger", USER)
-    run("loginctl", "terminate-user", USER, check=False)
-    wait_for(lambda: run("userdel", "--remove", USER, check=False).returncode == 0, 30, "the user's processes to end")
+    run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", f"user@{uid}.service", check=False)
+    wait_for(lambda: run("userdel", "--remove", USER, check=False).returncode == 0, 60, "the user's processes to end")
 
 
 def as_user(*words, stdin=subprocess.DEVNULL):
