@@ -116,12 +116,18 @@ static void answer(struct instances *instances, struct instance *instance, const
 		instances->listener.wanted(instances->arg, instance);
 }
 
-/* The child, which may still be there, writes to the sheet: a copy is looked at. */
-static void answer_all(struct lookup *lookup)
+/*
+ * The child, which may still be there, writes to the sheet: a copy is looked at. If it has not read all of them, the
+ * next one has taken too long, and is answered with what there is; those behind that one are looked up again. False: it
+ * has read none, and all are answered with what there is.
+ */
+static bool answer_sheet(struct lookup *lookup)
 {
 	struct on_record *sheet = lookup->sheet;
-	size_t n = lookup->n;
+	size_t n = lookup->n, n_read = 0;
 
+	while (n_read < n && __atomic_load_n(&sheet[n_read].is_read, __ATOMIC_ACQUIRE))
+		n_read++;
 	lookup->sheet = NULL;
 	lookup->n = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -130,18 +136,34 @@ static void answer_all(struct lookup *lookup)
 
 		if (!instance || !instance->is_looked_up)
 			continue; /* it has ended, or is another container's by now */
+		if (n_read && i > n_read) {
+			instance->is_looked_up = false;
+			lookup_ask(lookup->instances, instance);
+			continue;
+		}
 		memcpy(&found, &sheet[i], sizeof(found));
 		found.name[sizeof(found.name) - 1] = '\0';
 		answer(lookup->instances, instance, &found);
 	}
 	munmap(sheet, SHEET_BYTES);
+	return n_read > 0;
 }
 
-static void answer_queue_without(struct lookup *lookup)
+static struct instance *first_of(const struct lookup *lookup, const uid_t *uid)
 {
-	while (lookup->queue) {
-		struct instance *instance = lookup->queue;
+	struct instance *instance = lookup->queue;
 
+	while (instance && uid && uid_of(instance) != *uid)
+		instance = instance->lookup_next;
+	return instance;
+}
+
+/* `uid` NULL: whoever's containers they are. */
+static void answer_queue_without(struct lookup *lookup, const uid_t *uid)
+{
+	struct instance *instance;
+
+	while ((instance = first_of(lookup, uid))) {
 		lookup_drop(instance);
 		answer(lookup->instances, instance, NULL);
 	}
@@ -164,7 +186,7 @@ static void begin(struct lookup *lookup)
 	struct on_record *sheet = mmap(NULL, SHEET_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (sheet == MAP_FAILED) {
-		answer_queue_without(lookup);
+		answer_queue_without(lookup, NULL);
 		return;
 	}
 	take_from_queue(lookup, sheet);
@@ -173,7 +195,7 @@ static void begin(struct lookup *lookup)
 	lookup->pid = fork_child(lookup);
 	if (lookup->pid < 0) {
 		lookup->pid = 0;
-		answer_all(lookup);
+		answer_sheet(lookup);
 	}
 }
 
@@ -189,18 +211,26 @@ static void arm(struct lookup *lookup)
 		uv_timer_start(&lookup->due, on_due, due > now ? due - now : 1, 0);
 }
 
+/* That this user's files hang says nothing of others'; a child that does not even end keeps them all from an answer. */
+static void give_up(struct lookup *lookup)
+{
+	const uid_t uid = lookup->uid;
+
+	kill(lookup->pid, SIGKILL); /* which may take its time, too */
+	if (!lookup->sheet)
+		answer_queue_without(lookup, NULL);
+	else if (!answer_sheet(lookup))
+		answer_queue_without(lookup, &uid);
+}
+
 static void on_due(uv_timer_t *timer)
 {
 	struct lookup *lookup = timer->data;
 
-	if (!lookup->pid && lookup->queue) {
+	if (lookup->pid)
+		give_up(lookup);
+	else if (lookup->queue)
 		begin(lookup);
-	} else if (lookup->pid) {
-		kill(lookup->pid, SIGKILL); /* which may take its time, too */
-		if (lookup->sheet)
-			answer_all(lookup);
-		answer_queue_without(lookup);
-	}
 	arm(lookup);
 }
 
@@ -212,7 +242,7 @@ bool lookup_child_ended(struct instances *instances, pid_t pid)
 		lookup->pid = 0;
 		uv_timer_stop(&lookup->due);
 		if (lookup->sheet)
-			answer_all(lookup);
+			answer_sheet(lookup);
 		arm(lookup);
 		return true;
 	}

@@ -2,12 +2,17 @@
 #include "supervisor/instances/on_record.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
 #include <limits.h>
+#include <linux/openat2.h>
+#include <linux/stat.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
@@ -167,16 +172,61 @@ static const struct source {
 	{ STORAGE, "vfs-containers", "volatile-containers.json", false, true, take_storage },
 };
 
-static bool find_directory(const struct on_record_owner *owner, const struct source *source, char *ret_path,
-			   size_t size)
+/* Whose records are read: root's are found from the root directory on, a user's below two directories. */
+struct archive {
+	const struct on_record_owner *owner;
+	int home, run; /* -1: there is nothing to be read */
+};
+
+/* Without asking whoever serves it. */
+static bool is_of_fuse(int fd)
 {
-	if (!owner->home)
-		return (size_t)snprintf(ret_path, size, "%s%s", source->roots, source->subdirectory) < size;
-	if (!source->users)
-		return false;
-	if (source->is_in_run)
-		return (size_t)snprintf(ret_path, size, "/run/user/%u/%s", owner->uid, source->subdirectory) < size;
-	return (size_t)snprintf(ret_path, size, "%s/%s%s", owner->home, source->users, source->subdirectory) < size;
+	_cleanup_fclose_ FILE *mounts = fopen("/proc/self/mountinfo", "re");
+	_cleanup_free_ char *line = NULL;
+	struct statx st = { 0 };
+	size_t size = 0;
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) < 0)
+		return true;
+	while (mounts && getline(&line, &size, mounts) > 0) {
+		const char *type = strstr(line, " - ");
+
+		if (type && strtoull(line, NULL, 10) == st.stx_mnt_id)
+			return !strncmp(type + 3, "fuse", 4);
+	}
+	return false;
+}
+
+/* -1: no such directory, or its user may let whoever reads it wait. */
+static int open_top(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 || is_of_fuse(fd) ? -1 : take_fd(&fd);
+}
+
+/* Its path, and the descriptor that the path begins at. -1: the owner has none. */
+static int find_directory(const struct archive *archive, const struct source *source, char *ret_path, size_t size)
+{
+	bool is_roots = !archive->owner->home;
+	const char *directory = is_roots ? source->roots : source->users;
+
+	if (!directory || (size_t)snprintf(ret_path, size, "%s%s", directory, source->subdirectory) >= size)
+		return -1;
+	return is_roots ? AT_FDCWD : source->is_in_run ? archive->run : archive->home;
+}
+
+/* A user's file is not looked for in another mount than that of the directory that it is below. */
+static int open_record(const struct archive *archive, int at, const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY,
+				.resolve = RESOLVE_NO_XDEV };
+	int fd;
+
+	if (!archive->owner->home)
+		return openat(at, path, (int)how.flags);
+	fd = (int)syscall(SYS_openat2, at, path, &how, sizeof(how));
+	return fd < 0 && errno == ENOSYS ? openat(at, path, (int)how.flags) : fd; /* valgrind, qemu */
 }
 
 /* Not by its size alone: a user's file may be of a file system of his own. */
@@ -194,14 +244,14 @@ static json_t *read_all(int fd)
 }
 
 /* A new reference, or NULL. */
-static json_t *read_record(const struct on_record_owner *owner, const char *path)
+static json_t *read_record(const struct archive *archive, int at, const char *path)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	_cleanup_close_ int fd = open_record(archive, at, path);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > RECORD_BYTES_MAX)
 		return NULL;
-	if (st.st_uid != owner->uid || st.st_mode & (S_IWGRP | S_IWOTH))
+	if (st.st_uid != archive->owner->uid || st.st_mode & (S_IWGRP | S_IWOTH))
 		return NULL;
 	return read_all(fd);
 }
@@ -211,40 +261,49 @@ static bool is_file_name(const char *id)
 	return *id && *id != '.' && !strchr(id, '/');
 }
 
-static void read_of_each(const struct on_record_owner *owner, const struct source *source, const char *directory,
-			 struct on_record *about)
+/* Of one container, or of all of them if the source is. */
+static void read_source(const struct archive *archive, const struct source *source, struct on_record *containers,
+			size_t n)
 {
-	char path[PATH_MAX];
+	char directory[PATH_MAX / 2], path[PATH_MAX];
+	int at = find_directory(archive, source, directory, sizeof(directory));
 	json_t *record;
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s/%s", directory, about->container_id, source->file) >=
-	    sizeof(path))
+	if (at == -1)
 		return;
-	record = read_record(owner, path);
-	source->take(about, record);
+	snprintf(path, sizeof(path), "%s/%s%s%s", directory, source->is_of_all ? "" : containers->container_id,
+		 source->is_of_all ? "" : "/", source->file);
+	record = read_record(archive, at, path);
+	for (size_t i = 0; record && i < n; i++)
+		if (is_file_name(containers[i].container_id))
+			source->take(&containers[i], record);
 	json_decref(record);
+}
+
+static void read_all_of(const struct archive *archive, struct on_record *containers, size_t n)
+{
+	const struct source *source, *end = sources + ARRAY_SIZE(sources);
+
+	for (source = sources; source < end; source++)
+		if (source->is_of_all)
+			read_source(archive, source, containers, n);
+	for (size_t i = 0; i < n; i++) {
+		for (source = sources; source < end && is_file_name(containers[i].container_id); source++)
+			if (!source->is_of_all)
+				read_source(archive, source, &containers[i], 1);
+		__atomic_store_n(&containers[i].is_read, true, __ATOMIC_RELEASE);
+	}
 }
 
 void on_record_read(const struct on_record_owner *owner, struct on_record *containers, size_t n)
 {
-	for (const struct source *source = sources; source < sources + ARRAY_SIZE(sources); source++) {
-		char directory[PATH_MAX / 2], path[PATH_MAX];
-		json_t *of_all = NULL;
+	_cleanup_close_ int home = -1, run = -1;
+	char path[64];
 
-		if (!find_directory(owner, source, directory, sizeof(directory)))
-			continue;
-		if (source->is_of_all) {
-			snprintf(path, sizeof(path), "%s/%s", directory, source->file);
-			of_all = read_record(owner, path);
-		}
-		for (size_t i = 0; i < n; i++) {
-			if (!is_file_name(containers[i].container_id))
-				continue;
-			if (of_all)
-				source->take(&containers[i], of_all);
-			else if (!source->is_of_all)
-				read_of_each(owner, source, directory, &containers[i]);
-		}
-		json_decref(of_all);
+	if (owner->home) {
+		snprintf(path, sizeof(path), "/run/user/%u", owner->uid);
+		home = open_top(owner->home);
+		run = open_top(path);
 	}
+	read_all_of(&(struct archive){ .owner = owner, .home = home, .run = run }, containers, n);
 }

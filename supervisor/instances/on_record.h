@@ -17,6 +17,7 @@ struct on_record {
 	char container_id[256]; /* "": nothing is looked up */
 	bool is_for_pod;	/* the container is one of a Kubernetes pod, and the pod's name is wanted */
 	/* What was found. */
+	bool is_read;			 /* all of it */
 	bool is_off;			 /* label or annotation ON_RECORD_LABEL=off */
 	char name[ON_RECORD_NAME_BYTES]; /* "": none */
 };
@@ -27,8 +28,11 @@ struct on_record_owner {
 	const char *home;
 };
 
-/* Looks all of them up. Nothing is found in a file that is not the owner's alone to write, no regular one, or over 1
- * MiB. */
+/*
+ * Looks all of them up, one after the other: whoever has had enough of it has what is_read says. Nothing is found in a
+ * file that is not the owner's alone to write, no regular one, or over 1 MiB, nor in one of a file system that a user
+ * may have mounted: what serves that may never answer, and then a kill is no use either.
+ */
 void on_record_read(const struct on_record_owner *owner, struct on_record *containers, size_t n);
 
 /*

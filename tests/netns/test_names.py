@@ -38,8 +38,8 @@ if len(sys.argv[2]):
     fd = os.open("/dev/fuse", os.O_RDWR)        # nobody will ever answer
     os.set_inheritable(fd, True)
     assert not ctypes.CDLL(None).mount(b"none", sys.argv[2].encode(), b"fuse", 0,
-                                       b"fd=%d,rootmode=40000,user_id=0,group_id=0" % fd)
-os.execvp(sys.argv[3], sys.argv[3:])
+                                       b"fd=%d,rootmode=40000,user_id=%d,group_id=%d" % (fd, *map(int, sys.argv[3:5])))
+os.execvp(sys.argv[5], sys.argv[5:])
 """
 
 
@@ -61,10 +61,10 @@ def docker(name, labels=None):
 
 @pytest.fixture
 def start(lab, tmp_path):
-    def start(files, hang=""):
+    def start(files, hang="", hangs_of=(0, 0)):
         (tmp_path / "files").write_text(json.dumps(files))
         (tmp_path / "records.py").write_text(RECORDS)
-        wrap = ("unshare", "-m", sys.executable, tmp_path / "records.py", tmp_path / "files", hang)
+        wrap = ("unshare", "-m", sys.executable, tmp_path / "records.py", tmp_path / "files", hang, *map(str, hangs_of))
         supervisor = lab.supervisor(wrap=wrap, tuners=only("poke"))
         supervisor.ready("host")
         return supervisor
@@ -198,12 +198,12 @@ def test_user(start, container):
     """A user's records are read as that user: what only root can read, wherever he links to, names nobody."""
     storage = f"{USER.pw_dir}/.local/share/containers/storage/overlay-containers/"
     mine, anothers, linked, roots = (new_id() for _ in range(4))
-    docker = f"{USER.pw_dir}/.local/share/docker/containers"
+    docker, secret = f"{USER.pw_dir}/.local/share/docker/containers", f"{USER.pw_dir}/secret"
     files = {
         storage + "containers.json": record([{"id": mine, "names": ["web"]}], uid=USER.pw_uid),
-        DOCKER.format(linked): record({"Name": "/secret"}),
+        f"{secret}/{linked}/config.v2.json": record({"Name": "/secret"}),
         DOCKER.format(roots): record({"Name": "/roots"}),
-        docker: ("/var/lib/docker/containers", USER.pw_uid, None),
+        docker: (secret, USER.pw_uid, None),
         f"/run/user/{USER.pw_uid}/crun/{anothers}/config.json": record({"annotations": {"io.bpftune": "off"}}, uid=USER.pw_uid),
     }
     supervisor = start(files)
@@ -240,7 +240,31 @@ def test_there_before_the_supervisor(start, container):
     assert [name_of(supervisor, each) for each in containers] == [f"web{i}" for i in range(5)]
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="no /dev/fuse")
+has_fuse = pytest.mark.skipif(not os.path.exists("/dev/fuse"), reason="no /dev/fuse")
+
+
+@has_fuse
+@pytest.mark.parametrize("hang", [f"{USER.pw_dir}/.local/share/docker", f"/run/user/{USER.pw_uid}", USER.pw_dir])
+def test_users_file_system(start, container, hang):
+    """Where records would be, a user mounts what never answers: nobody looks there, and what is elsewhere is found."""
+    ident = new_id()
+    files = {
+        f"{USER.pw_dir}/.local/share/docker/engine-id": record("", uid=USER.pw_uid),
+        f"{USER.pw_dir}/.local/share/containers/storage/overlay-containers/containers.json":
+            record([{"id": ident, "names": ["web"]}], uid=USER.pw_uid),
+        f"/run/user/{USER.pw_uid}/crun/{ident}/config.json": record({"annotations": {"io.bpftune": "off"}}, uid=USER.pw_uid),
+    }
+    supervisor = start(files, hang, (USER.pw_uid, USER.pw_gid))
+    container(f"/user.slice/user-{USER.pw_uid}.slice/user@{USER.pw_uid}.service/user.slice/libpod-{ident}.scope")
+    name, is_marked = ident if hang == USER.pw_dir else "web", not hang.startswith("/run")
+
+    def found():
+        instance = supervisor.instance(f"uid {USER.pw_uid}/{name}")
+        return instance and ("io.bpftune" in (instance["tuners"][0]["why"] or "") if is_marked else instance["worker"]["state"] == "ready")
+    wait_for(found, 20, "what is on record")
+
+
+@has_fuse
 def test_records_that_hang(start, container):
     """Docker's directory is on a file system that does not answer: its container gets its worker late, by its id. Nothing else waits."""
     ident, files = docker("/web")

@@ -217,6 +217,8 @@ static void test_many(void **state)
 	assert_string_equal(found[1].name, "");
 	assert_string_equal(found[2].name, "");
 	assert_string_equal(found[3].name, "first");
+	for (size_t i = 0; i < ARRAY_SIZE(found); i++)
+		assert_true(found[i].is_read);
 }
 
 /* Neither what is too long for a name, nor what is no name at all, is any use: it is whole, or there is none. */
