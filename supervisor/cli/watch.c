@@ -182,8 +182,9 @@ static void on_records(void *arg, json_t *records, json_int_t missed, bool first
 	size_t i;
 
 	(void)missed; /* the next listing has what they said of values */
+	/* Of `watch CONTAINER` there is no listing, which would tell that another has ended. */
 	json_array_foreach (records, i, record)
-		watch_rows_record(&watch->view.rows, record, !first);
+		watch_rows_record(&watch->view.rows, record, !first && !watch->view.is_only);
 	draw_soon(watch);
 }
 

@@ -182,7 +182,7 @@ void watch_table_lines(struct watch_view *view, struct watch_lines *lines, size_
 	size_t end, place = 0;
 
 	watch_rows_arrange(&view->rows, view->order, view->reversed, view->filter, now_s);
-	view->page = height > pane + 3 ? height - pane - 3 : 0;
+	view->page = height > pane + 3 ? height - pane - 3 : height > 0; /* not all, in a terminal of three lines */
 	view->top = height ? view->top : 0;
 	if (height) {
 		selected = watch_view_selected(view, &place);

@@ -394,6 +394,10 @@ static void test_names(void **state)
 	}
 	for (int id = 1; id <= 100; id++) /* 6 times 16 of the 87 others */
 		assert_in_range(asked[id], id > 87 ? 6 : 1, id > 87 ? 6 : 2);
+	/* A terminal without room for a row is not one that has room for all. */
+	screen.height = 3;
+	draw();
+	assert_int_equal(watch_view_names(&screen.view, names), 1 + WATCH_OTHERS);
 	/* On no terminal the page has all. */
 	screen.height = 0;
 	draw();
