@@ -70,7 +70,7 @@ static __always_inline void jump_retreat(struct bpf_sock_ops *ctx, struct tcp_so
 static __always_inline void grow(struct bpf_sock_ops *ctx, struct tcp_sock *tp, struct jump *jump)
 {
 	if ((__s32)(tp->snd_una - jump->round_end) < 0 ||
-	    BPF_CORE_READ_BITFIELD_PROBED(&tp->inet_conn, icsk_ca_state) != TCP_CA_OPEN)
+	    BPF_CORE_READ_BITFIELD_PROBED(tp, inet_conn.icsk_ca_state) != TCP_CA_OPEN)
 		return;
 	jump->round_end = tp->snd_nxt;
 	if (ctx->snd_cwnd < jump->clamp)

@@ -198,7 +198,7 @@ static __always_inline _Bool may_choose(struct tcp_sock *tp, const struct conn *
 	__u32 chosen = conn->choice - 1;
 	union name now = {};
 
-	if (!BPF_CORE_READ_BITFIELD(&tp->inet_conn, icsk_ca_setsockopt))
+	if (!BPF_CORE_READ_BITFIELD(tp, inet_conn.icsk_ca_setsockopt))
 		return 1;
 	if (chosen >= TCP_CONG_N)
 		return 0;

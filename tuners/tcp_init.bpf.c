@@ -304,7 +304,7 @@ static __always_inline void note_offer(struct bpf_sock_ops *ctx, const struct tc
 				       const struct tcp_init_verdict *verdict)
 {
 	if (ctx->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB || !verdict->rwnd ||
-	    !BPF_CORE_READ_BITFIELD_PROBED(&tp->rx_opt, wscale_ok))
+	    !BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.wscale_ok))
 		return;
 	if (tp->rcv_wnd > TCP_INIT_RWND_BYTES)
 		offers_kept = 1;

@@ -79,14 +79,18 @@ def teach(world, container, port=PORT, address=None, about=None):
 
 
 def learn(world, container, port, address, about):
-    """Waits for what came of them. Where the machine stands still a connection queues or loses, and teaches nothing: then some
-    more go.
+    return learn_of(world, container, about, lambda: transfers(container, address, port, "u", 1024 * KIB))
+
+
+def learn_of(world, container, about, transfer, what="starts with "):
+    """Waits for what came of some connections. Where the machine stands still a connection queues or loses, and teaches nothing:
+    then some more go.
     """
     for _ in range(9):
         with contextlib.suppress(AssertionError):
-            return wait_until_learnt(world.supervisor, container, about, deadline=1)
-        transfers(container, address, port, "u", 1024 * KIB)
-    return wait_until_learnt(world.supervisor, container, about)
+            return wait_until_learnt(world.supervisor, container, about, what, deadline=1)
+        transfer()
+    return wait_until_learnt(world.supervisor, container, about, what)
 
 
 @pytest.mark.alone
@@ -179,6 +183,8 @@ def test_starts_where_the_last_one_ended(lab, world, kind):
 def test_at_most_64_segments(world, near):
     """However much more than that was reached, and again."""
     given = [one["cwnd"] for one in transfers(near, near.far_address, PORT, "u", 4096 * KIB, 6)]
+    while given[-1] < 64 and len(given) < 15:       # where the machine stands still, some teach nothing
+        given += [one["cwnd"] for one in transfers(near, near.far_address, PORT, "u", 4096 * KIB)]
     assert given == sorted(given) and given[:3] == [10] * 3 and given[-1] == 64
 
 
@@ -238,7 +244,8 @@ def test_server(lab, world, near, port):
     for number_ in port, port + 1:
         lab.keep(Server(near, number_))
     assert {one["cwnd"] for one in transfers(world.far, near.address, port, "d", 1024 * KIB, 3)} == {10}
-    text = wait_until_learnt(world.supervisor, near, f"{near.far_address} port {port}")
+    text = learn_of(world, near, f"{near.far_address} port {port}",
+                    lambda: transfers(world.far, near.address, port, "d", 1024 * KIB))
     assert transfers(world.far, near.address, port + 1, "d", 100 * KIB)[0]["cwnd"] == 10
     assert transfers(world.far, near.address, port, "d", 100 * KIB)[0]["cwnd"] == starts_with(text) > 10
 
@@ -264,7 +271,6 @@ def receive(world, near, count):
     return [one["room"] for one in transfers(world.far, near.address, 8080, "r", 1024 * KIB, count)]
 
 
-@pytest.mark.last
 def test_initial_receive_window(lab, world, near):
     """A server that takes in much offers more than the 64 KiB of a SYN, at once. A kernel that cannot (Linux 6.1) is not asked
     to for long.
@@ -272,7 +278,7 @@ def test_initial_receive_window(lab, world, near):
     about = f"{near.far_address} port 8080"
     lab.keep(Server(near, 8080, "::"))      # and an IPv6 socket that speaks IPv4
     assert max(receive(world, near, 3)) <= 64 * KIB
-    text = wait_until_learnt(world.supervisor, near, about, " and room for ")
+    text = learn_of(world, near, about, lambda: receive(world, near, 1), " and room for ")
     segments = int(text.partition(" and room for ")[2].split(",")[0])
     assert 48 <= segments <= 64
     after = receive(world, near, 1)[0]
@@ -280,7 +286,7 @@ def test_initial_receive_window(lab, world, near):
         assert after == pytest.approx(segments * 1448, rel=0.02)
     else:
         receive(world, near, 12)
-        wait_until_learnt(world.supervisor, near, about, "starts as the kernel has it")
+        learn_of(world, near, about, lambda: receive(world, near, 1), "starts as the kernel has it")
 
 
 def test_receive_window_is_never_smaller(lab, world, near):
@@ -288,7 +294,7 @@ def test_receive_window_is_never_smaller(lab, world, near):
     near.write("net.ipv4.tcp_rmem", "4096 1048576 6291456")
     lab.keep(Server(near, 8080))
     before = receive(world, near, 3)
-    wait_until_learnt(world.supervisor, near, f"{near.far_address} port 8080", " and room for ")
+    learn_of(world, near, f"{near.far_address} port 8080", lambda: receive(world, near, 1), " and room for ")
     assert min(receive(world, near, 2)) >= max(before)
 
 
