@@ -312,12 +312,12 @@ int observe_drop(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* Whether the drops that have not been told of are this socket's: another one may be where it was. */
-static __always_inline _Bool is_same_socket(struct bpftune_udp_drops *drops, const struct sock *sk)
+/* Whether the drops that have not been told of are of this port, by which tuners count, at whichever of its sockets. */
+static __always_inline _Bool is_same_port(struct bpftune_udp_drops *drops, const struct sock *sk)
 {
 	__u64 net = (__u64)READ(struct sock, sk, __sk_common.skc_net.net);
 	__u32 port = READ(struct sock, sk, __sk_common.skc_num);
-	_Bool is_same = drops->sk == (__u64)sk && drops->net == net && drops->port == port;
+	_Bool is_same = drops->net == net && drops->port == port;
 
 	drops->sk = (__u64)sk;
 	drops->net = net;
@@ -341,7 +341,7 @@ int observe_udp_drop(struct bpf_raw_tracepoint_args *ctx)
 	drops->untold++;
 	if (drops->sk == (__u64)sk && drops->jiffies == now)
 		return 0;
-	drops->told = is_same_socket(drops, sk) ? drops->untold : 1;
+	drops->told = is_same_port(drops, sk) ? drops->untold : 1;
 	drops->untold = 0;
 	drops->jiffies = now;
 	CHAIN_CALL(ctx, chain_udp_drop, 0);

@@ -65,7 +65,7 @@ const char *bpf_hook_error(const struct hook *hook)
 	case -EPERM:
 		return "refused: needs CAP_SYS_ADMIN (or CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN), or the kernel is locked down";
 	case -E2BIG:
-		return "too many programs are attached there; an observer calls the first 32 tuners since the start";
+		return "too many programs are attached there; an observer calls the first 16 tuners since the start";
 	case -ENOENT:
 		return "this kernel has no such tracepoint";
 	default:
