@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include "config.h"
@@ -23,15 +24,22 @@ struct exchange {
 	bool more;  /* further replies follow */
 };
 
+#define CONNECT_S 3
+
 static int connect_to(const char *run_dir, const char *name)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval patience = { .tv_sec = CONNECT_S }, forever = { 0 };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
 	if ((size_t)snprintf(address.sun_path, sizeof(address.sun_path), "%s/%s", run_dir, name) >= sizeof(address.sun_path))
 		return -ENAMETOOLONG;
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	/* Whoever hangs accepts nobody, and once enough wait for it, the next would wait for ever. */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0)
 		return -errno;
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &forever, sizeof(forever));
 	return take_fd(&fd);
 }
 

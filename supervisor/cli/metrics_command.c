@@ -49,13 +49,32 @@ static int replace_file(const char *path, const char *text, size_t size)
 	return -error;
 }
 
+/* A device, or a pipe. */
+static int write_into(const char *path, const char *text, size_t size)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "we");
+
+	return file && fwrite(text, 1, size, file) == size && fflush(file) != EOF ? 0 : -errno;
+}
+
+/* What is no regular file stays what it is: another in its place would be the end of /dev/null. */
+static int save_as(const char *path, const char *text, size_t size)
+{
+	_cleanup_free_ char *file = realpath(path, NULL);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return write_into(path, text, size);
+	return replace_file(file ? file : path, text, size);
+}
+
 static int save(const char *path, const char *text, size_t size)
 {
 	int err;
 
 	if (!path)
 		return fwrite(text, 1, size, stdout) == size ? EXIT_DONE : EXIT_FAILED; /* main() says why */
-	err = replace_file(path, text, size);
+	err = save_as(path, text, size);
 	if (!err)
 		return EXIT_DONE;
 	fprintf(stderr, "bpftune: cannot write %s: %s\n", path, strerror(-err));

@@ -174,8 +174,10 @@ def test_observers(supervisor):
     supervisor.directory.chmod(0o711)
     try:
         for words in ["status"], ["status", "host"], ["watch"], ["tuners"], ["log"]:
-            said = run(*MEMBER, *supervisor.command(*words)).stdout
-            assert said == supervisor.cli(*words).stdout or (said and words[0] in ("status", "watch"))
+            def reads(words=words):
+                said = run(*MEMBER, *supervisor.command(*words)).stdout
+                return said == supervisor.cli(*words).stdout or (said and words[0] in ("status", "watch"))
+            wait_for(reads, 10, "both to read the same")    # something else may happen in between
             refused = run(*NOBODY, *supervisor.command(*words), check=False)
             assert refused.returncode == 1 and not refused.stdout and "sudo" in refused.stderr
         for words in CHANGES:
