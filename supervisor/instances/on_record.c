@@ -7,7 +7,8 @@
 #include <jansson.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <linux/stat.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,20 +179,33 @@ struct archive {
 	int home, run; /* -1: there is nothing to be read */
 };
 
+/* The kernel's struct statx: some versions of musl have none, and in others it and linux/stat.h's are in conflict. */
+struct statx_part {
+	uint32_t mask;
+	uint8_t others[140];
+	uint64_t mount_id;
+	uint64_t rest[13];
+};
+
+_Static_assert(sizeof(struct statx_part) == 256 && offsetof(struct statx_part, mount_id) == 144,
+	       "as the kernel has it");
+
+#define ASK_MOUNT_ID 0x1000 /* STATX_MNT_ID */
+
 /* Without asking whoever serves it. */
 static bool is_of_fuse(int fd)
 {
 	_cleanup_fclose_ FILE *mounts = fopen("/proc/self/mountinfo", "re");
 	_cleanup_free_ char *line = NULL;
-	struct statx st = { 0 };
+	struct statx_part st = { 0 };
 	size_t size = 0;
 
-	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) < 0)
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, ASK_MOUNT_ID, &st) < 0)
 		return true;
 	while (mounts && getline(&line, &size, mounts) > 0) {
 		const char *type = strstr(line, " - ");
 
-		if (type && strtoull(line, NULL, 10) == st.stx_mnt_id)
+		if (type && strtoull(line, NULL, 10) == st.mount_id)
 			return !strncmp(type + 3, "fuse", 4);
 	}
 	return false;
