@@ -12,7 +12,8 @@
 #define LOOK_MIN_US 1000      /* between two looks at a flow, besides a round trip */
 #define LOOK_MAX_US 100000    /* between two looks while nothing limits the flow */
 #define MACHINE_LOOK_US 10000 /* between a namespace's looks at what the whole machine shares: TCP's memory */
-#define MACHINE_GAP_US 100    /* between two such looks, however many namespaces there are */
+#define MACHINE_GAP_US 100    /* between two such looks, however many namespaces there are: */
+#define MACHINE_WAIT_US 1000000 /* but who has waited for so long has the next one at once */
 #define ENOMEM 12	      /* include/uapi/asm-generic/errno-base.h */
 #define INITIAL_CWND 10	      /* include/net/tcp.h: TCP_INIT_CWND */
 #define WINDOW_SHARE 16	      /* a receiver that its window limits reads at least half of the window in a round trip */
@@ -170,18 +171,22 @@ static __always_inline __u32 memory_wanted_us(const struct sock *sk)
 static __always_inline _Bool is_machines_turn(const struct tcp_sock *tp)
 {
 	const struct sock *sk = (const struct sock *)tp;
-	__u64 cookie, now = tp->tcp_mstamp;
+	__u64 cookie, now = tp->tcp_mstamp, *last;
+	__s64 for_us;
 
 	if (now >= machine_ask_us) {
 		/* Not in step with anybody's round trips. */
 		machine_ask_us = now + MACHINE_LOOK_US / 2 + bpf_get_prandom_u32() % MACHINE_LOOK_US;
 		machine_wanted_us = now + memory_wanted_us(sk);
 	}
-	if (now >= machine_wanted_us || now < machine_look_us)
+	if (now >= machine_wanted_us)
 		return 0;
 	cookie = cookie_of(sk);
-	if (!rate_of_map_allows(&machine_looks, &cookie, MACHINE_LOOK_US * NSEC_PER_USEC))
+	last = bpf_map_lookup_elem(&machine_looks, &cookie);
+	for_us = last ? (__s64)(now - *last) : MACHINE_WAIT_US;
+	if (for_us < MACHINE_LOOK_US || (now < machine_look_us && for_us < MACHINE_WAIT_US))
 		return 0;
+	bpf_map_update_elem(&machine_looks, &cookie, &now, BPF_ANY);
 	machine_look_us = now + MACHINE_GAP_US;
 	return 1;
 }
