@@ -126,6 +126,7 @@ struct lookup {
 	size_t n;
 	uid_t uid;	   /* whose files they are */
 	uint64_t begun_ms; /* uv_now() */
+	unsigned int n_ticks; /* since then */
 	uv_timer_t due;
 };
 

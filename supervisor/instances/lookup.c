@@ -192,6 +192,7 @@ static void begin(struct lookup *lookup)
 	take_from_queue(lookup, sheet);
 	lookup->sheet = sheet;
 	lookup->begun_ms = uv_now(lookup->instances->loop);
+	lookup->n_ticks = 0;
 	lookup->pid = fork_child(lookup);
 	if (lookup->pid < 0) {
 		lookup->pid = 0;
@@ -206,7 +207,7 @@ static void arm(struct lookup *lookup)
 	uint64_t now = uv_now(lookup->instances->loop), due = lookup->begun_ms + LOOKUP_PACE_MS;
 
 	if (lookup->pid)
-		uv_timer_start(&lookup->due, on_due, LOOKUP_LATE_MS, 0);
+		uv_timer_start(&lookup->due, on_due, LOOKUP_TICK_MS, 0);
 	else if (lookup->queue) /* not at once: others may be asked for in the same turn */
 		uv_timer_start(&lookup->due, on_due, due > now ? due - now : 1, 0);
 }
@@ -216,6 +217,7 @@ static void give_up(struct lookup *lookup)
 {
 	const uid_t uid = lookup->uid;
 
+	lookup->n_ticks = 0;
 	kill(lookup->pid, SIGKILL); /* which may take its time, too */
 	if (!lookup->sheet)
 		answer_queue_without(lookup, NULL);
@@ -227,9 +229,9 @@ static void on_due(uv_timer_t *timer)
 {
 	struct lookup *lookup = timer->data;
 
-	if (lookup->pid)
+	if (lookup->pid && ++lookup->n_ticks == LOOKUP_TICKS)
 		give_up(lookup);
-	else if (lookup->queue)
+	else if (!lookup->pid && lookup->queue)
 		begin(lookup);
 	arm(lookup);
 }

@@ -9,8 +9,13 @@
 
 #include "supervisor/instances/instances.h"
 
-#define LOOKUP_LATE_MS 5000 /* then the child is killed: the file system of a record may hang */
-#define LOOKUP_PACE_MS 50   /* from one child's start to the next: whoever makes many containers makes few children */
+/*
+ * After so many ticks the child is killed: the file system of a record may hang. A machine that stands still makes one
+ * tick late, however long that takes.
+ */
+#define LOOKUP_TICKS 5
+#define LOOKUP_TICK_MS 1000
+#define LOOKUP_PACE_MS 50 /* from one child's start to the next: whoever makes many containers makes few children */
 
 void lookup_start(struct instances *instances);
 void lookup_stop(struct instances *instances);
