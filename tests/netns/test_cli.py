@@ -220,7 +220,7 @@ def test_second_supervisor_elsewhere(supervisor, tmp_path):
     onlooker = subprocess.Popen([*map(str, supervisor_command(tmp_path)), "--dry-run"], stderr=subprocess.DEVNULL)
     try:
         status = [BPFTUNE, "status", "--run-dir", tmp_path / "run"]
-        wait_for(lambda: run(*status, check=False).returncode == 0, 5, "the onlooker to answer")
+        wait_for(lambda: run(*status, check=False).returncode == 0, 20, "the onlooker to answer")
     finally:
         onlooker.terminate()
         assert onlooker.wait(timeout=5 * SLOWNESS) == 0
