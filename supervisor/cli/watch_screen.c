@@ -7,14 +7,24 @@
 #include <langinfo.h>
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <termcap.h>
 #include <unistd.h>
 
 #include "ipc/cleanup.h"
 #include "supervisor/cli/watch_view.h"
 
 #define ESCAPE_MS 25 /* after which an escape is the key, and not the beginning of another's sequence */
+
+/* Of one that is not, newterm(3) says so, and leaks. */
+static bool is_known_terminal(void)
+{
+	const char *name = getenv("TERM");
+
+	return name && tgetent(NULL, name) == 1;
+}
 
 int screen_open(int fd)
 {
@@ -25,7 +35,7 @@ int screen_open(int fd)
 	if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0)
 		setlocale(LC_CTYPE, "C.UTF-8");
 	set_escdelay(ESCAPE_MS);
-	if (!in || !newterm(NULL, stdout, in)) {
+	if (!in || !is_known_terminal() || !newterm(NULL, stdout, in)) {
 		if (in)
 			fclose(in);
 		return -ENOTTY;
