@@ -90,9 +90,9 @@ def test_small_requests(world):
             after = runs(world.supervisor)
             if sent_again(world, connection) == lost and is_near(connection):
                 break
-    assert after.observers - before.observers <= 4 * REQUESTS
-    assert not {name: count for name, count in after.subscribers.items()
-                if count - before.subscribers.get(name, 0) > REQUESTS // 50}
+    few = REQUESTS // 50    # an answer that is 40 ms late has an acknowledgement of its own
+    assert after.observers - before.observers <= 4 * REQUESTS + few
+    assert not {name: count for name, count in after.subscribers.items() if count - before.subscribers.get(name, 0) > few}
 
 
 def test_bulk(lab, world):
