@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <utlist.h>
 
 #include "ipc/cleanup.h"
@@ -60,14 +59,6 @@ static const char *const content_types[] = {
 	[METRICS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 	[METRICS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
 
 /* --- answers ------------------------------------------------------------------------------------ */
 
@@ -119,13 +110,13 @@ static struct answer *new_answer(struct scrape *scrape)
 /* What is made for one asker serves all who come shortly after. */
 static void renew_answer(struct server *server)
 {
-	int64_t begun_ms = now_ms(), ended_ms, kept_ms;
+	int64_t begun_ms = scrape_now_ms(), ended_ms, kept_ms;
 
 	if (server->answer && begun_ms < server->good_until_ms)
 		return;
 	forget_answer(server);
 	server->answer = new_answer(&server->scrape);
-	ended_ms = now_ms();
+	ended_ms = scrape_now_ms();
 	kept_ms = KEPT_MS + 10 * (ended_ms - begun_ms);
 	server->good_until_ms = ended_ms + (kept_ms > KEPT_MAX_MS ? KEPT_MAX_MS : kept_ms);
 }
@@ -238,7 +229,7 @@ static void begin_client(struct server *server, struct MHD_Connection *connectio
 	if (!client)
 		return;
 	client->fd = info->connect_fd;
-	client->since_ms = now_ms();
+	client->since_ms = scrape_now_ms();
 	if (server->n_clients >= CLIENTS_MAX)
 		hang_up(server, server->clients);
 	DL_APPEND(server->clients, client);
@@ -263,7 +254,7 @@ static void on_connection(void *arg, struct MHD_Connection *connection, void **s
 
 static void hang_up_on_old_clients(struct server *server)
 {
-	int64_t now = now_ms();
+	int64_t now = scrape_now_ms();
 
 	while (server->clients && now - server->clients->since_ms >= CLIENT_MS)
 		hang_up(server, server->clients);

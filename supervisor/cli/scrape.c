@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -39,7 +38,7 @@ struct answer {
 	bool is_complete;
 };
 
-static int64_t now_ms(void)
+int64_t scrape_now_ms(void)
 {
 	struct timespec now;
 
@@ -60,7 +59,7 @@ static void on_reply(void *arg, json_t *message)
 static int wait_until_readable(const struct session *session)
 {
 	struct pollfd pollfd = { .fd = session->fd, .events = POLLIN };
-	int64_t left_ms = session->deadline_ms - now_ms();
+	int64_t left_ms = session->deadline_ms - scrape_now_ms();
 	int n = left_ms > 0 ? poll(&pollfd, 1, (int)left_ms) : 0;
 
 	return n > 0 ? 0 : n < 0 ? -errno : -ETIMEDOUT;
@@ -265,7 +264,7 @@ struct metrics *scrape_metrics(struct scrape *scrape, int *ret_error)
 {
 	struct session session = {
 		.fd = ask_connect(scrape->run_dir),
-		.deadline_ms = now_ms() + scrape->timeout_ms,
+		.deadline_ms = scrape_now_ms() + scrape->timeout_ms,
 		.reader.max = VARLINK_MESSAGE_MAX,
 	};
 	_cleanup_close_ int fd = session.fd;

@@ -5,6 +5,7 @@
 #define BPFTUNE_SUPERVISOR_CLI_SCRAPE_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "supervisor/cli/metrics.h"
 
@@ -29,6 +30,9 @@ struct scrape {
  * is 0. NULL: no memory.
  */
 struct metrics *scrape_metrics(struct scrape *scrape, int *ret_error);
+
+/* CLOCK_MONOTONIC, by which an answer is late. */
+int64_t scrape_now_ms(void);
 
 /* Frees what it keeps. */
 void scrape_forget(struct scrape *scrape);
