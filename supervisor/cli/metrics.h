@@ -62,7 +62,7 @@ struct metrics {
 		size_t size;
 	} families[N_METRICS];
 	/* Of metrics_add.c. */
-	json_t *worker_states, *tuner_states; /* how many instances by state; and that by tuner */
+	json_t *worker_states, *tuner_states; /* how many instances by state; and that by tuner, but for the active */
 	struct seen *names, *owners;
 	unsigned int n_instances, n_left_out, n_shown;
 };

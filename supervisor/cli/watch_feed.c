@@ -231,7 +231,8 @@ void watch_feed_ask(struct watch_feed *feed, bool list, const char *const *names
 	feed->waits = n + (list ? 2 : 0);
 	if (list) {
 		call(calls, json_pack("{s:s}", "method", "io.bpftune.GetStatus"));
-		call(calls, json_pack("{s:s s:b}", "method", "io.bpftune.ListInstances", "more", true));
+		call(calls, json_pack("{s:s s:b s:{s:b}}", "method", "io.bpftune.ListInstances", "more", true,
+				      "parameters", "brief", true));
 	}
 	for (size_t i = 0; i < n && !calls->is_closing; i++)
 		call(calls, json_pack("{s:s s:{s:s}}", "method", "io.bpftune.ListInstances", "parameters", "container",

@@ -17,6 +17,7 @@ struct connection {
 	bool is_observer; /* it came by observe.sock, and may only read */
 	bool following, closing;
 	bool is_stopped; /* not read from, until `calls` are handled */
+	bool is_brief;	 /* what it is told of instances: status_instance_json() */
 	json_t *calls;
 	void (*call)(struct connection *connection, json_t *message);
 	void (*go_on)(struct connection *connection); /* with an answer in pieces; NULL: there is none under way */

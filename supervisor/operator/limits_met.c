@@ -106,7 +106,7 @@ static void answer(struct connection *connection, const struct call *call, const
 		   const struct limits_of *limits)
 {
 	const struct operator* operator= connection->operator;
-	json_t *json = instance ? status_instance_json(operator, instance) : json_null();
+	json_t *json = instance ? status_instance_json(operator, instance, connection->is_brief) : json_null();
 
 	connection->limits_instance = 0;
 	if (json_is_object(json)) {

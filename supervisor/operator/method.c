@@ -107,9 +107,10 @@ static const struct instance *skip_claims(const struct instance *instance)
 	return instance;
 }
 
-static json_t *listed(const struct operator *operator, const struct instance *instance)
+static json_t *listed(const struct connection *connection, const struct instance *instance)
 {
-	return json_pack("{s:o}", "instance", instance ? status_instance_json(operator, instance) : json_null());
+	return json_pack("{s:o}", "instance", instance ? status_instance_json(connection->operator, instance, connection->is_brief) :
+						json_null());
 }
 
 static void list(struct connection *connection)
@@ -121,7 +122,7 @@ static void list(struct connection *connection)
 
 		connection->listed_next = instance ? skip_claims(instance->by_id.next) : NULL;
 		connection->go_on = connection->listed_next ? list : NULL;
-		call_reply(&call, listed(connection->operator, instance), connection->listed_next != NULL);
+		call_reply(&call, listed(connection, instance), connection->listed_next != NULL);
 	}
 }
 
@@ -133,6 +134,7 @@ static void list_instances(const struct call *call)
 
 	if (!container_of_call(call, false, &id))
 		return;
+	connection->is_brief = json_is_true(json_object_get(call->parameters, "brief"));
 	if (id) {
 		limits_reply(call, instance_by_id(operator->instances, id));
 	} else if (!call->more) {
@@ -288,7 +290,7 @@ static const struct method {
 	{ "org.varlink.service.GetInterfaceDescription", get_interface, { { "interface", TEXT, true } } },
 	{ "io.bpftune.GetStatus", get_status, {} },
 	{ "io.bpftune.GetTuners", get_tuners, {} },
-	{ "io.bpftune.ListInstances", list_instances, { { "container", TEXT } } },
+	{ "io.bpftune.ListInstances", list_instances, { { "container", TEXT }, { "brief", TRUTH } } },
 	{ "io.bpftune.GetLog", get_log, { { "container", TEXT }, { "lines", INTEGER } } },
 	{ "io.bpftune.Rollback", roll_back, { { "container", TEXT }, { "all", TRUTH }, { "dry_run", TRUTH } }, true },
 	{ "io.bpftune.Off", turn_off, { { "container", TEXT }, { "all", TRUTH }, { "tuner", TEXT } }, true },

@@ -24,7 +24,7 @@ static json_t *path_json(const char *path)
 	return json_string(escaped);
 }
 
-/* What a program that an observer calls has cost; one with a hook of its own is in `bpftool prog`. */
+/* All runs are known of a program that an observer calls; of one with a link those that were timed. */
 static json_t *hook_json(const struct operator *operator, const struct hook *hook)
 {
 	double up_s = (uv_now(operator->loop) - operator->started_ms) / 1000.0;
@@ -32,13 +32,17 @@ static json_t *hook_json(const struct operator *operator, const struct hook *hoo
 				 !hook->error, "error", optional(bpf_hook_error(hook)), "refusals", 0);
 	struct bpftune_runs runs;
 
-	if (json && hook->chain >= 0 && !hook->error) {
+	if (!json || hook->error)
+		return json;
+	if (hook->chain >= 0) {
 		bpf_runs(&operator->kernel->host, hook->chain, hook->tuner, &runs);
 		json_object_set_new(json, "runs", json_integer(runs.runs));
-		json_object_set_new(json, "timed", json_integer(runs.timed));
-		json_object_set_new(json, "ns", json_integer(runs.ns));
 		json_object_set_new(json, "runs_per_s", json_real(up_s > 0 ? runs.runs / up_s : 0));
+	} else {
+		bpf_linked_runs(hook, &runs);
 	}
+	json_object_set_new(json, "timed", json_integer(runs.timed));
+	json_object_set_new(json, "ns", json_integer(runs.ns));
 	return json;
 }
 
@@ -93,20 +97,23 @@ static json_t *scenarios_json(const struct ledger_entry *entry)
 	return scenarios;
 }
 
-static json_t *instance_tuners_json(const struct operator *operator, const struct instance *instance)
+static json_t *instance_tuners_json(const struct operator *operator, const struct instance *instance, bool brief)
 {
 	const struct plugins *plugins = &operator->kernel->plugins;
 	json_t *tuners = json_array();
 
-	for (size_t i = 0; i < plugins->n; i++)
-		if (!plugins_is_removed(plugins, i))
+	for (size_t i = 0; i < plugins->n; i++) {
+		enum tuner_state state = changes_tuner_state(operator->changes, instance, i);
+		const char *why = changes_tuner_why(operator->changes, instance, i);
+
+		if (!plugins_is_removed(plugins, i) && !(brief && state == TUNER_ACTIVE && !why))
 			json_array_append_new(tuners, json_pack("{s:s s:s s:o}", "name", plugins->tuners[i]->name, "state",
-								tuner_state_name(changes_tuner_state(operator->changes, instance, i)),
-								"why", optional(changes_tuner_why(operator->changes, instance, i))));
+								tuner_state_name(state), "why", optional(why)));
+	}
 	return tuners;
 }
 
-static json_t *tunables_json(const struct operator *operator, const struct instance *instance)
+static json_t *tunables_json(const struct operator *operator, const struct instance *instance, bool brief)
 {
 	json_t *tunables = json_array();
 
@@ -120,7 +127,7 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 				ledger_find(&operator->changes->ledger, instance->view.netns_cookie, tuner->tunables[j].name);
 			const struct ledger_row *last = entry ? ledger_last(entry) : NULL;
 
-			if (!entry || !plugins_is_owner(&operator->kernel->plugins, i, j))
+			if (!entry || !plugins_is_owner(&operator->kernel->plugins, i, j) || (brief && !ledger_changes(entry)))
 				continue;
 			json_array_append_new(tunables,
 				json_pack("{s:s s:s s:s s:s s:I s:o s:o}", "name", tuner->tunables[j].name, "tuner",
@@ -132,7 +139,7 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 	return tunables;
 }
 
-json_t *status_instance_json(const struct operator *operator, const struct instance *instance)
+json_t *status_instance_json(const struct operator *operator, const struct instance *instance, bool brief)
 {
 	return json_pack("{s:I s:s s:o s:o s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
 			 "id", (json_int_t)instance->view.id, "name", instance->view.name,
@@ -145,7 +152,8 @@ json_t *status_instance_json(const struct operator *operator, const struct insta
 			 "cgroup", "path", path_json(instance->view.cgroup_path), "id", (json_int_t)instance->view.cgroup_id,
 			 "worker", "pid", instance->worker_pid ? json_integer(instance->worker_pid) : json_null(),
 			 "state", worker_state(instance), "restarts", (int)worker_restarts(instance),
-			 "tuners", instance_tuners_json(operator, instance), "tunables", tunables_json(operator, instance),
+			 "tuners", instance_tuners_json(operator, instance, brief), "tunables",
+			 tunables_json(operator, instance, brief),
 			 "learnt", changes_learnt(operator->changes, instance));
 }
 

@@ -10,6 +10,7 @@ json_t *status_json(const struct operator *operator);
 
 json_t *status_tuners_json(const struct operator *operator);
 
-json_t *status_instance_json(const struct operator *operator, const struct instance *instance);
+/* `brief`: without the tuners that are active with nothing to say, and the tunables that nobody has changed. */
+json_t *status_instance_json(const struct operator *operator, const struct instance *instance, bool brief);
 
 #endif

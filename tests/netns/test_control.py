@@ -105,6 +105,7 @@ def test_wrong_calls(supervisor, method, parameters, error):
     ("io.bpftune.GetTuners", {"tuner": "poke"}, "tuner"),
     ("io.bpftune.ListInstances", {"container": 7}, "container"),
     ("io.bpftune.ListInstances", {"contaner": "host"}, "contaner"),
+    ("io.bpftune.ListInstances", {"brief": "yes"}, "brief"),
     ("io.bpftune.GetLog", {"lines": "many"}, "lines"),
     ("io.bpftune.GetLog", {"lines": 1.5}, "lines"),
     ("io.bpftune.GetLog", {"lines": -1}, "lines"),
@@ -337,6 +338,23 @@ def test_list(supervisor, crowd):
         assert "interfaces" in client.receive()["parameters"]
     assert ids(listed) == ids(known) == sorted(set(ids(known))) and len(known) > LISTED_AT_ONCE
     assert [set(instance) for instance in listed] == [set(instance) for instance in known]
+
+
+def test_list_brief(supervisor, crowd):
+    """What is left out is what nobody has touched; all else is as in the whole answer."""
+    off = {"container": f"pid:{crowd[0].pid}", "tuner": "poke"}
+    with Client(supervisor) as client:
+        assert client.call("io.bpftune.Off", **off)["parameters"] == {"switched": 1}
+        client.send("io.bpftune.ListInstances", more=True)
+        whole = client.list()
+        client.send("io.bpftune.ListInstances", more=True, parameters={"brief": True})
+        brief = client.list()
+        assert client.call("io.bpftune.On", **off)["parameters"]["switched"] == 1
+        host = client.call("io.bpftune.ListInstances", container="host", brief=True)["parameters"]["instance"]
+    assert brief == [{**instance, "tuners": [tuner for tuner in instance["tuners"] if tuner["state"] != "active"],
+                      "tunables": [tunable for tunable in instance["tunables"] if tunable["changes"]]} for instance in whole]
+    assert [tuner["state"] for instance in brief for tuner in instance["tuners"]] == ["off"]
+    assert host["limits_met"] and not host["tunables"] and not host["tuners"]
 
 
 @pytest.mark.parametrize("more", [False, True])
