@@ -55,10 +55,11 @@ static void add_hooks(struct metrics *metrics, const char *tuner, json_t *hooks)
 
 		metrics_put(metrics, METRIC_BPF_ATTACHED, json_is_true(json_object_get(hook, "attached")),
 			    LABELS("tuner", tuner, "program", program, "attach", attach));
-		if (!json_object_get(hook, "runs"))
-			continue; /* it has a hook of its own */
-		metrics_put(metrics, METRIC_BPF_RUNS, number_of(hook, "runs"),
-			    LABELS("tuner", tuner, "program", program, "attach", attach));
+		if (json_object_get(hook, "runs")) /* an observer calls it */
+			metrics_put(metrics, METRIC_BPF_RUNS, number_of(hook, "runs"),
+				    LABELS("tuner", tuner, "program", program, "attach", attach));
+		if (!json_object_get(hook, "timed"))
+			continue; /* it is not attached */
 		metrics_put(metrics, METRIC_BPF_TIMED_RUNS, number_of(hook, "timed"),
 			    LABELS("tuner", tuner, "program", program, "attach", attach));
 		metrics_put(metrics, METRIC_BPF_RUN_TIME, number_of(hook, "ns") / 1e9,
@@ -82,8 +83,10 @@ static void add_tuners(struct metrics *metrics, json_t *tuners)
 
 	json_array_foreach (tuners, i, tuner) {
 		count(states, text_of(tuner, "state"));
-		if (is_in_service(tuner))
-			add_hooks(metrics, text_of(tuner, "name"), json_object_get(tuner, "hooks"));
+		if (!is_in_service(tuner))
+			continue;
+		add_hooks(metrics, text_of(tuner, "name"), json_object_get(tuner, "hooks"));
+		json_object_set_new(metrics->tuner_states, text_of(tuner, "name"), json_object());
 	}
 	json_object_foreach (states, state, number)
 		metrics_put(metrics, METRIC_TUNERS, json_integer_value(number), LABELS("state", state));
@@ -168,22 +171,30 @@ static bool is_shown(struct metrics *metrics, json_t *instance)
 	return true;
 }
 
+/* A brief answer has no tuner that is active with nothing to say. */
 static void count_states(struct metrics *metrics, json_t *instance)
 {
 	json_t *tuner;
 	size_t i;
 
 	count(metrics->worker_states, text_of(json_object_get(instance, "worker"), "state"));
-	json_array_foreach (json_object_get(instance, "tuners"), i, tuner) {
-		const char *name = text_of(tuner, "name");
-		json_t *states = json_object_get(metrics->tuner_states, name);
+	json_array_foreach (json_object_get(instance, "tuners"), i, tuner)
+		if (strcmp(text_of(tuner, "state"), "active") != 0)
+			count(json_object_get(metrics->tuner_states, text_of(tuner, "name")), text_of(tuner, "state"));
+}
 
-		if (!states) {
-			states = json_object();
-			json_object_set_new(metrics->tuner_states, name, states);
-		}
-		count(states, text_of(tuner, "state"));
+static void add_states(struct metrics *metrics, const char *tuner, json_t *states)
+{
+	json_int_t active = metrics->n_instances;
+	const char *state;
+	json_t *number;
+
+	json_object_foreach (states, state, number) {
+		metrics_put(metrics, METRIC_TUNER_INSTANCES, json_integer_value(number),
+			    LABELS("tuner", tuner, "state", state));
+		active -= json_integer_value(number);
 	}
+	metrics_put(metrics, METRIC_TUNER_INSTANCES, active, LABELS("tuner", tuner, "state", "active"));
 }
 
 static void add_values(struct metrics *metrics, enum metric metric, const char *name, const char *tunable,
@@ -278,9 +289,7 @@ void metrics_add_totals(struct metrics *metrics)
 	json_object_foreach (metrics->worker_states, state, number)
 		metrics_put(metrics, METRIC_WORKERS, json_integer_value(number), LABELS("state", state));
 	json_object_foreach (metrics->tuner_states, tuner, states)
-		json_object_foreach (states, state, number)
-			metrics_put(metrics, METRIC_TUNER_INSTANCES, json_integer_value(number),
-				    LABELS("tuner", tuner, "state", state));
+		add_states(metrics, tuner, states);
 }
 
 char *metrics_of_limits(json_t *instance)

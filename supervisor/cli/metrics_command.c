@@ -107,6 +107,7 @@ int client_metrics(const struct question *question)
 		.run_dir = question->run_dir,
 		.timeout_ms = TIMEOUT_MS,
 		.limits_at_once = UINT_MAX,
+		.waits_for_silent = true,
 	};
 	struct metrics *metrics;
 	char *text = NULL;

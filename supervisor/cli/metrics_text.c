@@ -45,7 +45,8 @@ static const struct {
 	[METRIC_BPF_ATTACHED] = { "bpftune_bpf_attached", GAUGE, "Whether the kernel has taken a BPF program" },
 	[METRIC_BPF_RUNS] = { "bpftune_bpf_runs", COUNTER, "Runs of a BPF program that an observer calls" },
 	[METRIC_BPF_TIMED_RUNS] = { "bpftune_bpf_timed_runs", COUNTER,
-				    "Of these, how many were timed (kernel.bpf_stats_enabled)" },
+				    "Runs of any BPF program while kernel.bpf_stats_enabled was 1; an observer's contain "
+				    "those of the programs that it calls" },
 	[METRIC_BPF_RUN_TIME] = { "bpftune_bpf_run_time_seconds", COUNTER, "What the timed runs took" },
 	[METRIC_CONTAINER] = { "bpftune_container", INFO, "What a container is called elsewhere" },
 	[METRIC_WORKER_READY] = { "bpftune_worker_ready", GAUGE, "Whether a container's worker is ready" },

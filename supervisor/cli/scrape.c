@@ -188,7 +188,6 @@ static void take_limits(void *arg, json_t *reply)
 	look->limits->samples = metrics_of_limits(instance);
 }
 
-/* A worker that hangs takes a second: then the others are read the next time. */
 static void read_limits(struct scrape *scrape, struct session *session)
 {
 	struct scrape_limits *limits = scrape->limits;
@@ -204,10 +203,10 @@ static void read_limits(struct scrape *scrape, struct session *session)
 		limits = look.limits->hh.next;
 		scrape->limits_last = look.limits->instance;
 		if (call(session,
-			 json_pack("{s:s s:{s:s}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				   look.limits->name),
+			 json_pack("{s:s s:{s:s s:b}}", "method", "io.bpftune.ListInstances", "parameters", "container",
+				   look.limits->name, "brief", true),
 			 take_limits, &look) < 0 ||
-		    !look.has_answered)
+		    !(look.has_answered || scrape->waits_for_silent))
 			return;
 	}
 }
@@ -235,7 +234,8 @@ static void drop_ended(struct scrape *scrape)
 static int gather(struct scrape *scrape, struct session *session, struct metrics *metrics)
 {
 	struct listing listing = { .scrape = scrape, .metrics = metrics };
-	json_t *list = json_pack("{s:s s:b}", "method", "io.bpftune.ListInstances", "more", 1);
+	json_t *list = json_pack("{s:s s:b s:{s:b}}", "method", "io.bpftune.ListInstances", "more", true, "parameters",
+				 "brief", true);
 	int err = call(session, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, metrics);
 
 	scrape->round++;

@@ -19,6 +19,7 @@ struct scrape {
 	 * read last is told.
 	 */
 	unsigned int limits_at_once;
+	bool waits_for_silent; /* workers, a second for each; else the first one ends the round */
 	/* Of this file only. */
 	struct scrape_limits *limits;
 	json_int_t limits_last; /* the instance whose limits were read last */

@@ -323,17 +323,19 @@ int client_status(const struct question *question)
 
 /* --- tuners ------------------------------------------------------------------------------------- */
 
-/* Of a program that an observer calls, since the supervisor started. */
+/* Since the supervisor started. */
 static void print_cost(json_t *hook)
 {
 	json_int_t runs = number_of(hook, "runs"), timed = number_of(hook, "timed");
 
-	if (!runs)
-		return;
-	printf("        %lld runs, %.3g a second", (long long)runs, json_number_value(json_object_get(hook, "runs_per_s")));
+	if (runs)
+		printf("        %lld runs, %.3g a second", (long long)runs, json_number_value(json_object_get(hook, "runs_per_s")));
+	else if (timed)
+		printf("        %lld timed runs", (long long)timed);
 	if (timed)
 		printf(", of %lld ns", (long long)(number_of(hook, "ns") / timed));
-	putchar('\n');
+	if (runs || timed)
+		putchar('\n');
 }
 
 static void print_hooks(json_t *hooks)

@@ -212,6 +212,23 @@ void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_
 	free(of_cpus);
 }
 
+void bpf_linked_runs(const struct hook *hook, struct bpftune_runs *ret_runs)
+{
+	struct bpf_link_info link = { 0 };
+	struct bpf_prog_info program = { 0 };
+	uint32_t link_size = sizeof(link), program_size = sizeof(program);
+	int link_fd = hook->link ? bpf_link__fd(hook->link) : hook->late.link_fd;
+	_cleanup_close_ int fd = -1;
+
+	*ret_runs = (struct bpftune_runs){ 0 };
+	if (link_fd <= 0 || bpf_obj_get_info_by_fd(link_fd, &link, &link_size) < 0)
+		return;
+	fd = bpf_prog_get_fd_by_id(link.prog_id);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &program, &program_size) < 0)
+		return;
+	*ret_runs = (struct bpftune_runs){ .timed = program.run_cnt, .ns = program.run_time_ns };
+}
+
 void bpf_time_runs(struct bpftune_host *host)
 {
 	_cleanup_fclose_ FILE *file = fopen("/proc/sys/kernel/bpf_stats_enabled", "re");

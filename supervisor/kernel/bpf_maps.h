@@ -60,6 +60,9 @@ void bpf_forget_verdicts(struct bpftune_host *host, uint16_t tuner);
 /* How often an observer called the tuner's program of that chain. */
 void bpf_runs(const struct bpftune_host *host, enum bpftune_chain chain, uint16_t tuner, struct bpftune_runs *ret_runs);
 
+/* What the kernel has counted for a program that has a link: runs while kernel.bpf_stats_enabled was 1. */
+void bpf_linked_runs(const struct hook *hook, struct bpftune_runs *ret_runs);
+
 /* From now on runs are timed if kernel.bpf_stats_enabled is 1, as the kernel does for programs that nobody calls. */
 void bpf_time_runs(struct bpftune_host *host);
 

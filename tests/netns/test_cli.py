@@ -13,7 +13,8 @@ from types import NoneType
 import pytest
 
 from crowd import Cgroup
-from lab import AMPLE, BPFTUNE, SLOWNESS, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, run, tuner_names, wait_for
+from lab import (AMPLE, BPFTUNE, SLOWNESS, SMALL_WMEM, TUNERS, WMEM, cgroup2_mounts, kept_sysctls, run, sysctl_path, tuner_names,
+                 wait_for)
 
 FAILED, USAGE, UNSUPPORTED, NO_SUPERVISOR = 1, 2, 3, 4
 
@@ -285,6 +286,19 @@ def without_counters(tuners):
     return [{**tuner, "hooks": [{key: value for key, value in hook.items()
                                  if key not in ("runs", "runs_per_s", "timed", "ns")} for hook in tuner["hooks"]]}
             for tuner in tuners]
+
+
+def test_observers_run_time(supervisor):
+    """The kernel's figures, and so the same as bpftool's."""
+    def timed():
+        run("unshare", "--net", "true")     # fork, exec, exit and a new namespace
+        hooks = supervisor.status()["watch"]["hooks"]
+        assert all("runs" not in hook and ("timed" in hook) == hook["attached"] for hook in hooks)
+        return [hook["ns"] for hook in hooks if hook["timed"]]
+    with kept_sysctls(["kernel.bpf_stats_enabled"]):
+        sysctl_path("kernel.bpf_stats_enabled").write_text("1")
+        assert min(wait_for(timed, 10, "a run that is timed")) > 0
+        assert " timed runs, of " in supervisor.cli("tuners").stdout
 
 
 def test_tuners(supervisor):

@@ -243,6 +243,7 @@ def test_hung_worker(lab, supervisor, exporter, container):
         first = exporter.samples()[key]
         lab.keep(Flooded(container, 4096)).open()
         wait_for(lambda: exporter.samples()[key] > first, 60, "the counter to go on")
+        assert samples(supervisor.cli("metrics").stdout)[key] > first
     finally:
         os.kill(pid, signal.SIGCONT)
 
