@@ -40,7 +40,7 @@ static void ignore_complaint(void *arg, const char *text)
 static void check_status(struct fixture *fixture)
 {
 	const struct operator room = { .kernel = &fixture->kernel, .changes = &fixture->changes };
-	json_t *status = status_instance_json(&room, fixture->instance);
+	json_t *status = status_instance_json(&room, fixture->instance, false);
 	size_t known = 0;
 
 	for (size_t i = 0; i < N_TUNABLES; i++)
