@@ -31,9 +31,8 @@ static void assert_has(const char *text, const char *line)
 
 static json_t *instance(int id, const char *name, const char *owner)
 {
-	return json_pack("{s:i s:s s:s s:{s:s s:i} s:[{s:s s:s} {s:s s:s}]}", "id", id, "name", name, "owner", owner,
-			 "worker", "state", "ready", "restarts", 2, "tuners", "name", "udp", "state", "manual", "name",
-			 "frag", "state", "active");
+	return json_pack("{s:i s:s s:s s:{s:s s:i} s:[{s:s s:s}]}", "id", id, "name", name, "owner", owner, "worker",
+			 "state", "ready", "restarts", 2, "tuners", "name", "udp", "state", "manual");
 }
 
 static bool add(struct metrics *metrics, json_t *json)
@@ -151,9 +150,13 @@ static void test_instance(void **state)
 {
 	struct metrics *metrics = metrics_new();
 	json_t *json = instance(7, "web", "/web");
+	json_t *status = json_pack("{s:[{s:s s:s} {s:s s:s}]}", "tuners", "name", "udp", "state", "active", "name", "frag",
+				   "state", "active");
 	char *text;
 
 	(void)state;
+	metrics_add_status(metrics, status);
+	json_decref(status);
 	json_object_set_new(json, "container_id", json_string("abc"));
 	json_object_set_new(json, "tunables",
 			    json_pack("[{s:s s:s s:s s:s s:i s:{s:i s:i}} {s:s s:s s:s s:s s:i}]", "name", "net.a",
@@ -175,6 +178,8 @@ static void test_instance(void **state)
 	assert_has(text, "bpftune_tunable_initial_value{container=\"web\",tunable=\"net.a\",index=\"2\"} 65536\n");
 	assert_has(text, "bpftune_tuner_manual{container=\"web\",tuner=\"udp\"} 1\n");
 	assert_has(text, "bpftune_decisions{container=\"web\",tuner=\"tcp_init\"} 2\n");
+	assert_has(text, "bpftune_tuner_instances{tuner=\"udp\",state=\"manual\"} 1\n");
+	assert_has(text, "bpftune_tuner_instances{tuner=\"udp\",state=\"active\"} 0\n");
 	assert_has(text, "bpftune_tuner_instances{tuner=\"frag\",state=\"active\"} 1\n");
 	assert_has(text, "bpftune_workers{state=\"ready\"} 1\n");
 	assert_null(strstr(text, "net.b"));
