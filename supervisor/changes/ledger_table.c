@@ -144,6 +144,18 @@ unsigned int ledger_changes(const struct ledger_entry *entry)
 	return changes;
 }
 
+bool ledger_has_changes(const struct ledger *ledger, uint64_t netns_cookie)
+{
+	const struct ledger_netns *netns = netns_find(ledger, netns_cookie);
+	const struct ledger_entry *entry;
+
+	if (netns)
+		LL_FOREACH (netns->entries, entry)
+			if (ledger_changes(entry))
+				return true;
+	return false;
+}
+
 void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigned int changes)
 {
 	for (size_t i = 0; i < LEDGER_SCENARIOS_MAX && !ledger_make_history(entry); i++) {

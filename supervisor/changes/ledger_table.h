@@ -124,6 +124,8 @@ struct ledger_entry *ledger_find(const struct ledger *ledger, uint64_t netns_coo
 struct ledger_entry *ledger_entry_get(struct ledger *ledger, uint64_t netns_cookie, const char *tunable);
 
 unsigned int ledger_changes(const struct ledger_entry *entry);
+/* Of any tunable of the namespace. */
+bool ledger_has_changes(const struct ledger *ledger, uint64_t netns_cookie);
 void ledger_count_scenario(struct ledger_entry *entry, const char *name, unsigned int changes);
 
 /* The entry has a history of its own from now on. 0 or -ENOMEM. */

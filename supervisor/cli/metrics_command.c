@@ -106,8 +106,7 @@ int client_metrics(const struct question *question)
 	struct scrape scrape = {
 		.run_dir = question->run_dir,
 		.timeout_ms = TIMEOUT_MS,
-		.limits_at_once = UINT_MAX,
-		.waits_for_silent = true,
+		.limits_ms = TIMEOUT_MS,
 	};
 	struct metrics *metrics;
 	char *text = NULL;

@@ -23,7 +23,7 @@
 #include "supervisor/cli/scrape.h"
 
 #define TIMEOUT_MS 3000	   /* of what the supervisor is asked */
-#define LIMITS_AT_ONCE 100 /* workers that a scrape wakes up */
+#define LIMITS_MS 50	   /* of a scrape, in which it wakes up workers */
 #define KEPT_MS 1000	   /* an answer; and ten times as long as it took to make, but */
 #define KEPT_MAX_MS 3000
 #define CLIENTS_MAX 48	  /* the oldest makes room for the next */
@@ -368,7 +368,7 @@ static void serve(struct server *server, struct MHD_Daemon *daemon)
 
 int main(int argc, char **argv)
 {
-	struct server server = { .scrape = { .timeout_ms = TIMEOUT_MS, .limits_at_once = LIMITS_AT_ONCE } };
+	struct server server = { .scrape = { .timeout_ms = TIMEOUT_MS, .limits_ms = LIMITS_MS } };
 	struct MHD_Daemon *daemon;
 	int status, fd = -1;
 

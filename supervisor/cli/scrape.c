@@ -166,48 +166,35 @@ static void take_instance(void *arg, json_t *reply)
 
 /* --- limits ------------------------------------------------------------------------------------- */
 
-struct look {
-	struct scrape_limits *limits;
-	bool has_answered; /* its worker has */
-};
-
+/* It may have ended, and another have its name. */
 static void take_limits(void *arg, json_t *reply)
 {
-	struct look *look = arg;
+	struct scrape_limits *limits = arg;
 	json_t *instance = json_object_get(reply, "instance");
 
-	/* It may have ended, and another have its name. */
-	if (number_of(instance, "id") != look->limits->instance) {
-		look->has_answered = true;
+	if (number_of(instance, "id") != limits->instance || strcmp(text_of(instance, "name"), limits->name) != 0 ||
+	    !json_is_array(json_object_get(instance, "limits_met")))
 		return;
-	}
-	look->has_answered = json_is_array(json_object_get(instance, "limits_met"));
-	if (!look->has_answered || strcmp(text_of(instance, "name"), look->limits->name) != 0)
-		return;
-	free(look->limits->samples);
-	look->limits->samples = metrics_of_limits(instance);
+	free(limits->samples);
+	limits->samples = metrics_of_limits(instance);
 }
 
 static void read_limits(struct scrape *scrape, struct session *session)
 {
 	struct scrape_limits *limits = scrape->limits;
-	unsigned int left = HASH_COUNT(scrape->limits);
+	int64_t end_ms = scrape_now_ms() + scrape->limits_ms;
 
-	if (left > scrape->limits_at_once)
-		left = scrape->limits_at_once;
 	while (limits && limits->instance <= scrape->limits_last)
 		limits = limits->hh.next;
-	for (; left; left--) {
-		struct look look = { .limits = limits ? limits : scrape->limits, .has_answered = true };
-
-		limits = look.limits->hh.next;
-		scrape->limits_last = look.limits->instance;
+	for (unsigned int left = HASH_COUNT(scrape->limits); left && scrape_now_ms() < end_ms; left--) {
+		limits = limits ? limits : scrape->limits;
+		scrape->limits_last = limits->instance;
 		if (call(session,
 			 json_pack("{s:s s:{s:s s:b}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				   look.limits->name, "brief", true),
-			 take_limits, &look) < 0 ||
-		    !(look.has_answered || scrape->waits_for_silent))
+				   limits->name, "brief", true),
+			 take_limits, limits) < 0)
 			return;
+		limits = limits->hh.next;
 	}
 }
 

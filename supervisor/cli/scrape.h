@@ -15,11 +15,10 @@ struct scrape {
 	const char *run_dir;
 	unsigned int timeout_ms;
 	/*
-	 * Containers whose limits are read each time, in turn: their workers wake up for that. Of the others, what was
-	 * read last is told.
+	 * How long containers' limits are read each time, in turn: their workers wake up for that, and one that hangs
+	 * takes a second. Of the others, what was read last is told.
 	 */
-	unsigned int limits_at_once;
-	bool waits_for_silent; /* workers, a second for each; else the first one ends the round */
+	unsigned int limits_ms;
 	/* Of this file only. */
 	struct scrape_limits *limits;
 	json_int_t limits_last; /* the instance whose limits were read last */

@@ -135,8 +135,8 @@ static void print_instance_tuner(json_t *tuner)
 	printf("\n");
 }
 
-/* Why all tuners are off there, if it is the same of each; NULL: they are not. */
-static const char *why_all_off(json_t *tuners)
+/* Why all of `n` tuners are off there, if it is the same of each; NULL: they are not. */
+static const char *why_all_off(json_t *tuners, size_t n)
 {
 	const char *why = text_of(json_array_get(tuners, 0), "why");
 	json_t *item;
@@ -145,12 +145,12 @@ static const char *why_all_off(json_t *tuners)
 	json_array_foreach(tuners, i, item)
 		if (strcmp(text_of(item, "state"), "off") != 0 || strcmp(text_of(item, "why"), why) != 0)
 			return NULL;
-	return i ? why : NULL;
+	return i && i == n ? why : NULL;
 }
 
-static void print_states(json_t *tuners, bool whole)
+static void print_states(json_t *tuners, size_t n, bool whole)
 {
-	const char *off = why_all_off(tuners);
+	const char *off = why_all_off(tuners, n);
 	json_t *item;
 	size_t i;
 
@@ -165,7 +165,8 @@ static void print_states(json_t *tuners, bool whole)
 			print_instance_tuner(item);
 }
 
-static void print_instance(json_t *instance, bool whole)
+/* `n_tuners`: those in service; a brief answer has not all of them. */
+static void print_instance(json_t *instance, size_t n_tuners, bool whole)
 {
 	json_t *worker = json_object_get(instance, "worker"), *pid = json_object_get(worker, "pid"), *item;
 	const char *runtime = text_of(instance, "runtime"), *cgroup = text_of(json_object_get(instance, "cgroup"), "path");
@@ -190,7 +191,7 @@ static void print_instance(json_t *instance, bool whole)
 		print_column(cgroup, 50, false);
 		printf("; %lld restarts\n", (long long)number_of(worker, "restarts"));
 	}
-	print_states(json_object_get(instance, "tuners"), whole);
+	print_states(json_object_get(instance, "tuners"), n_tuners, whole);
 	json_array_foreach(json_object_get(instance, "tunables"), i, item) {
 		if (whole || number_of(item, "changes"))
 			print_tunable(item);
@@ -239,15 +240,32 @@ static void print_head(json_t *status)
 	}
 }
 
+/* What GetStatus and ListInstances have told. */
+struct answers {
+	json_t *status, *instances;
+};
+
 static void take_status(const struct question *question, json_t *status, void *arg)
 {
+	struct answers *answers = arg;
+
 	(void)question;
-	json_object_update(arg, status);
+	json_object_update(answers->status, status);
 }
 
 static void print_header(void)
 {
 	printf("%4s  %-32s %-10s %s\n", "ID", "NAME", "RUNTIME", "WORKER");
+}
+
+static size_t count_in_service(json_t *status)
+{
+	json_t *tuner;
+	size_t i, n = 0;
+
+	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
+		n += !strcmp(text_of(tuner, "state"), "active") || !strcmp(text_of(tuner, "state"), "replaced");
+	return n;
 }
 
 /* All instances are read before any is printed; with --all, each is printed as it comes. */
@@ -259,65 +277,76 @@ static bool is_buffered(const struct question *question)
 static void take_instance(const struct question *question, json_t *reply, void *arg)
 {
 	json_t *instance = json_object_get(reply, "instance");
+	struct answers *answers = arg;
 
 	if (!json_is_object(instance))
 		return; /* the one that was to come has ended */
 	if (is_buffered(question))
-		json_array_append(arg, instance);
+		json_array_append(answers->instances, instance);
 	else
-		print_instance(instance, false);
+		print_instance(instance, count_in_service(answers->status), false);
 }
 
 /* How often a limit is met now takes two looks, unless somebody has looked shortly before. */
-static int ask_instances(const struct question *question, json_t *call, json_t *instances)
+static int ask_instances(const struct question *question, json_t *call, struct answers *answers)
 {
-	int err = ask(question, json_incref(call), take_instance, instances);
+	int err = ask(question, json_incref(call), take_instance, answers);
 
-	if (err || question->json || !question->container || !lacks_rates(json_array_get(instances, 0)))
+	if (err || question->json || !question->container || !lacks_rates(json_array_get(answers->instances, 0)))
 		return err;
 	sleep(1);
-	json_array_clear(instances);
-	return ask(question, json_incref(call), take_instance, instances);
+	json_array_clear(answers->instances);
+	return ask(question, json_incref(call), take_instance, answers);
 }
 
-static void print_instances(const struct question *question, json_t *status, json_t *instances)
+static void print_instances(const struct question *question, const struct answers *answers)
 {
+	size_t n_tuners = count_in_service(answers->status), i;
 	json_t *instance;
-	size_t i;
 
-	if (!question->container && is_quiet(status, instances)) {
-		print_quiet(status, instances);
+	if (!question->container && is_quiet(answers->status, answers->instances)) {
+		print_quiet(answers->status, answers->instances);
 		return;
 	}
-	if (json_array_size(instances))
+	if (json_array_size(answers->instances))
 		print_header();
-	json_array_foreach(instances, i, instance)
-		print_instance(instance, question->container != NULL);
+	json_array_foreach(answers->instances, i, instance)
+		if (question->container)
+			print_instance(instance, json_array_size(json_object_get(instance, "tuners")), true);
+		else
+			print_instance(instance, n_tuners, false);
+}
+
+/* The overview shows nothing that a brief answer is without. */
+static json_t *list_call(const struct question *question)
+{
+	bool is_overview = !question->container && !question->json;
+
+	return json_pack("{s:s s:b s:{s:s* s:o*}}", "method", "io.bpftune.ListInstances", "more", !question->container,
+			 "parameters", "container", question->container, "brief", is_overview ? json_true() : NULL);
 }
 
 int client_status(const struct question *question)
 {
-	json_t *status = json_object(), *instances = json_array();
-	json_t *call = json_pack("{s:s s:{s:s*}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				 question->container);
+	struct answers answers = { .status = json_object(), .instances = json_array() };
+	json_t *call = list_call(question);
 	int err = 0;
 
-	json_object_set_new(call, "more", json_boolean(!question->container));
 	if (question->json || !question->container)
-		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, status);
+		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, &answers);
 	if (!err && !question->json && !question->container)
-		print_head(status);
+		print_head(answers.status);
 	if (!err && !is_buffered(question))
 		print_header();
-	err = err ? err : ask_instances(question, call, instances);
-	json_object_set(status, "instances", instances);
+	err = err ? err : ask_instances(question, call, &answers);
+	json_object_set(answers.status, "instances", answers.instances);
 	if (!err && question->json)
-		print_json(status);
+		print_json(answers.status);
 	else if (!err && is_buffered(question))
-		print_instances(question, status, instances);
+		print_instances(question, &answers);
 	json_decref(call);
-	json_decref(instances);
-	json_decref(status);
+	json_decref(answers.instances);
+	json_decref(answers.status);
 	return err;
 }
 

@@ -123,39 +123,69 @@ void connection_handle(struct connection *connection)
 
 /* --- replies ------------------------------------------------------------------------------------ */
 
-struct reply {
+/* A system call, which wakes up the client, for so many. */
+#define TEXTS_MAX 16
+
+struct replies {
 	uv_write_t write;
-	char *text;
-	size_t size;
+	unsigned int n;
+	uv_buf_t texts[TEXTS_MAX];
 };
+
+static void free_replies(struct replies *replies)
+{
+	for (unsigned int i = 0; replies && i < replies->n; i++)
+		json_text_free(replies->texts[i].base);
+	free(replies);
+}
 
 static void on_written(uv_write_t *write, int status)
 {
-	struct reply *reply = container_of(write, struct reply, write);
-
 	(void)status; /* a client that left is noticed by its end of file */
-	json_text_free(reply->text);
-	free(reply);
+	free_replies(container_of(write, struct replies, write));
+}
+
+static void send_replies(struct connection *connection)
+{
+	struct replies *replies = take_ptr(connection->replies);
+
+	if (!replies)
+		return;
+	if (!connection->closing && !uv_write(&replies->write, (uv_stream_t *)&connection->pipe, replies->texts, replies->n, on_written))
+		return;
+	free_replies(replies);
+	connection_close(connection);
 }
 
 static void send_message(struct connection *connection, json_t *message)
 {
-	struct reply *reply = calloc(1, sizeof(*reply));
-	uv_buf_t buf;
+	struct replies *replies = connection->replies ? connection->replies : calloc(1, sizeof(*replies));
+	size_t size = 0;
+	char *text;
 
-	if (!reply) {
+	if (!replies) {
 		json_decref(message);
 		return;
 	}
-	reply->text = varlink_encode(message, &reply->size);
-	if (reply->text) {
-		buf = uv_buf_init(reply->text, reply->size);
-		if (!uv_write(&reply->write, (uv_stream_t *)&connection->pipe, &buf, 1, on_written))
-			return;
-	}
-	json_text_free(reply->text);
-	free(reply);
-	connection_close(connection);
+	connection->replies = replies;
+	text = varlink_encode(message, &size);
+	if (text)
+		replies->texts[replies->n++] = uv_buf_init(text, size);
+	else
+		connection_close(connection);
+	if (!connection->holds || replies->n == TEXTS_MAX)
+		send_replies(connection);
+}
+
+void connection_hold(struct connection *connection)
+{
+	connection->holds = true;
+}
+
+void connection_release(struct connection *connection)
+{
+	connection->holds = false;
+	send_replies(connection);
 }
 
 void call_reply(const struct call *call, json_t *parameters, bool continues)

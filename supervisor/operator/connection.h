@@ -26,6 +26,8 @@ struct connection {
 	uint64_t limits_instance; /* it waits for what that instance's worker reads; 0: for none */
 	uint64_t limits_due_ms;	  /* uv_now(): so long */
 	unsigned int missed;
+	bool holds;		 /* `replies`, to send them together */
+	struct replies *replies; /* NULL: none */
 	struct rollback *rollback; /* whose result it waits for */
 	struct connection *prev, *next;
 };
@@ -48,6 +50,10 @@ void connection_handle(struct connection *connection);
 
 /* It is none of the control socket's any more; freed when the loop lets go of it. */
 void connection_close(struct connection *connection);
+
+/* Replies between the two are sent together. */
+void connection_hold(struct connection *connection);
+void connection_release(struct connection *connection);
 
 /* Replies, unless the call wants none. `parameters` are given away. `continues`: more replies follow. */
 void call_reply(const struct call *call, json_t *parameters, bool continues);

@@ -117,6 +117,7 @@ static void list(struct connection *connection)
 {
 	const struct call call = { .connection = connection };
 
+	connection_hold(connection);
 	for (int i = 0; i < LISTED_AT_ONCE && connection->go_on && !connection->closing; i++) {
 		const struct instance *instance = skip_claims(connection->listed_next);
 
@@ -124,6 +125,7 @@ static void list(struct connection *connection)
 		connection->go_on = connection->listed_next ? list : NULL;
 		call_reply(&call, listed(connection, instance), connection->listed_next != NULL);
 	}
+	connection_release(connection);
 }
 
 static void list_instances(const struct call *call)

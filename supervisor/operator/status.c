@@ -119,6 +119,8 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 
 	if (instance->view.shares_netns)
 		return tunables; /* they are the host's */
+	if (brief && !ledger_has_changes(&operator->changes->ledger, instance->view.netns_cookie))
+		return tunables;
 	for (size_t i = 0; i < operator->kernel->plugins.n; i++) {
 		const struct bpftune_tuner *tuner = operator->kernel->plugins.tuners[i];
 

@@ -432,12 +432,12 @@ def test_what_is_asked(tmp_path):
 
         assert asked("tuners")[0] == [(tuners, False, {})]
         assert asked("tuners", "--json")[0] == [(tuners, False, {})]
-        everything = [(status, False, {}), (instances, True, {})]
+        brief, everything = ([(status, False, {}), (instances, True, parameters)] for parameters in ({"brief": True}, {}))
         called, text = asked("status", "--all")
-        assert called == everything
+        assert called == brief
         assert [line.split()[1] for line in text.splitlines()[1:]] == ["NAME", "host", "web"]
         called, text = asked("status")
-        assert called == everything and text.splitlines()[1].startswith("nothing to do: 1 container, ")
+        assert called == brief and text.splitlines()[1].startswith("nothing to do: 1 container, ")
         called, text = asked("status", "--json")
         assert called == everything
         assert json.loads(text) == {**whole, "instances": [{"id": 1, "name": "host"}, {"id": 2, "name": "web"}]}

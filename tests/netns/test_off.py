@@ -67,6 +67,7 @@ def test_one_worker_for_what_is_on(lab):
     assert states(supervisor, container.name) == {"poke": ("off", BY_ADMINISTRATOR), "tcp_buffer": ("active", None)}
     assert_off(supervisor, container, other)
     assert supervisor.instance(container.name)["worker"]["pid"] == worker
+    assert "tuner poke: off:" in supervisor.cli("status").stdout and "      off: " not in supervisor.cli("status").stdout
     supervisor.cli("off", container.name)
     rests(supervisor, container.name)
     supervisor.cli("on", container.name, "tcp_buffer")
