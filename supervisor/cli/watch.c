@@ -22,7 +22,7 @@
 #define ROUND_MS 2000	 /* between the end of a round of questions and the next */
 #define RATE_MS 1100	 /* a rate is the difference to an answer at least a second ago */
 #define DRAW_MS 50	 /* after something new, unless it was a key */
-#define LISTING_SHARE 20 /* of the time, a listing is under way at most so many-th part */
+#define LISTING_SHARE 100 /* of the time, a listing is under way at most so many-th part: so that 99 % of events meet none */
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
 

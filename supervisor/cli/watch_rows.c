@@ -115,6 +115,14 @@ static void take_limits(struct watch_row *row, json_t *limits, double now_s)
 	}
 }
 
+/* Of a listing. Who meets a limit mostly makes events. */
+static void take_events(struct watch_row *row, json_int_t events)
+{
+	if (events > row->events)
+		row->looks_due = 2;
+	row->events = events;
+}
+
 void watch_rows_take(struct watch_rows *rows, json_t *instance, double now_s)
 {
 	struct watch_row *row = get(rows, number_of(instance, "id"));
@@ -126,6 +134,10 @@ void watch_rows_take(struct watch_rows *rows, json_t *instance, double now_s)
 	replace(&row->runtime, text_of(instance, "runtime"));
 	replace(&row->worker, text_of(json_object_get(instance, "worker"), "state"));
 	take_tunables(row, json_object_get(instance, "tunables"));
+	if (!json_object_get(instance, "limits_met"))
+		take_events(row, number_of(json_object_get(instance, "worker"), "events"));
+	else if (row->looks_due)
+		row->looks_due--;
 	take_limits(row, json_object_get(instance, "limits_met"), now_s);
 }
 

@@ -27,6 +27,8 @@ struct watch_row {
 	double last_s;
 	char limit[48];		      /* the counter that grows fastest; "": none grows */
 	double limit_rate, limit_s;   /* by the second; when that was told */
+	json_int_t events;	      /* that its worker was sent */
+	unsigned int looks_due;	      /* at its limits, as there were more events: two make a rate */
 	struct watch_trouble trouble; /* as of the last watch_rows_arrange() */
 	unsigned int listing;	      /* the last listing that had it */
 	UT_hash_handle hh;

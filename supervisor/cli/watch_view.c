@@ -200,29 +200,60 @@ bool watch_view_key(struct watch_view *view, uint32_t key)
 
 /* --- what is to be asked ------------------------------------------------------------------------ */
 
+/* The place of a row that is not on the page: behind it, and around the end before it. */
+static size_t place_of_other(const struct watch_view *view, size_t on_page, size_t other)
+{
+	return (view->top + on_page + other) % view->rows.n_shown;
+}
+
+static size_t add_page(struct watch_view *view, size_t on_page, size_t n_max, const char **names)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < on_page && n < n_max; i++, view->page_turn++) {
+		const struct watch_row *row = view->rows.shown[view->top + view->page_turn % on_page];
+
+		if (row->name)
+			names[n++] = row->name;
+	}
+	return n;
+}
+
+/* Those who had events, and all in turn. */
+static size_t add_others(struct watch_view *view, size_t on_page, size_t n_max, const char **names)
+{
+	size_t n = 0, others = view->rows.n_shown - on_page;
+
+	for (size_t i = 0; i < others && n < WATCH_STIRRED; i++) {
+		const struct watch_row *row = view->rows.shown[place_of_other(view, on_page, i)];
+
+		if (row->looks_due && row->name)
+			names[n++] = row->name;
+	}
+	for (size_t i = 0; i < others && n < n_max; i++, view->turn++) {
+		const struct watch_row *row = view->rows.shown[place_of_other(view, on_page, view->turn % others)];
+
+		if (!row->looks_due && row->name)
+			names[n++] = row->name;
+	}
+	return n;
+}
+
 size_t watch_view_names(struct watch_view *view, const char **names)
 {
 	const struct watch_rows *rows = &view->rows;
 	const struct watch_row *opened = watch_rows_find(rows, view->opened.id);
-	size_t n = 0, on_page, others;
+	size_t n, on_page = rows->n_shown > view->top ? rows->n_shown - view->top : 0;
 
 	if (view->opened.id) {
 		names[0] = opened ? opened->name : NULL;
 		return names[0] && !view->opened.has_ended;
 	}
-	for (size_t i = view->top; i < rows->n_shown && (!view->page || i < view->top + view->page); i++)
-		if (rows->shown[i]->name)
-			names[n++] = rows->shown[i]->name;
-	on_page = n;
-	others = rows->n_shown - on_page;
-	for (size_t i = 0; i < others && i < WATCH_OTHERS; i++, view->turn++) {
-		/* Those behind the page, and around the end those before it. */
-		size_t place = (view->top + on_page + view->turn % others) % rows->n_shown;
-
-		if (rows->shown[place]->name)
-			names[n++] = rows->shown[place]->name;
-	}
-	return n;
+	if (!view->page)
+		return add_page(view, on_page, on_page, names);
+	on_page = on_page < view->page ? on_page : view->page;
+	n = add_page(view, on_page, WATCH_ON_PAGE, names);
+	return n + add_others(view, on_page, WATCH_AT_ONCE - n, names + n);
 }
 
 /* --- the page ----------------------------------------------------------------------------------- */

@@ -14,7 +14,10 @@
 
 #define WATCH_RECORDS 512 /* of the opened one's log that are kept */
 
-#define WATCH_OTHERS 16
+/* Instances whose limits are read in a round, each by its worker, which wakes up for that: a hundredth of the time. */
+#define WATCH_AT_ONCE 16
+#define WATCH_ON_PAGE 10 /* at most, of these: rows on the page */
+#define WATCH_STIRRED 4	 /* at most, of these: other rows that had events */
 
 /* Of the supervisor. */
 struct watch_head {
@@ -46,7 +49,7 @@ struct watch_view {
 	bool is_typing;	   /* the filter */
 	uint64_t selected; /* an instance's id, which stays selected when rows change places; 0: whatever is first */
 	size_t top, page;  /* the first row that is shown, and how many fit; 0: all */
-	size_t turn;	   /* whose turn it is among those not on the page */
+	size_t page_turn, turn; /* whose turn it is among the rows on the page, and the others */
 };
 
 /* A character, or one of these. */
@@ -75,8 +78,8 @@ bool watch_view_key(struct watch_view *view, uint32_t key);
 void watch_view_open(struct watch_view *view, uint64_t id);
 
 /*
- * Whose limits are to be read: the opened one's; or those of the rows on the page, and of WATCH_OTHERS that are not, in
- * turn. `names` has room for `shown` and one more, and borrows the rows' names. How many.
+ * Whose limits are to be read: the opened one's; or on a terminal WATCH_AT_ONCE: rows of the page in turn, others that had
+ * events, all others in turn; or all. `names` has room for `shown` and one more, and borrows the rows' names. How many.
  */
 size_t watch_view_names(struct watch_view *view, const char **names);
 

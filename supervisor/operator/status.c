@@ -143,7 +143,7 @@ static json_t *tunables_json(const struct operator *operator, const struct insta
 
 json_t *status_instance_json(const struct operator *operator, const struct instance *instance, bool brief)
 {
-	return json_pack("{s:I s:s s:o s:o s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i} s:o s:o s:o}",
+	return json_pack("{s:I s:s s:o s:o s:o s:o s:o s:o s:{s:I s:I s:b} s:{s:o s:I} s:{s:o s:s s:i s:I} s:o s:o s:o}",
 			 "id", (json_int_t)instance->view.id, "name", instance->view.name,
 			 "container_id", optional(instance->container_id), "runtime", optional(instance->runtime),
 			 "uid", instance->uid ? json_integer(strtoll(instance->uid, NULL, 10)) : json_null(),
@@ -153,7 +153,8 @@ json_t *status_instance_json(const struct operator *operator, const struct insta
 			 "inode", (json_int_t)instance->view.netns_inode, "shared", instance->view.shares_netns,
 			 "cgroup", "path", path_json(instance->view.cgroup_path), "id", (json_int_t)instance->view.cgroup_id,
 			 "worker", "pid", instance->worker_pid ? json_integer(instance->worker_pid) : json_null(),
-			 "state", worker_state(instance), "restarts", (int)worker_restarts(instance),
+			 "state", worker_state(instance), "restarts", (int)worker_restarts(instance), "events",
+			 (json_int_t)worker_events(instance),
 			 "tuners", instance_tuners_json(operator, instance, brief), "tunables",
 			 tunables_json(operator, instance, brief),
 			 "learnt", changes_learnt(operator->changes, instance));

@@ -74,6 +74,7 @@ struct child {
 	size_t readable_bytes; /* of reports, when the loop last looked */
 	struct child *readable_prev, *readable_next;
 	unsigned int restarts, backoff_ms;
+	uint64_t n_events;	      /* of tuners' programs, for it */
 	bool is_wanted;		      /* its instance is worth one, if any tuner is on there */
 	struct slot *slot;	      /* while it starts */
 	unsigned int tuners;	      /* workers->tuners, when it was forked */

@@ -38,10 +38,15 @@ void workers_event(struct workers *workers, const struct bpftune_event *event)
 	const struct plugins *plugins = &workers->kernel->plugins;
 	struct instance *instance = instance_of(workers, event);
 
-	if (!instance || event->tuner >= plugins->n || event->scenario >= plugins->tuners[event->tuner]->n_scenarios)
+	if (!instance || event->tuner >= plugins->n || event->scenario >= plugins->tuners[event->tuner]->n_scenarios) {
 		workers->counters.unroutable++;
-	else if (instance_tuner_is_active(workers->instances, instance, event->tuner))
-		workers_deliver(workers, instance, event); /* else it was on its way when the gate closed */
+		return;
+	}
+	if (!instance_tuner_is_active(workers->instances, instance, event->tuner))
+		return; /* it was on its way when the gate closed */
+	workers_deliver(workers, instance, event);
+	if (instance->child)
+		instance->child->n_events++;
 }
 
 void workers_order(struct workers *workers, struct instance *instance, enum bpftune_order order, const void *payload,
@@ -190,4 +195,9 @@ const char *worker_state(const struct instance *instance)
 unsigned int worker_restarts(const struct instance *instance)
 {
 	return instance->child ? instance->child->restarts : 0;
+}
+
+uint64_t worker_events(const struct instance *instance)
+{
+	return instance->child ? instance->child->n_events : 0;
 }

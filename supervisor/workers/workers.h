@@ -129,5 +129,7 @@ bool worker_is_starting(const struct instance *instance);
 bool worker_is_ready(const struct instance *instance);
 const char *worker_state(const struct instance *instance);
 unsigned int worker_restarts(const struct instance *instance);
+/* Those of tuners' programs that were for it, also while it waited for its turn. */
+uint64_t worker_events(const struct instance *instance);
 
 #endif

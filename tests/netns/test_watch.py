@@ -48,6 +48,7 @@ def test_table(supervisor, container, watch):
     terminal.shows(rf"^ *\d+ {container.name} ")
     terminal.shows(r"^ *1 host ")
     change(supervisor, container)
+    assert supervisor.instance(container.name)["worker"]["events"] > 0
     terminal.shows(rf"{container.name} .* step .* 1 +\d+[sm]$")
     terminal.type("s", "s")
     terminal.shows(r"s sort \(changes\)")

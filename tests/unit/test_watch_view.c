@@ -375,7 +375,45 @@ static void test_only(void **state)
 	assert_false(watch_view_key(&screen.view, 'q'));
 }
 
-/* Who is on the page is always asked about, and everybody else in turn. */
+static void take_listed(int id, int events)
+{
+	json_t *instance = json_pack("{s:i s:s+% s:{s:s s:i}}", "id", id, "name", "c", (char[]){ '0' + id / 10, '0' + id % 10 },
+				     (size_t)2, "worker", "state", "ready", "events", events);
+
+	watch_view_instance(&screen.view, instance, NOW_S);
+	json_decref(instance);
+}
+
+/* Who had events is asked about first, twice, which makes a rate; then all have their turn. */
+static void test_names_of_who_had_events(void **state)
+{
+	const char *names[101];
+
+	(void)state;
+	take_many(99);
+	take_listed(50, 3);
+	take_listed(60, 1);
+	draw();
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
+		assert_string_equal(names[WATCH_ON_PAGE], "c50");
+		assert_string_equal(names[WATCH_ON_PAGE + 1], "c60");
+		take(50, 0, ", \"limits_met\": []");
+		take(60, 0, ", \"limits_met\": null"); /* its worker says nothing */
+		take_listed(50, 3);
+	}
+	watch_view_names(&screen.view, names);
+	assert_string_not_equal(names[WATCH_ON_PAGE], "c50");
+	for (int id = 20; id < 60; id++)
+		take_listed(id, 4);
+	draw();
+	assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
+	assert_string_equal(names[WATCH_ON_PAGE + WATCH_STIRRED - 1], "c23");
+	for (int i = WATCH_ON_PAGE + WATCH_STIRRED; i < WATCH_AT_ONCE; i++)
+		assert_true(strcmp(names[i], "c20") < 0 || strcmp(names[i], "c59") > 0);
+}
+
+/* Those on the page are asked about in turn, more often than everybody else. */
 static void test_names(void **state)
 {
 	const char *names[101];
@@ -386,18 +424,18 @@ static void test_names(void **state)
 	assert_int_equal(watch_view_names(&screen.view, names), 0);
 	take_many(100);
 	press(WATCH_KEY_END);
-	for (int i = 0; i < 6; i++) {
+	for (int i = 0; i < 15; i++) {
 		n = watch_view_names(&screen.view, names);
-		assert_int_equal(n, 13 + WATCH_OTHERS);
+		assert_int_equal(n, WATCH_AT_ONCE);
 		for (size_t j = 0; j < n; j++)
 			asked[strtol(names[j] + 1, NULL, 10)]++;
 	}
-	for (int id = 1; id <= 100; id++) /* 6 times 16 of the 87 others */
-		assert_in_range(asked[id], id > 87 ? 6 : 1, id > 87 ? 6 : 2);
+	for (int id = 1; id <= 100; id++) /* 15 times 10 of 13, and 15 times 6 of the 87 others */
+		assert_in_range(asked[id], id > 87 ? 11 : 1, id > 87 ? 12 : 2);
 	/* A terminal without room for a row is not one that has room for all. */
 	screen.height = 3;
 	draw();
-	assert_int_equal(watch_view_names(&screen.view, names), 1 + WATCH_OTHERS);
+	assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
 	/* On no terminal the page has all. */
 	screen.height = 0;
 	draw();
@@ -416,7 +454,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_any_size), TEST(test_table), TEST(test_opened), TEST(test_log),   TEST(test_select),
-		TEST(test_filter),   TEST(test_sort),  TEST(test_only),	  TEST(test_names),
+		TEST(test_filter),   TEST(test_sort),  TEST(test_only),	  TEST(test_names),	TEST(test_names_of_who_had_events),
 	};
 
 	return cmocka_run_group_tests_name("watch_view", tests, NULL, NULL);
