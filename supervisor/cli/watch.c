@@ -21,7 +21,8 @@
 
 #define ROUND_MS 2000	 /* between the end of a round of questions and the next */
 #define RATE_MS 1100	 /* a rate is the difference to an answer at least a second ago */
-#define DRAW_MS 50	 /* after something new, unless it was a key */
+#define DRAW_MS 200	 /* after something new, unless it was a key */
+#define NICE 10		 /* events do not wait for a table to be sorted: nice(2) */
 #define LISTING_SHARE 100 /* of the time, a listing is under way at most so many-th part: so that 99 % of events meet none */
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
@@ -371,6 +372,7 @@ int client_watch(const struct question *question)
 		fprintf(stderr, "bpftune: cannot wait for the supervisor: not enough memory or descriptors\n");
 		return EXIT_FAILED;
 	}
+	nice(NICE);
 	watch.feed =
 		(struct watch_feed){ .loop = &watch.loop, .question = question, .listener = &listener, .arg = &watch };
 	status = question->container ? open_only(&watch) : EXIT_DONE;
