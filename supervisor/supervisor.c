@@ -304,6 +304,7 @@ static int start(struct supervisor *s)
 		return err == -EPERM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 	}
 	log_open(s->options.to_stderr ? LOG_SINK_STDERR : LOG_SINK_AUTO);
+	precondition_check_capabilities(complain, s);
 	err = changes_open(&s->changes, s->options.run_dir, complain, s);
 	if (err)
 		return fail(s->changes.ledger.doing, s->changes.ledger.path, err, ledger_hint(&s->changes.ledger, err));

@@ -50,11 +50,13 @@ static void print_refused_owners(const struct bpftune_host *host, const struct p
 }
 
 /* The last line: what all the others come to. */
-static void print_verdict(const struct bpftune_host *host, const struct plugins *plugins, int refused)
+static void print_verdict(const struct bpftune_host *host, const struct plugins *plugins, int refused, size_t n_missing)
 {
 	putchar('\n');
 	if (!plugins->n) {
 		puts("bpftune would run here, and tune nothing: it has no tuners.");
+	} else if (!refused && n_missing) {
+		printf("bpftune would run here, but do less: it lacks %zu of the capabilities that it needs.\n", n_missing);
 	} else if (!refused) {
 		printf("bpftune can do all of its work here: %zu tuners, and the kernel takes all of their %zu programs.\n",
 		       plugins->n, host->n_hooks);
@@ -72,6 +74,7 @@ int probe_run(const char *plugin_dir)
 	struct bpf_refusal refusal;
 	struct utsname system;
 	uint64_t cookie = worker_netns_cookie();
+	size_t n_missing;
 	int err, refused;
 
 	if (geteuid() != 0) {
@@ -80,6 +83,7 @@ int probe_run(const char *plugin_dir)
 	}
 	uname(&system);
 	printf("%-12s %s\n%-12s %s\n", "kernel", system.release, "netns cookie", cookie ? "ok" : strerror(errno));
+	n_missing = precondition_check_capabilities(complain, NULL);
 	bpf_set_debug(false);
 	err = kernel_open(&kernel, cookie, &refusal);
 	if (err) {
@@ -97,7 +101,7 @@ int probe_run(const char *plugin_dir)
 	for (size_t i = 0; i < kernel.plugins.n; i++)
 		bpf_attach_tuner(&kernel.host, kernel.plugins.tuners[i], i);
 	refused = print_hooks(&kernel.host, &kernel.plugins);
-	print_verdict(&kernel.host, &kernel.plugins, refused);
+	print_verdict(&kernel.host, &kernel.plugins, refused, n_missing);
 	kernel_close(&kernel);
-	return refused ? EXIT_UNSUPPORTED : err ? EXIT_FAILED : cookie ? EXIT_DONE : EXIT_UNSUPPORTED;
+	return refused ? EXIT_UNSUPPORTED : err || n_missing ? EXIT_FAILED : cookie ? EXIT_DONE : EXIT_UNSUPPORTED;
 }

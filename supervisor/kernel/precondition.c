@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/kernel/precondition.h"
 
+#include <cap-ng.h>
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,4 +44,31 @@ int precondition_check(struct bpf_refusal *ret_refusal)
 		}
 	}
 	return 0;
+}
+
+/* Those of bpftune.service. */
+static const struct {
+	unsigned int number;
+	const char *text;
+} capabilities[] = {
+	{ CAP_SYS_ADMIN, "CAP_SYS_ADMIN is missing: workers cannot enter network namespaces, so nothing is tuned" },
+	{ CAP_NET_ADMIN, "CAP_NET_ADMIN is missing: workers cannot write sysctls, so nothing is tuned" },
+	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE is missing: containers of other users than root are not found" },
+	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH is missing: cgroups cannot be opened by id, so new containers are not recognised" },
+	{ CAP_SETUID, "CAP_SETUID is missing: workers cannot become ordinary users, so none starts" },
+	{ CAP_SETGID, "CAP_SETGID is missing: workers cannot become ordinary users, so none starts" },
+	{ CAP_KILL, "CAP_KILL is missing: a worker that hangs cannot be ended, and outlives the supervisor" },
+};
+
+size_t precondition_check_capabilities(void (*complain)(void *arg, const char *text), void *arg)
+{
+	size_t n_missing = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		if (capng_have_capability(CAPNG_EFFECTIVE, capabilities[i].number))
+			continue;
+		complain(arg, capabilities[i].text);
+		n_missing++;
+	}
+	return n_missing;
 }
