@@ -62,18 +62,24 @@ static void set_name(struct instances *instances, struct instance *instance, con
 
 static const char *low_level_runtime(const char *id)
 {
-	static const char *const names[] = { "runc", "crun" };
+	static const struct {
+		const char *runtime, *directory;
+	} kept[] = {
+		{ "runc", "/run/runc" },
+		{ "crun", "/run/crun" },
+		{ "containerd", "/run/containerd/io.containerd.runtime.v2.task/default" }, /* ctr run IMAGE ID */
+	};
 	char path[512];
 
-	for (size_t i = 0; *id && *id != '.' && i < ARRAY_SIZE(names); i++)
-		if ((size_t)snprintf(path, sizeof(path), "/run/%s/%s", names[i], id) < sizeof(path) && !access(path, F_OK))
-			return names[i];
+	for (size_t i = 0; *id && *id != '.' && i < ARRAY_SIZE(kept); i++)
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", kept[i].directory, id) < sizeof(path) && !access(path, F_OK))
+			return kept[i].runtime;
 	return NULL;
 }
 
 /*
- * runc and crun keep a directory for each container, under its id; the path has no mark of theirs. The outermost
- * component that is so called counts: who is in it may make cgroups of any name.
+ * runc, crun and containerd keep a directory for each container, under its id; the path has no mark of theirs. The
+ * outermost component that is so called counts: who is in it may make cgroups of any name.
  */
 static bool parse_low_level(const char *path, struct cgroup_name *ret_name)
 {
@@ -100,7 +106,7 @@ static bool is_service(const struct cgroup_name *name)
 	return name->runtime && !strcmp(name->runtime, "systemd");
 }
 
-/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
+/* What the path says, or runc, crun and containerd of its components. Tells a service from a container that it holds. */
 bool name_parse(const char *path, struct cgroup_name *ret_name)
 {
 	struct cgroup_name low_level;

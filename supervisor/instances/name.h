@@ -6,7 +6,7 @@
 #include "supervisor/instances/cgroup.h"
 #include "supervisor/instances/instances.h"
 
-/* What the path says, or runc and crun of its components. Tells a service from a container that it holds. */
+/* What the path says, or runc, crun and containerd of its components. Tells a service from a container that it holds. */
 bool name_parse(const char *path, struct cgroup_name *ret_name);
 
 /* Whether the path is a container's or a pod's; a service is none. */

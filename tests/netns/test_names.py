@@ -153,6 +153,14 @@ def test_each_runtime(start, container):
         second.remove()
 
 
+def test_ctr(start, container):
+    """Of containerd's own command: the id is what people chose, and no letter of the path says whose it is."""
+    supervisor = start({f"{TASKS}default/bt-ctr/config.json": record({"annotations": {"io.bpftune": "off"}}, mode=0o644)})
+    each = container("/default/bt-ctr")
+    instance = wait_for_instance(supervisor, each, lambda found: {tuner["state"] for tuner in found["tuners"]} == {"off"}, 10, "its owner's word")
+    assert (instance["name"], instance["container_id"], instance["runtime"]) == ("bt-ctr", "bt-ctr", "containerd")
+
+
 HOSTILE = "\x1b[2J\x1b]0;pwned\x07", "we\nb", "web\u202e", "we b", "../web", "uid 0/web", "pid:1", "web@1", "a/b/c/d", "", "1", "f" * 64, \
     "w" * 65536, {"a": "b"}
 
