@@ -116,10 +116,17 @@ void task_raise_descriptor_limit(void)
 	}
 }
 
+/* Of malloc(3). The largest that glibc takes on 64 bits; more than libbpf has at a time; and glibc's initial value of both. */
+#define LOADING_MMAP_THRESHOLD_BYTES (32 << 20)
+#define LOADING_TRIM_THRESHOLD_BYTES (128 << 20)
+#define USUAL_THRESHOLD_BYTES (128 << 10)
+
 void task_set_up_malloc(void)
 {
 #ifdef M_MXFAST
 	mallopt(M_MXFAST, 0);
+	mallopt(M_MMAP_THRESHOLD, LOADING_MMAP_THRESHOLD_BYTES);
+	mallopt(M_TRIM_THRESHOLD, LOADING_TRIM_THRESHOLD_BYTES);
 #endif
 }
 
@@ -134,6 +141,8 @@ void task_spare_children(const char *mapped)
 		if (strstr(line, mapped) && sscanf(line, "%lx-%lx", &from, &to) == 2)
 			madvise((void *)from, to - from, MADV_DONTFORK); /* NOLINT(performance-no-int-to-ptr) */
 #ifdef M_TRIM_THRESHOLD
+	mallopt(M_MMAP_THRESHOLD, USUAL_THRESHOLD_BYTES);
+	mallopt(M_TRIM_THRESHOLD, USUAL_THRESHOLD_BYTES);
 	malloc_trim(0);
 #endif
 }
