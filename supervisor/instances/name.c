@@ -122,12 +122,18 @@ bool name_parse(const char *path, struct cgroup_name *ret_name)
 	return ret_name->runtime != NULL;
 }
 
+/* systemd-nspawn itself stays in the host's namespace, beside what it runs: in the unit, and then in UNIT/supervisor. */
+static bool is_nspawn_itself(const char *path, const struct cgroup_name *name)
+{
+	return !strcmp(name->runtime, "systemd-nspawn") && strncmp(path + name->container_bytes, "/payload", 8) != 0;
+}
+
 bool name_find_container(const char *path, char ret_container[CGROUP_PATH_BYTES])
 {
 	struct cgroup_name name;
 
 	/* A service of the host's namespace is the host's. */
-	if (!name_parse(path, &name) || is_service(&name))
+	if (!name_parse(path, &name) || is_service(&name) || is_nspawn_itself(path, &name))
 		return false;
 	/* A pod's own, if in no container. */
 	snprintf(ret_container, CGROUP_PATH_BYTES, "%.*s", (int)(name.container_bytes ? name.container_bytes : name.bytes), path);
