@@ -94,9 +94,10 @@ static void take_tunables(struct watch_row *row, json_t *tunables)
 	}
 }
 
-/* The one that is met most often. A rate over more than a minute says little of now. */
+/* The one that is met most often. A rate over more than a minute says little of now: then another look is due. */
 static void take_limits(struct watch_row *row, json_t *limits, double now_s)
 {
+	bool has_rate = false;
 	json_t *limit;
 	size_t i;
 
@@ -107,12 +108,16 @@ static void take_limits(struct watch_row *row, json_t *limits, double now_s)
 	row->limit_s = now_s;
 	json_array_foreach (limits, i, limit) {
 		double rate = json_number_value(json_object_get(limit, "per_second"));
+		double over_s = json_number_value(json_object_get(limit, "over_s"));
 
-		if (rate <= row->limit_rate || json_number_value(json_object_get(limit, "over_s")) > WATCH_RECENT_S)
+		has_rate |= over_s > 0 && over_s <= WATCH_RECENT_S;
+		if (rate <= row->limit_rate || over_s > WATCH_RECENT_S)
 			continue;
 		row->limit_rate = rate;
 		snprintf(row->limit, sizeof(row->limit), "%s", text_of(limit, "name"));
 	}
+	if (i && !has_rate && !row->looks_due)
+		row->looks_due = 1;
 }
 
 /* Of a listing. Who meets a limit mostly makes events. */

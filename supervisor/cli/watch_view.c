@@ -219,17 +219,31 @@ static size_t add_page(struct watch_view *view, size_t on_page, size_t n_max, co
 	return n;
 }
 
+/* In turn, but none makes room for the next before it was looked at as often as is due. */
+static size_t add_stirred(struct watch_view *view, size_t on_page, const char **names)
+{
+	size_t n = 0, others = view->rows.n_shown - on_page, done = 0;
+	bool is_done = true;
+
+	for (size_t i = 0; i < others && n < WATCH_STIRRED; i++) {
+		const struct watch_row *row =
+			view->rows.shown[place_of_other(view, on_page, (view->stirred_turn + i) % others)];
+
+		if (!row->looks_due || !row->name)
+			continue;
+		names[n++] = row->name;
+		is_done = is_done && row->looks_due == 1;
+		done = is_done ? i + 1 : done;
+	}
+	view->stirred_turn += done;
+	return n;
+}
+
 /* Those who had events, and all in turn. */
 static size_t add_others(struct watch_view *view, size_t on_page, size_t n_max, const char **names)
 {
-	size_t n = 0, others = view->rows.n_shown - on_page;
+	size_t n = add_stirred(view, on_page, names), others = view->rows.n_shown - on_page;
 
-	for (size_t i = 0; i < others && n < WATCH_STIRRED; i++) {
-		const struct watch_row *row = view->rows.shown[place_of_other(view, on_page, i)];
-
-		if (row->looks_due && row->name)
-			names[n++] = row->name;
-	}
 	for (size_t i = 0; i < others && n < n_max; i++, view->turn++) {
 		const struct watch_row *row = view->rows.shown[place_of_other(view, on_page, view->turn % others)];
 

@@ -413,6 +413,56 @@ static void test_names_of_who_had_events(void **state)
 		assert_true(strcmp(names[i], "c20") < 0 || strcmp(names[i], "c59") > 0);
 }
 
+/* However many have events all the time, everybody is asked about; two looks at one that has are a round apart. */
+static void test_nobody_starves(void **state)
+{
+	const char *names[100];
+	unsigned int asked[100] = { 0 }, last[100] = { 0 }, pairs = 0;
+
+	(void)state;
+	take_many(99);
+	for (unsigned int round = 1; round <= 200; round++) {
+		size_t n = watch_view_names(&screen.view, names);
+
+		for (size_t i = 0; i < n; i++) {
+			int id = atoi(names[i] + 1);
+
+			pairs += id >= 50 && id < 80 && last[id] == round - 1;
+			last[id] = round;
+			asked[id]++;
+			take(id, 0, ", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": 0.0, \"over_s\": 2.0}]");
+		}
+		for (int id = 50; id < 80 && round % 3 == 0; id++)
+			take_listed(id, (int)round);
+		draw();
+	}
+	for (int id = 1; id < 100; id++)
+		assert_in_range(asked[id], 5, 200);
+	assert_in_range(pairs, 300, 800);
+}
+
+/* Without a rate of now another look is due, a single one. */
+static void test_look_without_a_rate(void **state)
+{
+	static const char *const first[] = {
+		", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": null, \"over_s\": null}]",
+		", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": 3.0, \"over_s\": 330.0}]",
+	};
+	const char *names[100];
+
+	(void)state;
+	take_many(99);
+	for (int i = 0; i < 2; i++) {
+		take(50, 0, first[i]);
+		draw();
+		watch_view_names(&screen.view, names);
+		assert_string_equal(names[WATCH_ON_PAGE], "c50");
+		take(50, 0, ", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": 0.0, \"over_s\": 2.0}]");
+		watch_view_names(&screen.view, names);
+		assert_string_not_equal(names[WATCH_ON_PAGE], "c50");
+	}
+}
+
 /* Those on the page are asked about in turn, more often than everybody else. */
 static void test_names(void **state)
 {
@@ -454,7 +504,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(test_any_size), TEST(test_table), TEST(test_opened), TEST(test_log),   TEST(test_select),
-		TEST(test_filter),   TEST(test_sort),  TEST(test_only),	  TEST(test_names),	TEST(test_names_of_who_had_events),
+		TEST(test_filter),   TEST(test_sort),  TEST(test_only),	  TEST(test_names),	TEST(test_names_of_who_had_events),	TEST(test_nobody_starves),	TEST(test_look_without_a_rate),
 	};
 
 	return cmocka_run_group_tests_name("watch_view", tests, NULL, NULL);
