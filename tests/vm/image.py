@@ -31,6 +31,7 @@ PACKAGES = (
     "busybox-static", "python3-yaml",
     "openrc", "runit",
     "runc", "crun", "podman", "conmon", "netavark", "aardvark-dns", "catatonit",
+    "docker.io", "containerd", "systemd-container", "lxc",      # test_runtimes starts their daemons
     "uidmap", "libpam-systemd", "dbus-user-session",     # Podman in a user's session
     "libbpf1", "libcap-ng0", "libelf1", "libjansson4", "libmicrohttpd12", "libmnl0", "libunistring2", "libuv1", "zlib1g",
 )
@@ -194,6 +195,8 @@ def make_root(tree, kernels, path):
             "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
             "systemd-firstboot.service", "systemd-networkd.service",
             "systemd-udev-trigger.service")     # it loads dozens of modules that nothing here needs
+        run("systemctl", f"--root={root}", "disable", "docker.service", "docker.socket", "containerd.service", "lxc.service",
+            "lxc-net.service", "dnsmasq.service")
         # What was put under /tmp before systemd started stays there.
         (root / "etc/tmpfiles.d/tmp.conf").write_text("d /tmp 1777 root root -\n")
         run("truncate", "-s", SIZE, path)
