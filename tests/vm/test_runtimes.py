@@ -10,7 +10,7 @@ from lab import TTL, Host, change, netns_id, only, run, wait_for
 from test_podman import IMAGE, write_image
 
 pytestmark = pytest.mark.last
-START_S = 60        # a runtime's daemon, emulated
+START_S = 300       # a daemon or a command of a runtime, emulated
 USR = "type=bind,src=/usr,dst=/usr,options=rbind:ro"
 
 
@@ -143,7 +143,8 @@ def test_lxc(lab, supervisor, rootfs):
         (rootfs / name).mkdir()
     config.write_text(LXC.format(rootfs=rootfs))
     lab.callback(run, "lxc-stop", "--kill", "--name=lxc-web", check=False)
-    run("lxc-start", "--daemon", "--name=lxc-web", f"--rcfile={config}", f"--logfile={config}.log", "--", "/usr/bin/sleep", "infinity", timeout=START_S)
+    run("lxc-start", "--daemon", "--name=lxc-web", f"--rcfile={config}", f"--logfile={config}.log", "--", "/usr/bin/sleep",
+        "infinity", timeout=START_S)
     pid = run("lxc-info", "--no-humanize", "--pid", "--name=lxc-web").stdout.strip()
     instance = ready(supervisor, lab.keep(Container("lxc-web", pid)))
     assert (instance["container_id"], instance["runtime"]) == ("lxc-web", "lxc")
