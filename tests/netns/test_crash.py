@@ -77,7 +77,7 @@ def test_signals_are_for_the_supervisor(lab):
     for number in signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM:
         os.kill(worker, number)
     supervisor.rollback("host")     # it answers
-    assert supervisor.instance("host")["worker"] == {"pid": worker, "state": "ready", "restarts": 0}
+    assert supervisor.instance("host")["worker"] == {"pid": worker, "state": "ready", "restarts": 0, "events": 0}
 
 
 def test_nohup(lab):
