@@ -222,6 +222,13 @@ json_int_t number_of(json_t *object, const char *key)
 	return json_integer_value(json_object_get(object, key));
 }
 
+bool is_in_service(json_t *tuner)
+{
+	const char *state = text_of(tuner, "state");
+
+	return !strcmp(state, "active") || !strcmp(state, "replaced");
+}
+
 void print_json(json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));

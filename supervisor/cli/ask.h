@@ -28,6 +28,9 @@ json_t *call_of(const struct question *question, const char *method);
 const char *text_of(json_t *object, const char *key);
 json_int_t number_of(json_t *object, const char *key);
 
+/* Whether a tuner, as GetStatus tells it, is in service. One that is not may have the name of one that is. */
+bool is_in_service(json_t *tuner);
+
 /* To standard output, indented. */
 void print_json(json_t *value);
 

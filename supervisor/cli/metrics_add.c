@@ -67,14 +67,6 @@ static void add_hooks(struct metrics *metrics, const char *tuner, json_t *hooks)
 	}
 }
 
-/* One that is not in service may have the name of one that is. */
-static bool is_in_service(json_t *tuner)
-{
-	const char *state = text_of(tuner, "state");
-
-	return !strcmp(state, "active") || !strcmp(state, "replaced");
-}
-
 static void add_tuners(struct metrics *metrics, json_t *tuners)
 {
 	json_t *states = json_object(), *tuner, *number;

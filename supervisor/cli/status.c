@@ -243,29 +243,24 @@ static void print_head(json_t *status)
 /* What GetStatus and ListInstances have told. */
 struct answers {
 	json_t *status, *instances;
+	size_t n_tuners; /* in service */
 };
 
 static void take_status(const struct question *question, json_t *status, void *arg)
 {
 	struct answers *answers = arg;
+	json_t *tuner;
+	size_t i;
 
 	(void)question;
 	json_object_update(answers->status, status);
+	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
+		answers->n_tuners += is_in_service(tuner);
 }
 
 static void print_header(void)
 {
 	printf("%4s  %-32s %-10s %s\n", "ID", "NAME", "RUNTIME", "WORKER");
-}
-
-static size_t count_in_service(json_t *status)
-{
-	json_t *tuner;
-	size_t i, n = 0;
-
-	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
-		n += !strcmp(text_of(tuner, "state"), "active") || !strcmp(text_of(tuner, "state"), "replaced");
-	return n;
 }
 
 /* All instances are read before any is printed; with --all, each is printed as it comes. */
@@ -284,7 +279,7 @@ static void take_instance(const struct question *question, json_t *reply, void *
 	if (is_buffered(question))
 		json_array_append(answers->instances, instance);
 	else
-		print_instance(instance, count_in_service(answers->status), false);
+		print_instance(instance, answers->n_tuners, false);
 }
 
 /* How often a limit is met now takes two looks, unless somebody has looked shortly before. */
@@ -301,8 +296,8 @@ static int ask_instances(const struct question *question, json_t *call, struct a
 
 static void print_instances(const struct question *question, const struct answers *answers)
 {
-	size_t n_tuners = count_in_service(answers->status), i;
 	json_t *instance;
+	size_t i;
 
 	if (!question->container && is_quiet(answers->status, answers->instances)) {
 		print_quiet(answers->status, answers->instances);
@@ -314,7 +309,7 @@ static void print_instances(const struct question *question, const struct answer
 		if (question->container)
 			print_instance(instance, json_array_size(json_object_get(instance, "tuners")), true);
 		else
-			print_instance(instance, n_tuners, false);
+			print_instance(instance, answers->n_tuners, false);
 }
 
 /* The overview shows nothing that a brief answer is without. */

@@ -49,7 +49,7 @@ struct watch_view {
 	bool is_typing;	   /* the filter */
 	uint64_t selected; /* an instance's id, which stays selected when rows change places; 0: whatever is first */
 	size_t top, page;  /* the first row that is shown, and how many fit; 0: all */
-	size_t page_turn, turn, stirred_turn; /* whose turn it is among the rows on the page, the others, and those of them that had events */
+	size_t page_turn, turn, stirred_turn; /* whose turn it is: on the page, of the others, and of these if they had events */
 };
 
 /* A character, or one of these. */

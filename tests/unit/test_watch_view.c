@@ -377,8 +377,8 @@ static void test_only(void **state)
 
 static void take_listed(int id, int events)
 {
-	json_t *instance = json_pack("{s:i s:s+% s:{s:s s:i}}", "id", id, "name", "c", (char[]){ '0' + id / 10, '0' + id % 10 },
-				     (size_t)2, "worker", "state", "ready", "events", events);
+	json_t *instance = json_pack("{s:i s:o s:{s:s s:i}}", "id", id, "name", json_sprintf("c%d", id), "worker", "state",
+				     "ready", "events", events);
 
 	watch_view_instance(&screen.view, instance, NOW_S);
 	json_decref(instance);
