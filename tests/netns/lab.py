@@ -489,7 +489,8 @@ class Supervisor:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                                             start_new_session=True,     # Ctrl-C is for us, who then stop it
                                             preexec_fn=heed_signals)
-        wait_for(self.answers, 10, "the supervisor to answer")
+        # In valgrind libbpf reads the kernel's BTF for some 6 s for each tuner.
+        wait_for(self.answers, 30 if VALGRIND else 10, "the supervisor to answer")
         self.bpf = bpf_objects_of(self.pid)
 
     @property
