@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "supervisor/cli/column.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistr.h>
@@ -32,4 +33,23 @@ void print_column(const char *text, int width, bool is_filled)
 	size_t n = column_fit(text, strlen(text), width, &columns);
 
 	printf("%.*s%*s", (int)n, text, is_filled ? width - columns : 0, "");
+}
+
+void print_folded(int column, const char *text)
+{
+	const int width = 100, indent = 10;
+
+	while (*text) {
+		size_t length = strcspn(text, " ");
+		int columns;
+
+		column_fit(text, length, INT_MAX, &columns);
+		if (column + 1 + columns > width)
+			column = printf("\n%*s", indent - 1, "") - 1;
+		printf(" %.*s", (int)length, text);
+		column += 1 + columns;
+		text += length;
+		text += strspn(text, " ");
+	}
+	printf("\n");
 }

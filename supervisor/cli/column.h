@@ -12,4 +12,7 @@ size_t column_fit(const char *text, size_t n, int width, int *ret_columns);
 /* To standard output: as much of the text as fits in `width` columns, at the left of these if `is_filled`. */
 void print_column(const char *text, int width, bool is_filled);
 
+/* To standard output: the text from that column on, with line breaks and an indent where it is longer than a line. */
+void print_folded(int column, const char *text);
+
 #endif

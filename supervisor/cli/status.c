@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,26 +36,6 @@ static void print_reproduction(json_t *tunable)
 	/* The kernel's values have no quote, but nobody has checked yet what was just written in a container. */
 	if (!strchr(text_of(tunable, "current"), '\''))
 		printf("        sysctl -w %s='%s'\n", text_of(tunable, "name"), text_of(tunable, "current"));
-}
-
-/* Prints the text from that column on, with line breaks and an indent where it is longer than a line. */
-static void print_folded(int column, const char *text)
-{
-	const int width = 100, indent = 10;
-
-	while (*text) {
-		size_t length = strcspn(text, " ");
-		int columns;
-
-		column_fit(text, length, INT_MAX, &columns);
-		if (column + 1 + columns > width)
-			column = printf("\n%*s", indent - 1, "") - 1;
-		printf(" %.*s", (int)length, text);
-		column += 1 + columns;
-		text += length;
-		text += strspn(text, " ");
-	}
-	printf("\n");
 }
 
 /* With a star: its verdict is in effect. */
@@ -343,64 +322,4 @@ int client_status(const struct question *question)
 	json_decref(answers.instances);
 	json_decref(answers.status);
 	return err;
-}
-
-/* --- tuners ------------------------------------------------------------------------------------- */
-
-/* Since the supervisor started. */
-static void print_cost(json_t *hook)
-{
-	json_int_t runs = number_of(hook, "runs"), timed = number_of(hook, "timed");
-
-	if (runs)
-		printf("        %lld runs, %.3g a second", (long long)runs, json_number_value(json_object_get(hook, "runs_per_s")));
-	else if (timed)
-		printf("        %lld timed runs", (long long)timed);
-	if (timed)
-		printf(", of %lld ns", (long long)(number_of(hook, "ns") / timed));
-	if (runs || timed)
-		putchar('\n');
-}
-
-static void print_hooks(json_t *hooks)
-{
-	json_t *hook;
-	size_t i;
-
-	json_array_foreach(hooks, i, hook) {
-		printf("    %-30s %-24s %s\n", text_of(hook, "attach"), text_of(hook, "program"),
-		       json_is_true(json_object_get(hook, "attached")) ? "attached" : text_of(hook, "error"));
-		print_cost(hook);
-	}
-}
-
-static void print_tuner(json_t *tuner)
-{
-	const char *state = text_of(tuner, "state");
-
-	printf("%s: %s\n    %s\n", text_of(tuner, "name"), text_of(tuner, "summary"), text_of(tuner, "path"));
-	if (strcmp(state, "active") != 0)
-		print_folded(printf("    %s:", state), text_of(tuner, "why"));
-	print_hooks(json_object_get(tuner, "hooks"));
-}
-
-static void print_tuners(const struct question *question, json_t *status, void *arg)
-{
-	json_t *watch = json_object_get(status, "watch"), *tuner;
-	size_t i;
-
-	(void)arg;
-	if (question->json) {
-		print_json(json_object_get(status, "tuners"));
-		return;
-	}
-	printf("watch: finds network namespaces (the supervisor's own)\n");
-	print_hooks(json_object_get(watch, "hooks"));
-	json_array_foreach(json_object_get(status, "tuners"), i, tuner)
-		print_tuner(tuner);
-}
-
-int client_tuners(const struct question *question)
-{
-	return ask(question, json_pack("{s:s}", "method", "io.bpftune.GetTuners"), print_tuners, NULL);
 }
