@@ -231,6 +231,6 @@ bool is_in_service(json_t *tuner)
 
 void print_json(json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	json_dumpf(value, stdout, JSON_STYLE);
 	putchar('\n');
 }

@@ -32,6 +32,7 @@ json_int_t number_of(json_t *object, const char *key);
 bool is_in_service(json_t *tuner);
 
 /* To standard output, indented. */
+#define JSON_STYLE (JSON_INDENT(2) | JSON_REAL_PRECISION(9))
 void print_json(json_t *value);
 
 #endif

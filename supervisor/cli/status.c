@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "ipc/cleanup.h"
+#include "ipc/exit.h"
+#include "ipc/unshared.h"
 #include "supervisor/cli/ask.h"
 #include "supervisor/cli/column.h"
 #include "supervisor/cli/quiet.h"
@@ -223,6 +227,10 @@ static void print_head(json_t *status)
 struct answers {
 	json_t *status, *instances;
 	size_t n_tuners; /* in service */
+	/* With --json, instances are text: */
+	FILE *json;
+	char *text;
+	size_t text_bytes;
 };
 
 static void take_status(const struct question *question, json_t *status, void *arg)
@@ -242,6 +250,50 @@ static void print_header(void)
 	printf("%4s  %-32s %-10s %s\n", "ID", "NAME", "RUNTIME", "WORKER");
 }
 
+/* --- as JSON ------------------------------------------------------------------------------------ */
+
+/* A part of what json_dump_callback() writes, with an indent after each end of a line: no string of JSON has one. */
+static int write_indented(const char *bytes, size_t n, void *arg)
+{
+	FILE *file = arg;
+
+	while (n) {
+		const char *end = memchr(bytes, '\n', n);
+		size_t line = end ? (size_t)(end - bytes) + 1 : n;
+
+		fwrite(bytes, 1, line, file);
+		if (end)
+			fputs("    ", file);
+		bytes += line;
+		n -= line;
+	}
+	return 0;
+}
+
+/* An instance becomes text as soon as it has come: a thousand objects take longer to make and to free. */
+static void add_json(struct answers *answers, json_t *instance)
+{
+	fputs(ftell(answers->json) ? ",\n    " : "\n    ", answers->json);
+	json_dump_callback(instance, write_indented, answers->json, JSON_STYLE);
+}
+
+/* As print_json() prints the status with its instances, the last of its keys. */
+static int print_status_json(const struct answers *answers)
+{
+	_cleanup_json_text_ char *status = json_dumps(answers->status, JSON_STYLE);
+
+	if (fflush(answers->json) == EOF || !status) {
+		fprintf(stderr, "bpftune: not enough memory for all instances\n");
+		return EXIT_FAILED;
+	}
+	printf("%.*s,\n  \"instances\": [", (int)(strlen(status) - strlen("\n}")), status);
+	fwrite(answers->text, 1, answers->text_bytes, stdout);
+	fputs(answers->text_bytes ? "\n  ]\n}\n" : "]\n}\n", stdout);
+	return EXIT_DONE;
+}
+
+/* --- the command -------------------------------------------------------------------------------- */
+
 /* All instances are read before any is printed; with --all, each is printed as it comes. */
 static bool is_buffered(const struct question *question)
 {
@@ -255,7 +307,9 @@ static void take_instance(const struct question *question, json_t *reply, void *
 
 	if (!json_is_object(instance))
 		return; /* the one that was to come has ended */
-	if (is_buffered(question))
+	if (question->json)
+		add_json(answers, instance);
+	else if (is_buffered(question))
 		json_array_append(answers->instances, instance);
 	else
 		print_instance(instance, answers->n_tuners, false);
@@ -300,25 +354,41 @@ static json_t *list_call(const struct question *question)
 			 "parameters", "container", question->container, "brief", is_overview ? json_true() : NULL);
 }
 
-int client_status(const struct question *question)
+static int ask_and_print(const struct question *question, struct answers *answers)
 {
-	struct answers answers = { .status = json_object(), .instances = json_array() };
 	json_t *call = list_call(question);
 	int err = 0;
 
 	if (question->json || !question->container)
-		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, &answers);
+		err = ask(question, json_pack("{s:s}", "method", "io.bpftune.GetStatus"), take_status, answers);
 	if (!err && !question->json && !question->container)
-		print_head(answers.status);
+		print_head(answers->status);
 	if (!err && !is_buffered(question))
 		print_header();
-	err = err ? err : ask_instances(question, call, &answers);
-	json_object_set(answers.status, "instances", answers.instances);
-	if (!err && question->json)
-		print_json(answers.status);
-	else if (!err && is_buffered(question))
-		print_instances(question, &answers);
+	err = err ? err : ask_instances(question, call, answers);
 	json_decref(call);
+	if (err || !is_buffered(question))
+		return err;
+	if (question->json)
+		return print_status_json(answers);
+	print_instances(question, answers);
+	return EXIT_DONE;
+}
+
+int client_status(const struct question *question)
+{
+	struct answers answers = { .status = json_object(), .instances = json_array() };
+	int err;
+
+	answers.json = open_memstream(&answers.text, &answers.text_bytes);
+	if (answers.json) {
+		err = ask_and_print(question, &answers);
+		fclose(answers.json);
+	} else {
+		fprintf(stderr, "bpftune: not enough memory\n");
+		err = EXIT_FAILED;
+	}
+	free(answers.text);
 	json_decref(answers.instances);
 	json_decref(answers.status);
 	return err;
