@@ -210,7 +210,7 @@ def test_two_namespaces_in_one_cgroup(lab, supervisor):
 # --- nothing is pinned ----------------------------------------------------------------------------
 
 class BoundNamespace(Inside):
-    """A namespace that a bind mount keeps, where nobody looks for one."""
+    """A namespace without tasks, which a bind mount keeps where ip-netns(8) has none: as Docker's Swarm keeps ingress_sbox."""
 
     def __init__(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="bpftune-nsfs-"))
