@@ -34,7 +34,7 @@ static const char usage[] =
 	"  bpftune --version | --help\n"
 	"\n"
 	"  --run-dir DIR   the supervisor's directory (default " BPFTUNE_RUN_DIR ")\n"
-	"  CONTAINER is a name, an id or its beginning, pid:N, or an instance id. See bpftune(8).\n";
+	"  CONTAINER is a name, an id or its beginning, pid:N, or instance:N. See bpftune(8).\n";
 
 enum { OPTION_JSON = 256, OPTION_STDERR, OPTION_DEBUG, OPTION_DRY_RUN, OPTION_ROLLBACK, OPTION_PLUGIN_DIR, OPTION_RUN_DIR, OPTION_VERSION,
        OPTION_ALL, OPTION_OFFLINE, OPTION_APPLY_HINTS, OPTION_LISTEN };

@@ -166,14 +166,13 @@ static void take_instance(void *arg, json_t *reply)
 
 /* --- limits ------------------------------------------------------------------------------------- */
 
-/* It may have ended, and another have its name. */
+/* Not of an instance that was renamed since it was listed: in one answer it has one name. */
 static void take_limits(void *arg, json_t *reply)
 {
 	struct scrape_limits *limits = arg;
 	json_t *instance = json_object_get(reply, "instance");
 
-	if (number_of(instance, "id") != limits->instance || strcmp(text_of(instance, "name"), limits->name) != 0 ||
-	    !json_is_array(json_object_get(instance, "limits_met")))
+	if (strcmp(text_of(instance, "name"), limits->name) != 0 || !json_is_array(json_object_get(instance, "limits_met")))
 		return;
 	free(limits->samples);
 	limits->samples = metrics_of_limits(instance);
@@ -190,8 +189,8 @@ static void read_limits(struct scrape *scrape, struct session *session)
 		limits = limits ? limits : scrape->limits;
 		scrape->limits_last = limits->instance;
 		if (call(session,
-			 json_pack("{s:s s:{s:s s:b}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				   limits->name, "brief", true),
+			 json_pack("{s:s s:{s:o s:b}}", "method", "io.bpftune.ListInstances", "parameters", "container",
+				   json_sprintf("instance:%lld", (long long)limits->instance), "brief", true),
 			 take_limits, limits) < 0)
 			return;
 		limits = limits->hh.next;

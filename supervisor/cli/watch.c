@@ -91,13 +91,6 @@ static void print_page(struct watch *watch)
 
 /* --- what the supervisor is asked --------------------------------------------------------------- */
 
-static const char *name_of(const struct watch *watch, uint64_t id)
-{
-	const struct watch_row *row = watch_rows_find(&watch->view.rows, id);
-
-	return row ? row->name : NULL;
-}
-
 /* A table of thousands takes the supervisor a while: then it is asked less often. The log tells of changes meanwhile.
  */
 static bool is_listing_due(const struct watch *watch)
@@ -110,15 +103,15 @@ static bool is_listing_due(const struct watch *watch)
 
 static void ask_round(struct watch *watch)
 {
-	_cleanup_free_ const char **names = calloc(watch->view.rows.n_shown + 1, sizeof(*names));
+	_cleanup_free_ uint64_t *ids = calloc(watch->view.rows.n_shown + 1, sizeof(*ids));
 	bool list = is_listing_due(watch);
-	size_t n = names ? watch_view_names(&watch->view, names) : 0;
+	size_t n = ids ? watch_view_asked(&watch->view, ids) : 0;
 
 	if (list) {
 		watch->listing_began_s = clock_s(CLOCK_MONOTONIC);
 		watch_rows_begin(&watch->view.rows);
 	}
-	watch_feed_ask(&watch->feed, list, names, n);
+	watch_feed_ask(&watch->feed, list, ids, n);
 	if (!list && !n)
 		uv_timer_start(&watch->round, watch->round.timer_cb, ROUND_MS, 0);
 }
@@ -242,7 +235,7 @@ static void take_key(struct watch *watch, uint32_t key)
 	}
 	if (opened == watch->view.opened.id)
 		return;
-	watch_feed_follow(&watch->feed, opened ? NULL : name_of(watch, watch->view.opened.id));
+	watch_feed_follow(&watch->feed, watch->view.opened.id);
 	if (!watch_feed_is_busy(&watch->feed))
 		ask_round(watch);
 }
@@ -332,7 +325,7 @@ static void start(struct watch *watch, int terminal)
 		uv_poll_start(&watch->keys, UV_READABLE, on_keys);
 	}
 	if (watch->view.is_only)
-		watch_feed_follow(&watch->feed, name_of(watch, watch->view.opened.id));
+		watch_feed_follow(&watch->feed, watch->view.opened.id);
 	ask_round(watch);
 	if (watch->on_screen)
 		draw(watch);

@@ -142,10 +142,16 @@ static void call(struct watch_channel *channel, json_t *json)
 
 /* --- logs --------------------------------------------------------------------------------------- */
 
-static json_t *get_log(const char *container, int lines)
+/* What ListInstances and GetLog are asked about. A name may be another container's by now. 0: all. */
+static json_t *container_json(uint64_t id)
 {
-	return json_pack("{s:s s:b s:{s:s* s:i}}", "method", "io.bpftune.GetLog", "more", true, "parameters",
-			 "container", container, "lines", lines);
+	return id ? json_sprintf("instance:%llu", (unsigned long long)id) : NULL;
+}
+
+static json_t *get_log(uint64_t id, int lines)
+{
+	return json_pack("{s:s s:b s:{s:o* s:i}}", "method", "io.bpftune.GetLog", "more", true, "parameters",
+			 "container", container_json(id), "lines", lines);
 }
 
 static void got_records(struct watch_feed *feed, json_t *message)
@@ -170,22 +176,22 @@ static void got_followed(struct watch_feed *feed, json_t *message)
 
 static void start_follow_next(struct watch_feed *feed)
 {
-	_cleanup_free_ char *name = take_ptr(feed->follow_next);
+	uint64_t id = feed->follow_next;
 	int err;
 
-	if (!name)
+	feed->follow_next = 0;
+	if (!id)
 		return;
 	err = open_channel(feed, &feed->followed, got_followed);
 	if (err)
 		gone(feed, err == -ENOENT || err == -ECONNREFUSED ? 0 : -err);
 	else
-		call(&feed->followed, get_log(name, RECORDS_FOLLOWED));
+		call(&feed->followed, get_log(id, RECORDS_FOLLOWED));
 }
 
-void watch_feed_follow(struct watch_feed *feed, const char *name)
+void watch_feed_follow(struct watch_feed *feed, uint64_t id)
 {
-	free(feed->follow_next);
-	feed->follow_next = name ? strdup(name) : NULL;
+	feed->follow_next = id;
 	if (feed->followed.is_open)
 		close_channel(&feed->followed);
 	else
@@ -220,7 +226,7 @@ bool watch_feed_is_busy(const struct watch_feed *feed)
 	return feed->waits > 0;
 }
 
-void watch_feed_ask(struct watch_feed *feed, bool list, const char *const *names, size_t n)
+void watch_feed_ask(struct watch_feed *feed, bool list, const uint64_t *ids, size_t n)
 {
 	struct watch_channel *calls = &feed->calls;
 
@@ -235,8 +241,8 @@ void watch_feed_ask(struct watch_feed *feed, bool list, const char *const *names
 				      "parameters", "brief", true));
 	}
 	for (size_t i = 0; i < n && !calls->is_closing; i++)
-		call(calls, json_pack("{s:s s:{s:s}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				      names[i]));
+		call(calls, json_pack("{s:s s:{s:o}}", "method", "io.bpftune.ListInstances", "parameters", "container",
+				      container_json(ids[i])));
 }
 
 /* --- start and end ------------------------------------------------------------------------------ */
@@ -249,13 +255,13 @@ int watch_feed_start(struct watch_feed *feed)
 		err = open_channel(feed, &feed->log, got_records);
 	if (err)
 		return say_no_connection(feed->question->run_dir, err);
-	call(&feed->log, get_log(NULL, RECORDS_AT_FIRST));
+	call(&feed->log, get_log(0, RECORDS_AT_FIRST));
 	return EXIT_DONE;
 }
 
 void watch_feed_close(struct watch_feed *feed)
 {
-	free(take_ptr(feed->follow_next));
+	feed->follow_next = 0;
 	close_channel(&feed->calls);
 	close_channel(&feed->log);
 	close_channel(&feed->followed);

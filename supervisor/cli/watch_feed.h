@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <uv.h>
 
 #include "ipc/varlink.h"
@@ -46,18 +47,18 @@ struct watch_feed {
 	size_t listing;	   /* the listing is that many-th last reply from now; 0: none is under way */
 	bool has_status;   /* the first of the replies is GetStatus's */
 	bool is_gone;	   /* the supervisor, and the listener knows */
-	char *follow_next; /* once the connection that followed another is closed; NULL: none */
+	uint64_t follow_next; /* once the connection that followed another is closed; 0: none */
 };
 
 /* Connects, and follows all logs: an exit status, which is said. */
 int watch_feed_start(struct watch_feed *feed);
 
-/* Asks for GetStatus and a listing if `list`, and about each of these. What there is to tell comes in this order. */
-void watch_feed_ask(struct watch_feed *feed, bool list, const char *const *names, size_t n);
+/* Asks for GetStatus and a listing if `list`, and about these instances. What there is to tell comes in this order. */
+void watch_feed_ask(struct watch_feed *feed, bool list, const uint64_t *ids, size_t n);
 bool watch_feed_is_busy(const struct watch_feed *feed);
 
-/* Follows that one's log, and no other's. NULL: none. */
-void watch_feed_follow(struct watch_feed *feed, const char *name);
+/* Follows that instance's log, and no other's. 0: none's. */
+void watch_feed_follow(struct watch_feed *feed, uint64_t id);
 
 /* The loop is run to free what is left. */
 void watch_feed_close(struct watch_feed *feed);

@@ -206,21 +206,17 @@ static size_t place_of_other(const struct watch_view *view, size_t on_page, size
 	return (view->top + on_page + other) % view->rows.n_shown;
 }
 
-static size_t add_page(struct watch_view *view, size_t on_page, size_t n_max, const char **names)
+static size_t add_page(struct watch_view *view, size_t on_page, size_t n_max, uint64_t *ids)
 {
-	size_t n = 0;
+	size_t n = on_page < n_max ? on_page : n_max;
 
-	for (size_t i = 0; i < on_page && n < n_max; i++, view->page_turn++) {
-		const struct watch_row *row = view->rows.shown[view->top + view->page_turn % on_page];
-
-		if (row->name)
-			names[n++] = row->name;
-	}
+	for (size_t i = 0; i < n; i++, view->page_turn++)
+		ids[i] = view->rows.shown[view->top + view->page_turn % on_page]->id;
 	return n;
 }
 
 /* In turn, but none makes room for the next before it was looked at as often as is due. */
-static size_t add_stirred(struct watch_view *view, size_t on_page, const char **names)
+static size_t add_stirred(struct watch_view *view, size_t on_page, uint64_t *ids)
 {
 	size_t n = 0, others = view->rows.n_shown - on_page, done = 0;
 	bool is_done = true;
@@ -229,9 +225,9 @@ static size_t add_stirred(struct watch_view *view, size_t on_page, const char **
 		const struct watch_row *row =
 			view->rows.shown[place_of_other(view, on_page, (view->stirred_turn + i) % others)];
 
-		if (!row->looks_due || !row->name)
+		if (!row->looks_due)
 			continue;
-		names[n++] = row->name;
+		ids[n++] = row->id;
 		is_done = is_done && row->looks_due == 1;
 		done = is_done ? i + 1 : done;
 	}
@@ -240,34 +236,33 @@ static size_t add_stirred(struct watch_view *view, size_t on_page, const char **
 }
 
 /* Those who had events, and all in turn. */
-static size_t add_others(struct watch_view *view, size_t on_page, size_t n_max, const char **names)
+static size_t add_others(struct watch_view *view, size_t on_page, size_t n_max, uint64_t *ids)
 {
-	size_t n = add_stirred(view, on_page, names), others = view->rows.n_shown - on_page;
+	size_t n = add_stirred(view, on_page, ids), others = view->rows.n_shown - on_page;
 
 	for (size_t i = 0; i < others && n < n_max; i++, view->turn++) {
 		const struct watch_row *row = view->rows.shown[place_of_other(view, on_page, view->turn % others)];
 
-		if (!row->looks_due && row->name)
-			names[n++] = row->name;
+		if (!row->looks_due)
+			ids[n++] = row->id;
 	}
 	return n;
 }
 
-size_t watch_view_names(struct watch_view *view, const char **names)
+size_t watch_view_asked(struct watch_view *view, uint64_t *ids)
 {
 	const struct watch_rows *rows = &view->rows;
-	const struct watch_row *opened = watch_rows_find(rows, view->opened.id);
 	size_t n, on_page = rows->n_shown > view->top ? rows->n_shown - view->top : 0;
 
 	if (view->opened.id) {
-		names[0] = opened ? opened->name : NULL;
-		return names[0] && !view->opened.has_ended;
+		ids[0] = view->opened.id;
+		return !view->opened.has_ended;
 	}
 	if (!view->page)
-		return add_page(view, on_page, on_page, names);
+		return add_page(view, on_page, on_page, ids);
 	on_page = on_page < view->page ? on_page : view->page;
-	n = add_page(view, on_page, WATCH_ON_PAGE, names);
-	return n + add_others(view, on_page, WATCH_AT_ONCE - n, names + n);
+	n = add_page(view, on_page, WATCH_ON_PAGE, ids);
+	return n + add_others(view, on_page, WATCH_AT_ONCE - n, ids + n);
 }
 
 /* --- the page ----------------------------------------------------------------------------------- */

@@ -79,9 +79,9 @@ void watch_view_open(struct watch_view *view, uint64_t id);
 
 /*
  * Whose limits are to be read: the opened one's; or on a terminal WATCH_AT_ONCE: rows of the page in turn, others that had
- * events, all others in turn; or all. `names` has room for `shown` and one more, and borrows the rows' names. How many.
+ * events, all others in turn; or all. `ids` has room for `shown` and one more. How many.
  */
-size_t watch_view_names(struct watch_view *view, const char **names);
+size_t watch_view_asked(struct watch_view *view, uint64_t *ids);
 
 /* Makes the page: `height` lines, or as many as it takes if that is 0. */
 void watch_view_lines(struct watch_view *view, struct watch_lines *lines, size_t height, double now_s);

@@ -10,15 +10,23 @@
 #include "supervisor/instances/registry.h"
 #include "supervisor/instances/sharer.h"
 
-static bool parse_number(const char *text, unsigned long *ret_number)
+static bool parse_number(const char *text, uint64_t *ret_number)
 {
 	char *end;
 
 	if (!*text || strspn(text, "0123456789") != strlen(text))
 		return false;
 	errno = 0;
-	*ret_number = strtoul(text, &end, 10);
+	*ret_number = strtoull(text, &end, 10);
 	return errno == 0;
+}
+
+/* NULL: the text does not begin so. */
+static const char *after(const char *text, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(text, prefix, n) ? NULL : text + n;
 }
 
 /* What is said of the container id: of a user's container, what follows "uid UID/". NULL: nothing. */
@@ -69,14 +77,19 @@ static struct instance *find_one(const struct instances *instances, const char *
 }
 
 /* Of the container that the task is in, if that shares the host's namespace. */
-static struct instance *find_by_pid(struct instances *instances, unsigned long pid)
+static struct instance *find_by_pid(struct instances *instances, const char *text)
 {
+	uint64_t pid;
 	char path[CGROUP_PATH_BYTES], link[64];
 	struct instance *instance, *sharer;
 	enum cgroup_hierarchy hierarchy;
 	struct stat st;
 
-	snprintf(link, sizeof(link), "/proc/%lu/ns/net", pid);
+	if (!parse_number(text, &pid)) {
+		errno = ENOENT;
+		return NULL;
+	}
+	snprintf(link, sizeof(link), "/proc/%llu/ns/net", (unsigned long long)pid);
 	if (stat(link, &st) < 0)
 		return NULL; /* errno: ENOENT, or EACCES of a task that even root may not look at */
 	instance = registry_by_inode(instances, st.st_ino);
@@ -87,21 +100,37 @@ static struct instance *find_by_pid(struct instances *instances, unsigned long p
 	return sharer && !instance_is_claim(sharer) ? sharer : instance;
 }
 
+bool instance_parse_id(const char *container, uint64_t *ret_id)
+{
+	const char *number = after(container, "instance:");
+
+	if (number && !parse_number(number, ret_id))
+		*ret_id = 0;
+	return number != NULL;
+}
+
+static struct instance *find_by_id(const struct instances *instances, uint64_t id)
+{
+	struct instance *instance = instance_by_id(instances, id);
+
+	errno = ENOENT;
+	return instance && !instance_is_claim(instance) ? instance : NULL;
+}
+
 struct instance *instance_find(struct instances *instances, const char *container)
 {
+	const char *pid = after(container, "pid:");
 	struct instance *found;
-	unsigned long number;
+	uint64_t id;
 
-	if (!strncmp(container, "pid:", 4)) {
-		if (parse_number(container + 4, &number))
-			return find_by_pid(instances, number);
-		errno = ENOENT;
-		return NULL;
-	}
+	if (pid)
+		return find_by_pid(instances, pid);
+	if (instance_parse_id(container, &id))
+		return find_by_id(instances, id);
 	found = find_one(instances, container, is_called);
 	if (found || errno == ENOTUNIQ)
 		return found;
-	if (parse_number(container, &number) && (found = instance_by_id(instances, number)) && !instance_is_claim(found))
+	if (parse_number(container, &id) && (found = find_by_id(instances, id)))
 		return found;
 	return *container ? find_one(instances, container, has_prefix) : NULL;
 }

@@ -221,10 +221,13 @@ bool instance_is_claim(const struct instance *instance);
 
 /*
  * What an operator calls it: a name, a container id or a prefix of it, `pid:N` (that task's container, or its
- * namespace), or an instance id. NULL, with errno: ENOENT: none; ENOTUNIQ: several; EACCES: that task's namespace must
- * not be looked at.
+ * namespace), `instance:N` or, if nobody has that name, N. NULL, with errno: ENOENT: none; ENOTUNIQ: several; EACCES:
+ * that task's namespace must not be looked at.
  */
 struct instance *instance_find(struct instances *instances, const char *container);
+
+/* Of `instance:N`; 0 where N is no number. False: the container is called something else. */
+bool instance_parse_id(const char *container, uint64_t *ret_id);
 
 /* --- what the rooms above ask for --------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include <syslog.h>
 
 #include "ipc/cleanup.h"
+#include "supervisor/instances/instances.h"
 
 static void stream_free(struct streams *streams, struct stream *stream)
 {
@@ -181,7 +182,12 @@ static bool is_called(const struct stream *stream, const char *name)
 uint64_t streams_find_ended(const struct streams *streams, const char *name)
 {
 	const struct stream *stream, *last = NULL;
+	uint64_t id;
 
+	if (instance_parse_id(name, &id)) {
+		HASH_FIND(hh, streams->by_instance, &id, sizeof(id), last);
+		return last && last->ended ? id : 0;
+	}
 	for (stream = streams->by_instance; stream; stream = stream->hh.next)
 		if (stream->ended && is_called(stream, name) && (!last || stream->ended > last->ended))
 			last = stream;

@@ -261,7 +261,7 @@ def test_status_json(supervisor):
 
 def test_status_of_one(supervisor, container):
     instance = supervisor.instance("bt-cli")
-    for name in "bt-cli", f"pid:{container.pid}", str(instance["id"]), "bt-cl":
+    for name in "bt-cli", f"pid:{container.pid}", f"instance:{instance['id']}", str(instance["id"]), "bt-cl":
         assert [found["name"] for found in supervisor.status(name)["instances"]] == ["bt-cli"], name
     assert [found["name"] for found in supervisor.status(f"pid:{os.getpid()}")["instances"]] == ["host"]
 
@@ -273,7 +273,7 @@ def test_status_text(supervisor):
         assert ("bt-far" in text) == (not words)
 
 
-@pytest.mark.parametrize("name", ["bt-nobody", "pid:4194304", "999999"])
+@pytest.mark.parametrize("name", ["bt-nobody", "pid:4194304", "instance:999999", "999999"])
 @pytest.mark.parametrize("command", ["status", "log"])
 def test_unknown_container(supervisor, command, name):
     assert name in fails(FAILED, BPFTUNE, command, "--run-dir", supervisor.run_dir, name)

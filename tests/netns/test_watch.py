@@ -121,6 +121,33 @@ def test_suffers(lab, supervisor, container, watch):
     terminal.shows(r"^UdpRcvbufErrors +\d+ +[\d.]+/s")
 
 
+def test_suffers_off_the_page(lab, supervisor, container, watch):
+    """Who loses datagrams comes first, also where the page had no room for it: it has for five, the latest."""
+    for name in "abcdef":
+        wait_for_instance(supervisor, lab.keep(Sleeper(lab.keep(Cgroup(f"/bt-{name}")))), is_ready)
+    terminal = watch(height=8)
+    terminal.shows(" bt-f ")
+    assert not any(container.name in line for line in terminal.lines())
+    lab.keep(Flooded(container, 4096)).open()
+    terminal.shows(rf" {container.name} +UdpRcvbufErrors +[\d.]+/s ")
+
+
+def test_renamed(lab, supervisor, watch):
+    """Opened by what the page still calls it: it is the same container."""
+    here, there = (lab.keep(Cgroup(f"/bt-named/bt-{name}")) for name in ("before", "after"))
+    sleeper = lab.keep(Sleeper(here))
+    wait_for_instance(supervisor, sleeper, is_ready)
+    terminal = watch()
+    terminal.type("/", "bt-before", "Enter")
+    terminal.shows("^bt-before: .*worker ready")
+    there.add(sleeper.pid)
+    wait_for_instance(supervisor, sleeper, lambda instance: instance["name"] == "bt-after", what="the other name")
+    terminal.type("Enter")
+    terminal.shows("^bt-after: id \\d+, .*worker ready")
+    terminal.shows("worker .* is ready")
+    assert not any("it has ended" in line for line in terminal.lines())
+
+
 def test_name_that_attacks(lab, supervisor, watch):
     """Who names a container does nothing to the terminal."""
     cgroup = lab.keep(Cgroup("/bt-\x1b]2;owned\x07\x1b[2J\x1b[31m"))

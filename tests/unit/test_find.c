@@ -38,6 +38,13 @@ static void test_find(void **state)
 		{ "1x", 0, ENOENT },
 		{ "18446744073709551617", 0, ENOENT }, /* 2^64 + 1 */
 		{ "99999999999999999999999999", 0, ENOENT },
+		{ "instance:6", 6, 0 },
+		{ "instance:", 0, ENOENT },
+		{ "instance:0", 0, ENOENT },
+		{ "instance:99", 0, ENOENT },
+		{ "instance:1x", 0, ENOENT },
+		{ "instance:-1", 0, ENOENT },
+		{ "instance:18446744073709551617", 0, ENOENT }, /* 2^64 + 1 */
 		{ "pid:", 0, ENOENT },
 		{ "pid:self", 0, ENOENT },
 		{ "pid:0", 0, ENOENT },

@@ -242,9 +242,12 @@ static void test_find_ended(void **state)
 	tell(streams, 2, "c2", "");
 	tell(streams, 3, NULL, "");
 	assert_int_equal(streams_find_ended(streams, "c1"), 0); /* alive */
+	assert_int_equal(streams_find_ended(streams, "instance:1"), 0);
 	streams_end(streams, 3, NULL);
 	streams_end(streams, 1, NULL);
 	assert_int_equal(streams_find_ended(streams, "c1"), 1);
+	assert_int_equal(streams_find_ended(streams, "instance:1"), 1);
+	assert_int_equal(streams_find_ended(streams, "instance:7"), 0);
 	assert_int_equal(streams_find_ended(streams, "c"), 0);
 	assert_int_equal(streams_find_ended(streams, ""), 0);
 

@@ -387,7 +387,7 @@ static void take_listed(int id, int events)
 /* Who had events is asked about first, twice, which makes a rate; then all have their turn. */
 static void test_names_of_who_had_events(void **state)
 {
-	const char *names[101];
+	uint64_t ids[101];
 
 	(void)state;
 	take_many(99);
@@ -395,37 +395,37 @@ static void test_names_of_who_had_events(void **state)
 	take_listed(60, 1);
 	draw();
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
-		assert_string_equal(names[WATCH_ON_PAGE], "c50");
-		assert_string_equal(names[WATCH_ON_PAGE + 1], "c60");
+		assert_int_equal(watch_view_asked(&screen.view, ids), WATCH_AT_ONCE);
+		assert_int_equal(ids[WATCH_ON_PAGE], 50);
+		assert_int_equal(ids[WATCH_ON_PAGE + 1], 60);
 		take(50, 0, ", \"limits_met\": []");
 		take(60, 0, ", \"limits_met\": null"); /* its worker says nothing */
 		take_listed(50, 3);
 	}
-	watch_view_names(&screen.view, names);
-	assert_string_not_equal(names[WATCH_ON_PAGE], "c50");
+	watch_view_asked(&screen.view, ids);
+	assert_int_not_equal(ids[WATCH_ON_PAGE], 50);
 	for (int id = 20; id < 60; id++)
 		take_listed(id, 4);
 	draw();
-	assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
-	assert_string_equal(names[WATCH_ON_PAGE + WATCH_STIRRED - 1], "c23");
+	assert_int_equal(watch_view_asked(&screen.view, ids), WATCH_AT_ONCE);
+	assert_int_equal(ids[WATCH_ON_PAGE + WATCH_STIRRED - 1], 23);
 	for (int i = WATCH_ON_PAGE + WATCH_STIRRED; i < WATCH_AT_ONCE; i++)
-		assert_true(strcmp(names[i], "c20") < 0 || strcmp(names[i], "c59") > 0);
+		assert_true(ids[i] < 20 || ids[i] > 59);
 }
 
 /* However many have events all the time, everybody is asked about; two looks at one that has are a round apart. */
 static void test_nobody_starves(void **state)
 {
-	const char *names[100];
+	uint64_t ids[100];
 	unsigned int asked[100] = { 0 }, last[100] = { 0 }, pairs = 0;
 
 	(void)state;
 	take_many(99);
 	for (unsigned int round = 1; round <= 200; round++) {
-		size_t n = watch_view_names(&screen.view, names);
+		size_t n = watch_view_asked(&screen.view, ids);
 
 		for (size_t i = 0; i < n; i++) {
-			int id = atoi(names[i] + 1);
+			int id = (int)ids[i];
 
 			pairs += id >= 50 && id < 80 && last[id] == round - 1;
 			last[id] = round;
@@ -448,55 +448,53 @@ static void test_look_without_a_rate(void **state)
 		", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": null, \"over_s\": null}]",
 		", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": 3.0, \"over_s\": 330.0}]",
 	};
-	const char *names[100];
+	uint64_t ids[100];
 
 	(void)state;
 	take_many(99);
 	for (int i = 0; i < 2; i++) {
 		take(50, 0, first[i]);
 		draw();
-		watch_view_names(&screen.view, names);
-		assert_string_equal(names[WATCH_ON_PAGE], "c50");
+		watch_view_asked(&screen.view, ids);
+		assert_int_equal(ids[WATCH_ON_PAGE], 50);
 		take(50, 0, ", \"limits_met\": [{\"name\": \"n\", \"count\": 7, \"per_second\": 0.0, \"over_s\": 2.0}]");
-		watch_view_names(&screen.view, names);
-		assert_string_not_equal(names[WATCH_ON_PAGE], "c50");
+		watch_view_asked(&screen.view, ids);
+		assert_int_not_equal(ids[WATCH_ON_PAGE], 50);
 	}
 }
 
 /* Those on the page are asked about in turn, more often than everybody else. */
 static void test_names(void **state)
 {
-	const char *names[101];
+	uint64_t ids[101];
 	unsigned int asked[101] = { 0 };
 	size_t n;
 
 	(void)state;
-	assert_int_equal(watch_view_names(&screen.view, names), 0);
+	assert_int_equal(watch_view_asked(&screen.view, ids), 0);
 	take_many(100);
 	press(WATCH_KEY_END);
 	for (int i = 0; i < 15; i++) {
-		n = watch_view_names(&screen.view, names);
+		n = watch_view_asked(&screen.view, ids);
 		assert_int_equal(n, WATCH_AT_ONCE);
 		for (size_t j = 0; j < n; j++)
-			asked[strtol(names[j] + 1, NULL, 10)]++;
+			asked[ids[j]]++;
 	}
 	for (int id = 1; id <= 100; id++) /* 15 times 10 of 13, and 15 times 6 of the 87 others */
 		assert_in_range(asked[id], id > 87 ? 11 : 1, id > 87 ? 12 : 2);
 	/* A terminal without room for a row is not one that has room for all. */
 	screen.height = 3;
 	draw();
-	assert_int_equal(watch_view_names(&screen.view, names), WATCH_AT_ONCE);
+	assert_int_equal(watch_view_asked(&screen.view, ids), WATCH_AT_ONCE);
 	/* On no terminal the page has all. */
 	screen.height = 0;
 	draw();
-	assert_int_equal(watch_view_names(&screen.view, names), 100);
+	assert_int_equal(watch_view_asked(&screen.view, ids), 100);
 	watch_view_open(&screen.view, 7);
-	assert_int_equal(watch_view_names(&screen.view, names), 1);
-	assert_string_equal(names[0], "c7");
+	assert_int_equal(watch_view_asked(&screen.view, ids), 1);
+	assert_int_equal(ids[0], 7);
 	screen.view.opened.has_ended = true;
-	assert_int_equal(watch_view_names(&screen.view, names), 0);
-	watch_view_open(&screen.view, 700);
-	assert_int_equal(watch_view_names(&screen.view, names), 0);
+	assert_int_equal(watch_view_asked(&screen.view, ids), 0);
 }
 
 int main(void)
