@@ -258,6 +258,20 @@ static inline const struct line *only_line(struct fixture *fixture)
 	return &fixture->log[0];
 }
 
+/* Of a change of the only tunable, from 1. */
+static inline void assert_change_line(const struct line *line, const char *to, const char *text)
+{
+	assert_int_equal(line->instance, INSTANCE_HOST);
+	assert_int_equal(line->severity, LOG_NOTICE);
+	assert_string_equal(line->container, "netns-2001");
+	assert_string_equal(line->tuner, "only");
+	assert_string_equal(line->scenario, "near");
+	assert_string_equal(line->tunable, "a.x");
+	assert_string_equal(line->from, "1");
+	assert_string_equal(line->to, to);
+	assert_string_equal(line->text, text);
+}
+
 static inline const struct ledger_entry *entry_of(const struct fixture *fixture)
 {
 	return ledger_find(&fixture->changes.ledger, COOKIE, "a.x");
