@@ -133,17 +133,21 @@ def test_suffers_off_the_page(lab, supervisor, container, watch):
 
 
 def test_renamed(lab, supervisor, watch):
-    """Opened by what the page still calls it: it is the same container."""
-    here, there = (lab.keep(Cgroup(f"/bt-named/bt-{name}")) for name in ("before", "after"))
+    """Opened by what the page still calls it, as it was held up: it is the same container."""
+    here, there = (lab.keep(Cgroup(f"/bt-named/bt-{name}")) for name in ("renamed-1", "renamed-2"))
     sleeper = lab.keep(Sleeper(here))
     wait_for_instance(supervisor, sleeper, is_ready)
     terminal = watch()
-    terminal.type("/", "bt-before", "Enter")
-    terminal.shows("^bt-before: .*worker ready")
+    terminal.type("/", "bt-renamed", "Enter")       # both names have that
+    terminal.shows("^bt-renamed-1: .*worker ready")
+    page = terminal.pid()
+    os.kill(page, signal.SIGSTOP)
+    lab.callback(os.kill, page, signal.SIGCONT)
     there.add(sleeper.pid)
-    wait_for_instance(supervisor, sleeper, lambda instance: instance["name"] == "bt-after", what="the other name")
+    wait_for_instance(supervisor, sleeper, lambda instance: instance["name"] == "bt-renamed-2", what="the other name")
     terminal.type("Enter")
-    terminal.shows("^bt-after: id \\d+, .*worker ready")
+    os.kill(page, signal.SIGCONT)
+    terminal.shows("^bt-renamed-2: id \\d+, .*worker ready")
     terminal.shows("worker .* is ready")
     assert not any("it has ended" in line for line in terminal.lines())
 
