@@ -231,6 +231,7 @@ struct answers {
 	FILE *json;
 	char *text;
 	size_t text_bytes;
+	bool is_cut; /* there was no memory for more text */
 };
 
 static void take_status(const struct question *question, json_t *status, void *arg)
@@ -261,9 +262,8 @@ static int write_indented(const char *bytes, size_t n, void *arg)
 		const char *end = memchr(bytes, '\n', n);
 		size_t line = end ? (size_t)(end - bytes) + 1 : n;
 
-		fwrite(bytes, 1, line, file);
-		if (end)
-			fputs("    ", file);
+		if (fwrite(bytes, 1, line, file) != line || (end && fputs("    ", file) == EOF))
+			return -1;
 		bytes += line;
 		n -= line;
 	}
@@ -273,8 +273,11 @@ static int write_indented(const char *bytes, size_t n, void *arg)
 /* An instance becomes text as soon as it has come: a thousand objects take longer to make and to free. */
 static void add_json(struct answers *answers, json_t *instance)
 {
-	fputs(ftell(answers->json) ? ",\n    " : "\n    ", answers->json);
-	json_dump_callback(instance, write_indented, answers->json, JSON_STYLE);
+	const char *before = ftell(answers->json) ? ",\n    " : "\n    ";
+
+	/* glibc's fwrite() to memory says that there is no more, but neither ferror() nor fflush() does. */
+	if (fputs(before, answers->json) == EOF || json_dump_callback(instance, write_indented, answers->json, JSON_STYLE) < 0)
+		answers->is_cut = true;
 }
 
 /* As print_json() prints the status with its instances, the last of its keys. */
@@ -282,7 +285,7 @@ static int print_status_json(const struct answers *answers)
 {
 	_cleanup_json_text_ char *status = json_dumps(answers->status, JSON_STYLE);
 
-	if (fflush(answers->json) == EOF || !status) {
+	if (fflush(answers->json) == EOF || answers->is_cut || !status) {
 		fprintf(stderr, "bpftune: not enough memory for all instances\n");
 		return EXIT_FAILED;
 	}
