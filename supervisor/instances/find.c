@@ -102,7 +102,7 @@ static struct instance *find_by_pid(struct instances *instances, const char *tex
 
 bool instance_parse_id(const char *container, uint64_t *ret_id)
 {
-	const char *number = after(container, "instance:");
+	const char *number = after(container, ID_PREFIX);
 
 	if (number && !parse_number(number, ret_id))
 		*ret_id = 0;
@@ -119,7 +119,7 @@ static struct instance *find_by_id(const struct instances *instances, uint64_t i
 
 struct instance *instance_find(struct instances *instances, const char *container)
 {
-	const char *pid = after(container, "pid:");
+	const char *pid = after(container, PID_PREFIX);
 	struct instance *found;
 	uint64_t id;
 

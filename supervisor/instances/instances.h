@@ -18,6 +18,8 @@
 
 #define INSTANCE_HOST BPFTUNE_HOST_ID
 #define USER_NAME "uid " /* what names of containers in users' sessions begin with; no other name does */
+#define PID_PREFIX "pid:" /* what an operator calls an instance by something else than its name; no name begins so */
+#define ID_PREFIX "instance:"
 #define SWEEPS 3 /* quick ones after an exit: do_exit() takes a moment to let go */
 
 struct child;          /* supervisor/workers */

@@ -31,16 +31,22 @@ static bool set_text(char **text, const char *new)
 	return true;
 }
 
-/* "uid UID/NAME" in a user's session; a name that only looks like that is written otherwise. */
+/* "uid UID/NAME" in a user's session; a name that only looks like that, or like "instance:N", is written otherwise. */
 static void write_name(const char *uid, const char *name, char *ret_text, size_t size)
 {
+	static const char *const reserved[] = { USER_NAME, PID_PREFIX, ID_PREFIX };
 	size_t n = 0;
 
-	if (uid) {
+	if (uid)
 		n = snprintf(ret_text, size, USER_NAME "%s/", uid);
-	} else if (!strncmp(name, USER_NAME, strlen(USER_NAME))) {
-		n = snprintf(ret_text, size, "uid\\x20");
-		name += strlen(USER_NAME);
+	for (size_t i = 0; !uid && i < ARRAY_SIZE(reserved); i++) {
+		size_t last = strlen(reserved[i]) - 1;
+
+		if (strncmp(name, reserved[i], last + 1) != 0)
+			continue;
+		n = snprintf(ret_text, size, "%.*s\\x%02x", (int)last, name, name[last]);
+		name += last + 1;
+		break;
 	}
 	log_escape(name, ret_text + n, size - n);
 }

@@ -637,11 +637,13 @@ def test_user_calls_his_as_another_is_called(lab, namer):
     (f"{SESSION}/lxc.payload.uid 0\\x2fbt-a", f"uid {USER}/uid 0\\x2fbt-a"),
     (f"{SESSION}/docker/{'ab' * 32}", f"uid {USER}/{'ab' * 32}"),
     ("/lxc.payload.uid 7/lxc.payload.bt-a", "uid\\x207/bt-a"),
+    ("/lxc.payload.instance:1", "instance\\x3a1"),
+    ("/lxc.payload.pid:1", "pid\\x3a1"),
     ("/lxc.payload.bt-b/user@0.service/lxc.payload.bt-a", "bt-b/bt-a"),
     ("/system.slice/bt-a.service/user@0.service/lxc.payload.bt-a", "bt-a"),
     ("/lxc.payload.bt-\u202egnp\u2066\u200b\U000e0061\u2028x",
      "bt-\\xe2\\x80\\xaegnp\\xe2\\x81\\xa6\\xe2\\x80\\x8b\\xf3\\xa0\\x81\\xa1\\xe2\\x80\\xa8x"),
-], ids=["slices", "nested", "slash", "docker", "root's", "in a container", "in a service", "formats"])
+], ids=["slices", "nested", "slash", "docker", "root's", "an instance's", "a process's", "in a container", "in a service", "formats"])
 def test_name_that_deceives(lab, namer, path, name):
     instance = named(lab, namer, path)
     assert instance["name"] == name
