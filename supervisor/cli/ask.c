@@ -78,7 +78,7 @@ static int say_error(const struct question *question, const char *error, json_t 
 	if (!strcmp(error, "io.bpftune.NoSuchContainer"))
 		fprintf(stderr, "bpftune: no such container: %s ('bpftune status' lists them)\n", question->container);
 	else if (!strcmp(error, "io.bpftune.AmbiguousContainer"))
-		fprintf(stderr, "bpftune: several containers are called %s (use the instance id that 'bpftune status' shows)\n",
+		fprintf(stderr, "bpftune: several containers are called %s (use instance:ID; 'bpftune status --all' shows the ids)\n",
 			question->container);
 	else if (!strcmp(error, "io.bpftune.PermissionDenied"))
 		fprintf(stderr, "bpftune: permission denied (use sudo: the group bpftune may only read; and there are processes that not even root may look at)\n");
