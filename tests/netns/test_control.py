@@ -406,8 +406,9 @@ def test_ends_while_it_is_listed(supervisor, crowd):
         description_bytes, known = len(json.dumps(client.receive())), client.list()
     listing_bytes = len(json.dumps(known))
     inodes = {sleeper.inode: sleeper for sleeper in crowd}
-    kept, ended = known[:LISTED_AT_ONCE], known[LISTED_AT_ONCE:]
-    stay = {instance["id"] for instance in kept if instance["netns"]["inode"] in inodes}
+    ended = [instance for instance in known[LISTED_AT_ONCE:] if instance["netns"]["inode"] in inodes]
+    assert known[-1] in ended
+    stay = {1} | {instance["id"] for instance in known if instance["netns"]["inode"] in inodes} - set(ids(ended))
     last_id = known[-1]["id"]
     clients = [Client(supervisor) for _ in range(len(known) // 3)]
     for number, client in enumerate(clients):
