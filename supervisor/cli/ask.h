@@ -31,8 +31,9 @@ json_int_t number_of(json_t *object, const char *key);
 /* Whether a tuner, as GetStatus tells it, is in service. One that is not may have the name of one that is. */
 bool is_in_service(json_t *tuner);
 
-/* To standard output, indented. */
-#define JSON_STYLE (JSON_INDENT(2) | JSON_REAL_PRECISION(9))
+#define JSON_STYLE (JSON_INDENT(2) | JSON_REAL_PRECISION(9)) /* of what commands print */
+
+/* To standard output. */
 void print_json(json_t *value);
 
 #endif

@@ -30,15 +30,10 @@ static void take_instance(const struct question *question, json_t *reply, void *
 
 static void take_log(const struct question *question, json_t *reply, void *arg)
 {
-	json_t *instance = arg, *records = json_array(), *record;
-	size_t i;
+	json_t *instance = arg;
 
 	(void)question;
-	/* A name may have gone to another container since. */
-	json_array_foreach (json_object_get(reply, "records"), i, record)
-		if (number_of(record, "instance") == number_of(instance, "id"))
-			json_array_append(records, record);
-	json_object_set_new(instance, "records", records);
+	json_object_set(instance, "records", json_object_get(reply, "records"));
 }
 
 static int ask_logs(const struct question *question, const struct gathered *gathered)
@@ -50,12 +45,14 @@ static int ask_logs(const struct question *question, const struct gathered *gath
 
 	json_array_foreach (gathered->instances, i, instance) {
 		struct question one = *question;
+		char by_id[32]; /* a name may have gone to another container since */
 		json_t *call;
 		int status;
 
 		if (!question->container && !is_dry_run && !report_has_news(instance))
 			continue;
-		one.container = text_of(instance, "name");
+		snprintf(by_id, sizeof(by_id), "instance:%lld", (long long)number_of(instance, "id"));
+		one.container = by_id;
 		call = call_of(&one, "io.bpftune.GetLog");
 		json_object_set_new(json_object_get(call, "parameters"), "lines", json_integer(REPORT_RECORDS));
 		status = ask(&one, call, take_log, instance);

@@ -52,18 +52,20 @@ static bool container_of_call(const struct call *call, bool ended_too, uint64_t 
 	const struct operator *operator = call->connection->operator;
 	const char *container = json_string_value(json_object_get(call->parameters, "container"));
 	const struct instance *instance;
+	int error;
 
 	*ret_id = 0;
 	if (!container)
 		return true;
 	instance = instance_find(operator->instances, container);
+	error = instance ? 0 : errno;
 	if (instance)
 		*ret_id = instance->view.id;
-	else if (errno == ENOENT && ended_too)
+	else if (error == ENOENT && ended_too)
 		*ret_id = streams_find_ended(&operator->streams, container);
 	if (!*ret_id)
-		call_fail(call, errno == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" :
-				errno == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
+		call_fail(call, error == ENOTUNIQ ? "io.bpftune.AmbiguousContainer" :
+				error == EACCES ? "io.bpftune.PermissionDenied" : "io.bpftune.NoSuchContainer",
 			  json_pack("{s:s}", "container", container));
 	return *ret_id != 0;
 }
@@ -98,7 +100,7 @@ static void get_tuners(const struct call *call)
 
 /* --- one instance a reply ----------------------------------------------------------------------- */
 
-#define LISTED_AT_ONCE 4 /* then all else gets its turn: an event waits for fewer than 0.5 ms */
+#define LISTED_AT_ONCE 4 /* then all else gets its turn: an event waits for less than 0.5 ms */
 
 static const struct instance *skip_claims(const struct instance *instance)
 {
