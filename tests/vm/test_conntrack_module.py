@@ -7,6 +7,8 @@ import pytest
 from lab import Host, kept_sysctls, only, run, said, sysctl_path, wait_for
 from trouble_conntrack import BUCKETS, LOAD, MAX, Program, table, track
 
+pytestmark = pytest.mark.last
+
 
 @pytest.fixture
 def without_module():

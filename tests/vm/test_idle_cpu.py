@@ -9,6 +9,8 @@ import pytest
 from lab import Host, number, only, wait_for
 from trouble_backlog import BACKLOG, SMALL, Trouble
 
+pytestmark = pytest.mark.last
+
 MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
 WHOLE = min(16384, MEMORY // 64 // 2048 // os.cpu_count())       # tuners/decide_backlog.c
 LONG = {"burst_s": 0.5, "rest": 2}       # many times as long as what the program measures
@@ -84,7 +86,6 @@ def test_undone_where_it_is_of_no_use(make):
     assert int(undone["to"]) < int(undone["from"]) and "is not tried for" in undone["text"]
 
 
-@pytest.mark.last
 def test_bounded(lab, make):
     """Whoever makes its own frames be dropped gets its share of what all may have together."""
     for _ in range(7):
@@ -100,7 +101,6 @@ def test_bounded(lab, make):
     assert max(int(change["to"]) for change in world.supervisor.changes("host", BACKLOG)) <= SMALL + WHOLE // n_askers
 
 
-@pytest.mark.last
 def test_an_administrator_is_first(make):
     world = make()
     raised(world)
@@ -112,7 +112,6 @@ def test_an_administrator_is_first(make):
     assert value() == theirs
 
 
-@pytest.mark.last
 def test_rollback(make):
     world = make()
     raised(world)

@@ -86,6 +86,7 @@ def test_time(world):
     assert again["with"] - again["without"] <= 2 * TRANSFERS / 1000
 
 
+@pytest.mark.last
 def test_loss(world):
     """Loss that comes when it is already in use: the next connections have the kernel's own window."""
     supervisor, _ = taught(world)
@@ -99,6 +100,7 @@ def test_loss(world):
     assert [one["cwnd"] for one in send(world, 100 * KIB, 5)] == [10] * 5
 
 
+@pytest.mark.last
 def test_another_round_trip(world):
     """What was learnt of a path is of no use on one that is less than half as long."""
     taught(world)

@@ -166,6 +166,7 @@ def test_flow_from_before_the_supervisor(lab):
         assert seconds <= ready + 10
 
 
+@pytest.mark.last
 def test_container_memory_is_the_cap(lab):
     """An eighth of a quarter of memory.max of the cgroup that the flow's socket is charged to."""
     host = lab.host()
@@ -206,6 +207,7 @@ def stalled_downloads(client, address, server, number):
         process.communicate("")
 
 
+@pytest.mark.last
 def test_stalled_downloads_leave_the_container_its_memory(lab):
     """One flow has raised the limit; eight that nobody reads hold a quarter of the container's memory, not twice all of it."""
     host, near = lab.host(), lab.container("runc", "near-stalled", {WMEM: "4096 16384 32768"}, memory=64 * MIB)
