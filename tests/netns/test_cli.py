@@ -440,8 +440,9 @@ def test_what_is_asked(tmp_path):
     listing = [{"parameters": {"instance": {"id": 1, "name": "host"}}, "continues": True},
                {"parameters": {"instance": {"id": 2, "name": "web"}}, "continues": True},
                {"parameters": {"instance": None}}]      # the third has ended meanwhile
-    status, tuners, instances = "io.bpftune.GetStatus", "io.bpftune.GetTuners", "io.bpftune.ListInstances"
-    answers = {**info(version()), status: [{"parameters": whole}], tuners: [{"parameters": whole}], instances: listing}
+    status, tuners, instances, log = (f"io.bpftune.{method}" for method in ("GetStatus", "GetTuners", "ListInstances", "GetLog"))
+    answers = {**info(version()), status: [{"parameters": whole}], tuners: [{"parameters": whole}], instances: listing,
+               log: [{"parameters": {"records": [], "missed": 0}}]}
     with pretended(tmp_path, answers) as calls:
         def asked(*words):
             calls.clear()
@@ -462,6 +463,9 @@ def test_what_is_asked(tmp_path):
         one = instances, False, {"container": "web"}
         assert asked("status", "web")[0] == [one]
         assert asked("status", "--json", "web")[0] == [(status, False, {}), one]
+        # A name may be another's by now.
+        logs = [(log, False, {"container": f"instance:{number}", "lines": 256}) for number in (1, 2)]
+        assert asked("report", "web")[0] == [(status, False, {}), one, *logs]
 
 
 CHANGED = {"tunables": [{"name": "net.ipv4.tcp_congestion_control", "initial": "cubic", "current": "bbr", "changes": 2}]}

@@ -183,12 +183,6 @@ def test_limits_met(tmp_path):
     assert "not known: it is asleep" in text_of(unknown)
 
 
-def test_anothers_records(tmp_path):
-    """What is said of another container, which had the name before, is not told."""
-    page = reported(tmp_path, {"tunables": [tunable(1, "1048576")]}, [change(5, "1048576", "another's", instance=7)], "web")
-    assert "another" not in text_of(check(page))
-
-
 @pytest.mark.parametrize("words", [[], [ATTACK.replace("\x07", "").replace("\x1b", "")]], ids=["all", "one"])
 def test_attack(tmp_path, words):
     """Whatever anybody could have chosen, and some of what nobody can, is text."""
