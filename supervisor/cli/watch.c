@@ -23,7 +23,7 @@
 #define RATE_MS 1100	 /* a rate is the difference to an answer at least a second ago */
 #define DRAW_MS 200	 /* after something new, unless it was a key */
 #define NICE 10		 /* events do not wait for a table to be sorted: nice(2) */
-#define LISTING_SHARE 100 /* of the time, a listing is under way at most so many-th part: so that 99 % of events meet none */
+#define LISTING_SHARE 400 /* of the time, a listing is under way at most so many-th part: so that 99 % of events meet none */
 
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH };
 
@@ -148,6 +148,14 @@ static void on_listed(void *arg)
 	watch_rows_end(&watch->view.rows);
 }
 
+static void on_instance_ended(void *arg, uint64_t id)
+{
+	struct watch *watch = arg;
+
+	watch_rows_forget(&watch->view.rows, id);
+	draw(watch);
+}
+
 /* The first round lists, the next reads limits, and from then on there are rates. */
 static void on_answered(void *arg)
 {
@@ -216,6 +224,7 @@ static const struct watch_listener listener = {
 	.status = on_status,
 	.instance = on_instance,
 	.listed = on_listed,
+	.instance_ended = on_instance_ended,
 	.answered = on_answered,
 	.records = on_records,
 	.followed = on_followed,

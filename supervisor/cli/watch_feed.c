@@ -2,6 +2,7 @@
 #include "supervisor/cli/watch_feed.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,13 +201,23 @@ void watch_feed_follow(struct watch_feed *feed, uint64_t id)
 
 /* --- calls -------------------------------------------------------------------------------------- */
 
-/* An error is that the instance has ended. */
+/* Of NoSuchContainer. */
+static void tell_ended(struct watch_feed *feed, json_t *error)
+{
+	unsigned long long id;
+
+	if (sscanf(text_of(error, "container"), "instance:%llu", &id) == 1)
+		feed->listener->instance_ended(feed->arg, id);
+}
+
 static void got_reply(struct watch_feed *feed, json_t *message)
 {
 	json_t *reply = json_object_get(message, "parameters"), *instance = json_object_get(reply, "instance");
 	bool is_last = !json_is_true(json_object_get(message, "continues")), is_listed = is_last && feed->listing == 1;
 
-	if (feed->has_status)
+	if (json_object_get(message, "error"))
+		tell_ended(feed, reply);
+	else if (feed->has_status)
 		feed->listener->status(feed->arg, reply);
 	else if (json_is_object(instance))
 		feed->listener->instance(feed->arg, instance);

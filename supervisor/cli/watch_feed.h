@@ -16,6 +16,7 @@ struct watch_listener {
 	void (*status)(void *arg, json_t *status);     /* GetStatus's reply */
 	void (*instance)(void *arg, json_t *instance); /* of the listing, or one that was asked about */
 	void (*listed)(void *arg);		       /* the listing is complete */
+	void (*instance_ended)(void *arg, uint64_t id); /* one that was asked about */
 	void (*answered)(void *arg);		       /* watch_feed_ask() may be called again */
 	/* Of all logs, or of the one that is followed besides; `first`: those of the past. */
 	void (*records)(void *arg, json_t *records, json_int_t missed, bool first);

@@ -80,6 +80,14 @@ void watch_rows_end(struct watch_rows *rows)
 			forget(rows, row);
 }
 
+void watch_rows_forget(struct watch_rows *rows, uint64_t id)
+{
+	struct watch_row *row = watch_rows_find(rows, id);
+
+	if (row)
+		forget(rows, row);
+}
+
 static void take_tunables(struct watch_row *row, json_t *tunables)
 {
 	json_t *tunable;

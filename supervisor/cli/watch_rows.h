@@ -55,6 +55,9 @@ extern const char *const watch_order_names[WATCH_ORDERS];
 void watch_rows_begin(struct watch_rows *rows);
 void watch_rows_end(struct watch_rows *rows);
 
+/* That instance has ended. */
+void watch_rows_forget(struct watch_rows *rows, uint64_t id);
+
 /* An instance as ListInstances tells it. */
 void watch_rows_take(struct watch_rows *rows, json_t *instance, double now_s);
 /* A record of the log. If it is `live`, and not one of the past, an instance that is not known is new. */
