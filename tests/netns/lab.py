@@ -50,6 +50,12 @@ SLOWNESS = float(os.environ.get("TESTS_SLOWNESS") or 1)
 # What a supervisor runs under, with its options: valgrind, or nothing.
 VALGRIND = shlex.split(os.environ.get("TESTS_VALGRIND", ""))
 
+
+def is_watched():
+    """By valgrind or the sanitizers, which need files and memory of their own."""
+    return bool(VALGRIND) or b"__asan_init" in pathlib.Path(BPFTUNE).read_bytes()
+
+
 WMEM = "net.ipv4.tcp_wmem"
 RMEM = "net.ipv4.tcp_rmem"
 # For iperf3. A sender that is not paced may else have more in flight than its buffer's size: with Nagle's algorithm, and as

@@ -15,7 +15,7 @@ import pytest
 
 from crowd import Cgroup, Sleeper, wait_for_instance
 from flooded import Flooded
-from lab import (BPFTUNE, CONGESTION, KINDS, POKE, QUEUE, TTL, VALGRIND, Host, Lab, alive, change, kept_sysctls, only, run, said,
+from lab import (BPFTUNE, CONGESTION, KINDS, POKE, QUEUE, TTL, Host, Lab, alive, change, is_watched, kept_sysctls, only, run, said,
                  sysctl_path, wait_for)
 from test_completion import bash_offers
 
@@ -338,7 +338,7 @@ def test_planted_ledger(lab, run_dir, plant):
 # --- a worker that somebody has taken over -----------------------------------------------------------
 
 # They write files of their own, which a worker may not: it is an ordinary user then, and no more.
-WATCHED = bool(VALGRIND) or b"__asan_init" in pathlib.Path(BPFTUNE).read_bytes()
+WATCHED = is_watched()
 FILE = pathlib.Path("/tmp/bpftune-attack")
 NET_ADMIN = 1 << 12
 
