@@ -210,6 +210,11 @@ json_t *call_of(const struct question *question, const char *method)
 	return call;
 }
 
+json_t *container_json(uint64_t id)
+{
+	return json_sprintf("instance:%llu", (unsigned long long)id);
+}
+
 const char *text_of(json_t *object, const char *key)
 {
 	const char *text = json_string_value(json_object_get(object, key));

@@ -4,6 +4,7 @@
 #define BPFTUNE_SUPERVISOR_CLI_ASK_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "supervisor/cli/cli.h"
 
@@ -23,6 +24,9 @@ int ask(const struct question *question, json_t *call, take_reply *take, void *a
 
 /* A call of the method with those of the parameters `container`, `tuner` and `all` that the question has. A new reference. */
 json_t *call_of(const struct question *question, const char *method);
+
+/* A call's `container`, for the instance of that id: a name may be another container's by now. */
+json_t *container_json(uint64_t id);
 
 /* "" and 0 where there is none. */
 const char *text_of(json_t *object, const char *key);

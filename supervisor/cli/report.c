@@ -45,16 +45,16 @@ static int ask_logs(const struct question *question, const struct gathered *gath
 
 	json_array_foreach (gathered->instances, i, instance) {
 		struct question one = *question;
-		char by_id[32]; /* a name may have gone to another container since */
-		json_t *call;
+		json_t *call, *parameters;
 		int status;
 
 		if (!question->container && !is_dry_run && !report_has_news(instance))
 			continue;
-		snprintf(by_id, sizeof(by_id), "instance:%lld", (long long)number_of(instance, "id"));
-		one.container = by_id;
+		one.container = text_of(instance, "name"); /* for what is said of it */
 		call = call_of(&one, "io.bpftune.GetLog");
-		json_object_set_new(json_object_get(call, "parameters"), "lines", json_integer(REPORT_RECORDS));
+		parameters = json_object_get(call, "parameters");
+		json_object_set_new(parameters, "container", container_json(number_of(instance, "id")));
+		json_object_set_new(parameters, "lines", json_integer(REPORT_RECORDS));
 		status = ask(&one, call, take_log, instance);
 		if (status == EXIT_NOT_RUNNING || (status && question->container))
 			return status;

@@ -190,7 +190,7 @@ static void read_limits(struct scrape *scrape, struct session *session)
 		scrape->limits_last = limits->instance;
 		if (call(session,
 			 json_pack("{s:s s:{s:o s:b}}", "method", "io.bpftune.ListInstances", "parameters", "container",
-				   json_sprintf("instance:%lld", (long long)limits->instance), "brief", true),
+				   container_json(limits->instance), "brief", true),
 			 take_limits, limits) < 0)
 			return;
 		limits = limits->hh.next;

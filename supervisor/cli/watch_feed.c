@@ -143,16 +143,11 @@ static void call(struct watch_channel *channel, json_t *json)
 
 /* --- logs --------------------------------------------------------------------------------------- */
 
-/* What ListInstances and GetLog are asked about. A name may be another container's by now. 0: all. */
-static json_t *container_json(uint64_t id)
-{
-	return id ? json_sprintf("instance:%llu", (unsigned long long)id) : NULL;
-}
-
+/* 0: of all. */
 static json_t *get_log(uint64_t id, int lines)
 {
 	return json_pack("{s:s s:b s:{s:o* s:i}}", "method", "io.bpftune.GetLog", "more", true, "parameters",
-			 "container", container_json(id), "lines", lines);
+			 "container", id ? container_json(id) : NULL, "lines", lines);
 }
 
 static void got_records(struct watch_feed *feed, json_t *message)

@@ -36,10 +36,8 @@ static const char *id_part(const struct instance *instance, const char *containe
 
 	if (!instance->container_id || !n)
 		return instance->container_id ? container : NULL;
-	if (strncmp(container, USER_NAME, strlen(USER_NAME)) != 0)
-		return NULL;
-	container += strlen(USER_NAME);
-	return !strncmp(container, instance->uid, n) && container[n] == '/' ? container + n + 1 : NULL;
+	container = after(container, USER_NAME);
+	return container && !strncmp(container, instance->uid, n) && container[n] == '/' ? container + n + 1 : NULL;
 }
 
 static bool is_called(const struct instance *instance, const char *container)
